@@ -1,0 +1,249 @@
+"""The commands, thin: each reads its arguments, calls its function in `commands/`, and prints what comes back.
+
+A command's modules are imported when it runs, so that `plugin` starts with nothing but what it needs and stdout, which
+belongs to ExaBGP there, sees nothing else.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dnstap_bgp import __version__
+from dnstap_bgp.errors import DnstapBgpError
+
+CONFIG = Path("/etc/dnstap-bgp/dnstap-bgp.toml")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+config_option: Callable[[Command], Command] = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    default=CONFIG,
+    show_default=True,
+    metavar="FILE",
+    help="The configuration file (TOML).",
+)
+
+
+class Group(click.Group):
+    """Turns what our functions raise on purpose into a line for a person and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except DnstapBgpError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="dnstap-bgp")
+def main() -> None:
+    """Announce what DNS answers as BGP routes.
+
+    A resolver (unbound, BIND, knot-resolver, dnsdist) mirrors its answers as DNSTap. Where a name stands on a list of
+    domains, its addresses are announced to your routers as /32 and /128 routes, as long as the name is in use.
+    ExaBGP speaks BGP; this program is the process that it runs.
+
+    \b
+    See it work, without root or any other program:
+        dnstap-bgp demo
+    Check a configuration, and run it:
+        dnstap-bgp check --config dnstap-bgp.toml
+        dnstap-bgp up --config dnstap-bgp.toml
+    """  # noqa: D301 - click wants a real \b
+
+
+@main.command()
+@config_option
+def up(config_path: Path) -> None:
+    """Run ExaBGP with the plugin, all from one configuration file.
+
+    Writes ExaBGP's configuration from the section [bgp], starts ExaBGP with it, and stays in the foreground until
+    ExaBGP ends. It needs no root, unless [process] names another user or a network namespace, or a peer is `passive`
+    (to listen on port 179).
+
+    HUP (or `dnstap-bgp reload`) reads the file and its lists again without losing a session that did not change;
+    USR1 logs the counts; TERM or Ctrl-C ends everything in order.
+
+    Settings of ExaBGP's own log pass through the environment: exabgp_log_level=INFO dnstap-bgp up
+
+    \b
+    Examples:
+        dnstap-bgp up
+        dnstap-bgp up --config ./dnstap-bgp.toml
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import up as command  # noqa: PLC0415
+
+    _log_to_stderr()
+    sys.exit(command.run(config_path))
+
+
+@main.command()
+@config_option
+def plugin(config_path: Path) -> None:
+    """Run as the process of an ExaBGP (ExaBGP runs this, not you).
+
+    Commands for ExaBGP go to stdout, its answers and events come on stdin, messages go to stderr. In your own
+    exabgp.conf (`dnstap-bgp exabgp-conf` prints a whole one):
+
+    \b
+        process dnstap {
+            run /usr/bin/dnstap-bgp plugin --config /etc/dnstap-bgp/dnstap-bgp.toml;
+            encoder json;
+        }
+
+    A configuration that can't be used does not end it: it says what is wrong and waits for HUP.
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp import plugin as composition  # noqa: PLC0415
+
+    sys.exit(composition.run(config_path))
+
+
+@main.command("exabgp-conf")
+@config_option
+def exabgp_conf(config_path: Path) -> None:
+    """Print the ExaBGP configuration that `up` would use.
+
+    For those who run ExaBGP themselves. It holds the neighbors' passwords.
+
+    \b
+    Example:
+        dnstap-bgp exabgp-conf --config dnstap-bgp.toml > /etc/exabgp/exabgp.conf
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import exabgp_conf as command  # noqa: PLC0415
+
+    click.echo(command.run(config_path), nl=False)
+
+
+@main.command()
+@config_option
+@click.option("--force", is_flag=True, help="Take a list that has lost more than half of its rules, too.")
+def reload(config_path: Path, *, force: bool) -> None:
+    """Have the running instance read its configuration and lists again.
+
+    What a list no longer covers is withdrawn; what it newly covers comes with the next answer for it. A broken file
+    changes nothing: it is reported, and the old one stays. Exit status 1 where the reload failed.
+
+    A list that lost more than half of 1,000 rules or more looks half-written and is refused, unless you say --force.
+
+    \b
+    Examples:
+        dnstap-bgp reload
+        dnstap-bgp reload --force --config ./dnstap-bgp.toml
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import reload as command  # noqa: PLC0415
+
+    for line in command.run(config_path, force=force):
+        click.echo(line)
+
+
+@main.command()
+@config_option
+def check(config_path: Path) -> None:
+    """Say everything that is wrong with a configuration and its lists.
+
+    Every error at once, each with its file and its key or line, then warnings. Exit status 1 where there is an error.
+
+    \b
+    Example:
+        dnstap-bgp check --config ./dnstap-bgp.toml
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import check as command  # noqa: PLC0415
+
+    report = command.run(config_path)
+    for line in report.lines():
+        click.echo(line)
+    sys.exit(report.exit_status)
+
+
+@main.command()
+@config_option
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def match(config_path: Path, names: tuple[str, ...]) -> None:
+    """Say which rule decides over each NAME.
+
+    Reads the lists as they are now, which may be newer than what a running plugin has in force.
+
+    \b
+    Examples:
+        dnstap-bgp match www.example.com
+        dnstap-bgp match bücher.example cdn.example.net --config ./dnstap-bgp.toml
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import match as command  # noqa: PLC0415
+
+    for answer in command.run(config_path, names):
+        for line in answer.lines():
+            click.echo(line)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    help="A table, or one JSON object a line.  [default: table on a terminal, else json]",
+)
+def dump(file: Path, form: str | None) -> None:
+    """Show what a state file (the configuration's `cache`) holds.
+
+    For each prefix: the names that hold it, until when, and what ExaBGP was told. The file is only read, also while a
+    plugin runs with it; a damaged one is shown as far as it can be read, with exit status 1.
+
+    \b
+    Examples:
+        dnstap-bgp dump /var/lib/dnstap-bgp/state.msgpack
+        dnstap-bgp dump --format json state.msgpack | jq .prefix
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import dump as command  # noqa: PLC0415
+
+    found = command.read(file)
+    as_table = form == "table" or (form is None and sys.stdout.isatty())
+    for line in command.table(found) if as_table else command.json_lines(found):
+        click.echo(line)
+    for line in command.summary(found):
+        click.echo(line, err=True)
+    sys.exit(1 if found.damaged else 0)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--to", required=True, metavar="SOCKET|HOST:PORT", help="The listener: a unix socket's path, or host:port."
+)
+@click.option("--rate", type=float, metavar="N", help="Frames a second.  [default: as fast as they are taken]")
+@click.option("--loop", is_flag=True, help="From the start again and again, until Ctrl-C.")
+def replay(file: Path, to: str, rate: float | None, *, loop: bool) -> None:
+    """Play a capture (a Frame Streams FILE, as fstrm_capture writes it) into a DNSTap listener.
+
+    \b
+    Examples:
+        fstrm_capture -t protobuf:dnstap.Dnstap -u /run/tap.sock -w capture.fstrm
+        dnstap-bgp replay capture.fstrm --to /run/dnstap-bgp/dnstap.sock
+        dnstap-bgp replay capture.fstrm --to 192.0.2.1:6000 --rate 100 --loop
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import replay as command  # noqa: PLC0415
+
+    click.echo(command.run(file, to, rate=rate, loop=loop))
+
+
+@main.command()
+def demo() -> None:
+    """Show the main job on this machine, in a few seconds, without root or any other daemon.
+
+    Two ExaBGP run on the loopback: one with the plugin, one as the router. A capture that a real unbound made is
+    played into the plugin, and the routes are shown as they arrive at the router. Nothing is left behind.
+    """
+    from dnstap_bgp.commands import demo as command  # noqa: PLC0415
+
+    sys.exit(command.run())
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="dnstap-bgp up: %(levelname)s: %(message)s", stream=sys.stderr)

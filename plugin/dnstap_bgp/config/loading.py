@@ -1,0 +1,160 @@
+"""From a file to a `Config`: read, spell, validate; every problem at once, each with file and key or line."""
+
+import re
+import struct
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from dnstap_bgp.config import advice
+from dnstap_bgp.config.model import Config
+from dnstap_bgp.config.spelling import Complaint, canonical
+from dnstap_bgp.config.tables import DEFAULT_LIST, ListFiles
+from dnstap_bgp.errors import ConfigError, Problem
+
+DEFAULT_PATH = Path("/etc/dnstap-bgp/dnstap-bgp.toml")
+
+_FILE_MAX_BYTES = 1 << 20  # a configuration has a few hundred lines; a megabyte is the wrong file
+
+_LIST_FILES: TypeAdapter[tuple[Path, ...]] = TypeAdapter(ListFiles)
+
+_SENTENCE_MAX = 300  # characters: a value that is shown may be as long as the file
+
+_BOLT_MAGIC = 0xED0CDAED
+_BOLT_MAGIC_OFFSET = 16  # behind the header of the first page
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path: The file; relative paths in it are relative to its folder.
+
+    Returns:
+        The configuration, its `warnings` filled in.
+
+    Raises:
+        ConfigError: The file can't be read or used; has every problem at once.
+    """
+    path = path.absolute()
+    return parse(_read(path), path)
+
+
+def parse(content: bytes, path: Path) -> Config:
+    """Read a configuration file's content; like `load`, for content that is at hand.
+
+    Args:
+        content: TOML in UTF-8.
+        path: The absolute path that problems are told under and that relative paths start from.
+
+    Raises:
+        ConfigError: It can't be used; has every problem at once.
+    """
+    table, complaints = canonical(Config, _toml(content, path))
+    table.setdefault("dnstap", {})  # so that a file without it is told which key it lacks
+    try:
+        config = Config.model_validate(table, context={"folder": path.parent})
+    except ValidationError as error:
+        complaints += _complaints(error)
+    if complaints:
+        raise ConfigError([Problem(f"{path}: {key}" if key else str(path), what) for key, what in complaints])
+    cache, moved = _cache_beside_bolt(config.cache)
+    config = config.model_copy(update={"path": path, "cache": cache})
+    return config.model_copy(update={"warnings": (*advice.warnings(config), *moved)})
+
+
+def list_files(path: Path) -> tuple[tuple[str, tuple[Path, ...]], ...]:
+    """Get a file's lists, as `Config.list_files` gives them, even if other keys of it are wrong; none if they are.
+
+    It lets a person see the mistakes in file and lists together.
+    """
+    path = path.absolute()
+    try:
+        table, _ = canonical(Config, _toml(_read(path), path))
+        return ((DEFAULT_LIST, _LIST_FILES.validate_python(table.get("domains"), context={"folder": path.parent})),)
+    except (ConfigError, ValidationError):
+        return ()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_FILE_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([Problem(str(path), f"can't be read: {error.strerror}")]) from None
+    if len(content) > _FILE_MAX_BYTES:
+        raise ConfigError([Problem(str(path), f"has more than {_FILE_MAX_BYTES} bytes: hardly a configuration")])
+    return content
+
+
+def _toml(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem(f"{path}:{line}", f"is not UTF-8: byte 0x{content[error.start]:02x}")]) from None
+    except (ValueError, RecursionError) as error:  # also of numbers and brackets beyond Python's limits
+        what, line = _located(str(error), content)
+        raise ConfigError([Problem(f"{path}:{line}", f"is no TOML: {what}")]) from None
+
+
+def _located(message: str, content: bytes) -> tuple[str, int]:
+    """Take the line number out of the TOML reader's message."""
+    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
+    if found is None:
+        return message, 1
+    what, line, column = found.groups()
+    if line is None:
+        return f"{what} at the end of the file", content.count(b"\n") + 1
+    return f"{what} at column {column}", int(line)
+
+
+def _complaints(error: ValidationError) -> Iterator[Complaint]:
+    """Say each validation error under its key as the file has it: `bgp.peers[0].port`."""
+    for detail in error.errors(include_url=False, include_input=False):
+        if detail["type"] == "default_factory_not_called":
+            continue  # only says that there are other errors
+        key = ""
+        for part in detail["loc"]:
+            key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
+        yield key, _sentence(detail["type"], detail["msg"])
+
+
+def _sentence(kind: str, message: str) -> str:
+    """Say pydantic's more technical messages as this program says such things."""
+    match kind:
+        case "missing":
+            return "is missing"
+        case "model_type":
+            return "must be a table"
+        case "tuple_type" | "frozen_set_type":
+            return "must be a list"
+        case "bool_type":
+            return "must be true or false"
+        case "int_type":
+            return "must be a whole number"
+    return message.removeprefix("Value error, ").replace("Input should", "should", 1)[:_SENTENCE_MAX]
+
+
+def _cache_beside_bolt(cache: Path | None) -> tuple[Path | None, list[str]]:
+    """Stay away from the Bolt database of another program: our file is beside it, then and ever after."""
+    if cache is None:
+        return None, []
+    ours = cache.with_name(cache.name + ".msgpack")
+    if _is_bolt(cache):
+        return ours, [f"{cache} is a Bolt database of the Go program: it is left alone, our state file is {ours}"]
+    if ours.exists() and not cache.exists():
+        return ours, []
+    return cache, []
+
+
+def _is_bolt(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_BOLT_MAGIC_OFFSET + 4)
+    except OSError:
+        return False  # the state file's own errors are told where it is opened
+    return any(head[_BOLT_MAGIC_OFFSET:] == struct.pack(order, _BOLT_MAGIC) for order in ("<I", ">I"))

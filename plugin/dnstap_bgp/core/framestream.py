@@ -1,0 +1,321 @@
+"""Frame Streams: the bytes of one DNSTap connection -> whole data frames, and the replies that the sender waits for.
+
+Strategy. One `FrameStream` is the reader's side of one connection and owns its receive buffer. The caller receives
+into `free()`, says how many bytes came with `received(n, feed)`, sends what then stands in `replies`, and closes when
+`over`. Data frames never pass through here one by one: `feed` gets the buffer and takes all whole data frames of it at
+once; it stops where this module has to decide, that is before a control frame, a frame that is not whole yet, or one
+that is too long. So the work here is per chunk, and nothing here knows what a data frame holds.
+
+The format (https://farsightsec.github.io/fstrm/): a data frame is a 32-bit length and so many bytes. The length 0
+escapes a control frame: its own 32-bit length, a 32-bit type, and fields (32-bit type, 32-bit length, bytes).
+
+    bidirectional    READY ->  <- ACCEPT   START ->  data ... ->  STOP ->  <- FINISH
+    unidirectional                         START ->  data ... ->  STOP ->
+
+Internals raise FrameError; `received` and `ended` keep it in `error`, because a chunk may bring good frames ahead of
+the bad byte, and these still count.
+"""
+
+import enum
+import struct
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
+
+from fstrm import FstrmCodec
+
+from dnstap_bgp.errors import FrameError
+
+CONTENT_TYPE = b"protobuf:dnstap.Dnstap"
+CONTROL_MAX_BYTES = 512
+"""The longest control frame, type and fields: the format's own limit."""
+CONTENT_TYPE_MAX_BYTES = 256
+"""The longest content type: the format's own limit."""
+BUFFER_BYTES = 1 << 16
+"""What one turn of a connection may bring: some 400 frames, under a millisecond of work. 16 to 256 KiB drain equally
+fast; it is also what each connection costs."""
+PREFIX_BYTES = 4
+"""The length before each frame."""
+
+_LENGTH = struct.Struct("!I")
+_PAIR = struct.Struct("!II")
+_FIELD_CONTENT_TYPE = 1
+_HTTP_STARTS = (b"GET ", b"HEAD", b"POST", b"PUT ", b"OPTI", b"PRI ")
+_DNSTAP_TAGS = b"\x0a\x12\x72\x78"
+"""First bytes of a bare Dnstap message: its fields identity, version, message, type."""
+
+T = TypeVar("T")
+Feed: TypeAlias = Callable[[bytearray, int, int, int], tuple[int, list[T]]]
+"""feed(buffer, start, end, frame_max_bytes) -> (offset of the first byte not consumed, what the frames gave).
+
+Takes whole data frames of buffer[start:end] and may overwrite what it consumed; `split_frames` is the plainest one."""
+
+
+class Control(enum.IntEnum):
+    """The types of control frames."""
+
+    ACCEPT = 1
+    START = 2
+    STOP = 3
+    READY = 4
+    FINISH = 5
+
+
+class State(enum.Enum):
+    """Where a connection stands."""
+
+    OPENING = "opening"  # nothing understood yet: READY or START must come
+    ACCEPTED = "accepted"  # READY was answered: START must come
+    STREAMING = "streaming"  # data frames, until STOP
+    FINISHED = "finished"  # STOP or a clean end came: what follows is ignored
+    FAILED = "failed"  # `error` tells why: what follows is ignored
+
+
+class Fault(enum.StrEnum):
+    """What senders get wrong, by kind."""
+
+    TLS = "tls"  # a TLS hello
+    HTTP = "http"  # a browser or a scraper
+    RAW_PROTOBUF = "raw-protobuf"  # dnsdist's own protocol, or DNSTap without Frame Streams
+    NO_START = "no-start"  # data, or anything else, without a handshake
+    CONTENT_TYPE = "content-type"  # Frame Streams of something else
+    CONTROL = "control"  # a control frame that breaks its bounds or is out of order
+    OVERSIZE = "oversize"  # a data frame over the limit
+    CUT = "cut"  # the end came inside a frame or before START
+
+
+class FrameStream:
+    """The reader's side of one Frame Streams connection.
+
+    Attributes:
+        state: Where it stands.
+        bidirectional: The sender began with READY and waits for ACCEPT and FINISH.
+        replies: Bytes for the sender, at most one ACCEPT and one FINISH; the caller deletes what it has sent.
+        error: Why the stream failed.
+    """
+
+    __slots__ = ("_buffer", "_end", "_frame_max_bytes", "_start", "bidirectional", "error", "replies", "state")
+
+    def __init__(self, frame_max_bytes: int) -> None:
+        """Make one.
+
+        Args:
+            frame_max_bytes: The longest data frame to take. The buffer grows to that and no further, only while
+                such a frame is coming in, and with what has really come: a claimed length costs nothing.
+        """
+        self.state = State.OPENING
+        self.bidirectional = False
+        self.replies = bytearray()
+        self.error: FrameError | None = None
+        self._frame_max_bytes = frame_max_bytes
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._start = self._end = 0
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is wanted from the sender."""
+        return self.state in (State.FINISHED, State.FAILED)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The memory that the connection holds now."""
+        return len(self._buffer)
+
+    def free(self) -> memoryview:
+        """The part of the buffer to receive into: at least one byte. Let go of it before `received`."""
+        return memoryview(self._buffer)[self._end :]
+
+    def received(self, n: int, feed: Feed[T]) -> list[T]:
+        """Take n more bytes that were received into `free()`.
+
+        Args:
+            n: How many, 1 or more.
+            feed: Takes the data frames.
+
+        Returns:
+            What `feed` gave, in order. `state`, `replies` and `error` tell the rest.
+        """
+        self._end += n
+        given: list[T] = []
+        try:
+            while not self.over:
+                if self.state is State.STREAMING:
+                    self._start, more = feed(self._buffer, self._start, self._end, self._frame_max_bytes)
+                    given = given + more if given else more
+                if not self._take_control():
+                    break
+        except FrameError as error:
+            self._fail(error)
+        self._settle()
+        return given
+
+    def ended(self) -> None:
+        """Take the end of the sender's bytes; senders that are killed end without STOP, which is no error."""
+        left = self._end - self._start
+        if self.over:
+            return
+        if left or self.state is State.ACCEPTED:
+            self._fail(FrameError(f"the stream ended {left} bytes into a frame ({self.state.value})", Fault.CUT))
+        elif self.state is State.STREAMING:
+            self.state = State.FINISHED
+
+    def _fail(self, error: FrameError) -> None:
+        self.error = error
+        self.state = State.FAILED
+
+    def _take_control(self) -> bool:
+        """Take the control frame at the buffer's start; False: there is none, or it is not whole yet."""
+        have = self._end - self._start
+        if have < PREFIX_BYTES:
+            return False
+        (length,) = _LENGTH.unpack_from(self._buffer, self._start)
+        if length:
+            self._check_data(length, have)
+            return False
+        if have < 2 * PREFIX_BYTES:
+            return False
+        (length,) = _LENGTH.unpack_from(self._buffer, self._start + PREFIX_BYTES)
+        if not PREFIX_BYTES <= length <= CONTROL_MAX_BYTES:
+            raise FrameError(f"a control frame of {length} bytes, allowed are 4 to {CONTROL_MAX_BYTES}", Fault.CONTROL)
+        size = 2 * PREFIX_BYTES + length
+        if have < size:
+            return False
+        frame = bytes(self._buffer[self._start : self._start + size])
+        self._start += size
+        self._turn(*read_control(frame))
+        return True
+
+    def _check_data(self, length: int, have: int) -> None:
+        """Decide on the data frame that `feed` has left at the buffer's start."""
+        if self.state is State.OPENING:
+            raise _odd_start(bytes(self._buffer[self._start : self._start + 4]))
+        if self.state is not State.STREAMING:
+            raise FrameError("a data frame before START", Fault.NO_START)
+        if length > self._frame_max_bytes:
+            text = f"a data frame of {length} bytes, the limit (frame_max_bytes) is {self._frame_max_bytes}"
+            raise FrameError(text, Fault.OVERSIZE)
+        assert have < PREFIX_BYTES + length, "feed takes every whole frame"
+
+    def _turn(self, control: Control, content_types: list[bytes]) -> None:
+        """Go on by one control frame."""
+        if control is Control.READY and self.state is State.OPENING:
+            _check_content_type(content_types)
+            self.bidirectional = True
+            self.replies += control_frame(Control.ACCEPT)
+            self.state = State.ACCEPTED
+        elif control is Control.START and self.state in (State.OPENING, State.ACCEPTED):
+            if len(content_types) > 1:
+                raise FrameError(f"START with {len(content_types)} content types, allowed is one", Fault.CONTROL)
+            _check_content_type(content_types)
+            self.state = State.STREAMING
+        elif control is Control.STOP and self.state is State.STREAMING:
+            if self.bidirectional:
+                self.replies += control_frame(Control.FINISH)
+            self.state = State.FINISHED
+        else:
+            raise FrameError(f"{control.name} out of order: the stream is {self.state.value}", Fault.CONTROL)
+
+    def _settle(self) -> None:
+        """Move what is left to the buffer's start, and fit the buffer to it.
+
+        A frame's bytes are moved once at most, and grow by doubling, so a sender of single bytes costs no copies.
+        """
+        left = 0 if self.over else self._end - self._start
+        if left == len(self._buffer):
+            self._resize(min(2 * left, PREFIX_BYTES + self._frame_max_bytes), left)
+        elif left < BUFFER_BYTES < len(self._buffer):
+            self._resize(BUFFER_BYTES, left)
+        elif self._start:
+            self._buffer[:left] = self._buffer[self._start : self._start + left]
+        self._start, self._end = 0, left
+
+    def _resize(self, size: int, left: int) -> None:
+        assert size > left, "longer frames were refused"
+        buffer = bytearray(size)
+        buffer[:left] = self._buffer[self._start : self._start + left]
+        self._buffer = buffer
+
+
+def split_frames(buffer: bytearray, start: int, end: int, frame_max_bytes: int) -> tuple[int, list[bytes]]:
+    """The plainest `Feed`: gives the payload of each whole data frame."""
+    frames = []
+    while end - start >= PREFIX_BYTES:
+        (length,) = _LENGTH.unpack_from(buffer, start)
+        after = start + PREFIX_BYTES + length
+        if not length or length > frame_max_bytes or after > end:
+            break
+        frames.append(bytes(buffer[start + PREFIX_BYTES : after]))
+        start = after
+    return start, frames
+
+
+def control_frame(control: Control) -> bytes:
+    """One whole control frame of ours, with our content type where the format wants one."""
+    content_types = [] if control in (Control.STOP, Control.FINISH) else [CONTENT_TYPE]
+    frame: bytes = FstrmCodec().encode(control.value, content_types)
+    return frame
+
+
+def read_control(frame: bytes) -> tuple[Control, list[bytes]]:
+    """Read one whole control frame.
+
+    Args:
+        frame: Escape, length, type and fields; 12 to 8 + CONTROL_MAX_BYTES bytes.
+
+    Returns:
+        Its type and content types; fields of other kinds are ignored, as later versions of the format may bring some.
+
+    Raises:
+        FrameError: An unknown type, or a field breaks its bounds.
+    """
+    codec = FstrmCodec()
+    codec.append(_without_unknown_fields(frame))
+    try:
+        codec.process()
+        number, content_types, _ = codec.decode()
+        return Control(number), content_types
+    except Exception as error:  # the package raises bare Exception and struct.error
+        raise FrameError(f"a control frame that can't be read: {error}", Fault.CONTROL) from error
+
+
+def _without_unknown_fields(frame: bytes) -> bytes:
+    """The same control frame with content types only, each within its bounds."""
+    kept = [frame[8:12]]
+    at = 12
+    while at < len(frame):
+        if len(frame) - at < _PAIR.size:
+            raise FrameError(f"a control field is cut at byte {at} of {len(frame)}", Fault.CONTROL)
+        field, length = _PAIR.unpack_from(frame, at)
+        after = at + _PAIR.size + length
+        if after > len(frame):
+            raise FrameError(f"a control field of {length} bytes at byte {at} of {len(frame)}", Fault.CONTROL)
+        if field == _FIELD_CONTENT_TYPE:
+            if not 1 <= length <= CONTENT_TYPE_MAX_BYTES:  # the package would overlook an empty one
+                raise FrameError(f"a content type of {length} bytes, allowed are 1 to 256", Fault.CONTROL)
+            kept.append(frame[at:after])
+        at = after
+    body = b"".join(kept)
+    return _PAIR.pack(0, len(body)) + body
+
+
+def _check_content_type(content_types: list[bytes]) -> None:
+    """Our type must be among them; no content type at all means any, as in the format's C library."""
+    if content_types and CONTENT_TYPE not in content_types:
+        shown = ", ".join(ascii(content_type.decode("latin-1")) for content_type in content_types)
+        raise FrameError(f"content type {shown}, wanted is {CONTENT_TYPE.decode()!r}", Fault.CONTENT_TYPE)
+
+
+def _odd_start(first: bytes) -> FrameError:
+    """Recognise from its first four bytes what a sender speaks that does not speak Frame Streams."""
+    if first.startswith(b"\x16\x03"):
+        return FrameError("a TLS hello on a plain listener (unbound: set `dnstap-tls: no`)", Fault.TLS)
+    if first in _HTTP_STARTS:
+        return FrameError("an HTTP request on a DNSTap listener", Fault.HTTP)
+    if first.startswith(b"\0\0"):
+        text = "a data frame before READY or START: the sender skips the Frame Streams handshake"
+        return FrameError(text, Fault.NO_START)
+    if first[2] == 0x08 and 1 <= first[3] <= 4:  # 16-bit length, then field 1 (type) of dnsdist's PBDNSMessage
+        text = "raw protobuf of dnsdist (`newRemoteLogger`): use `newFrameStreamUnixLogger` or `...TcpLogger`"
+        return FrameError(text, Fault.RAW_PROTOBUF)
+    if first[0] in _DNSTAP_TAGS:
+        return FrameError("bare protobuf: DNSTap has to come in Frame Streams", Fault.RAW_PROTOBUF)
+    return FrameError(f"not Frame Streams: it begins with the bytes {first.hex(' ')}", Fault.NO_START)

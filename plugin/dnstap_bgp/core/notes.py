@@ -1,0 +1,44 @@
+"""What a pure part has to say to the operator: bounded, and each thing at a bounded rate.
+
+The core may not log; it notes, and the worker that drives it logs what `take` gives.
+"""
+
+import enum
+from typing import NamedTuple
+
+NOTE_EVERY_S = 60.0
+"""The same thing is said again after so long at the earliest."""
+
+
+class Level(enum.IntEnum):
+    """As the logging module numbers them."""
+
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+
+class Note(NamedTuple):
+    """One line for the log."""
+
+    level: Level
+    text: str
+
+
+class Notes:
+    """Notes that wait to be logged; `key` names the kind of thing, of which the program has few."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Note] = []
+        self._said: dict[str, float] = {}
+
+    def say(self, key: str, now: float, level: Level, text: str) -> None:
+        """Note it, unless the same kind was noted less than `NOTE_EVERY_S` ago."""
+        if now - self._said.get(key, float("-inf")) >= NOTE_EVERY_S:
+            self._said[key] = now
+            self._waiting.append(Note(level, text))
+
+    def take(self) -> list[Note]:
+        """Give what waits; each once."""
+        waiting, self._waiting = self._waiting, []
+        return waiting

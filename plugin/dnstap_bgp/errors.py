@@ -1,0 +1,90 @@
+"""The exceptions that cross a module's border.
+
+    DnstapBgpError
+      ConfigError        the configuration file; carries every problem at once
+      ListError          a domain list that can't be used as a whole
+        BadNameError       a text that is no domain name
+      FrameError         Frame Streams: a peer broke the framing or the handshake
+      ListenerError      a DNSTap listener can't be opened where the configuration wants it
+      DnsError           a DNS message is truncated, lying or looping
+      HostError          ExaBGP: missing, of another major version, or not answering
+      StateFileError     the state file
+        ForeignFileError   a file of another kind or a newer version: never overwritten
+      CommandError       a command for a person can't do its work
+
+Internals raise one of these; the edge (a worker or a command) turns it into a log line, a counter or an exit status.
+"""
+
+from dataclasses import dataclass
+
+
+class DnstapBgpError(Exception):
+    """What this program raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a file that a person wrote.
+
+    Attributes:
+        where: The file, with its line or key: `lists/a.txt:12`, `dnstap-bgp.toml: bgp.peers[0].address`.
+        what: What is wrong and what would be right, one sentence.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class ConfigError(DnstapBgpError):
+    """The configuration can't be used; `problems` has every reason."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class ListError(DnstapBgpError):
+    """A list can't be used as a whole (unreadable, empty, half-written)."""
+
+
+class BadNameError(ListError):
+    """A text is no domain name; the message is the reason, without the text."""
+
+
+class FrameError(DnstapBgpError):
+    """A DNSTap sender broke the framing: the message tells offset, got and limit.
+
+    Attributes:
+        fault: Which kind of mistake it is (a value of `core.framestream.Fault`), for counters and for advice.
+    """
+
+    def __init__(self, message: str, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class ListenerError(DnstapBgpError):
+    """A DNSTap listener can't be opened: the message tells its address, why, and what would help."""
+
+
+class DnsError(DnstapBgpError):
+    """A DNS message can't be read: the message tells offset, got and limit."""
+
+
+class HostError(DnstapBgpError):
+    """ExaBGP is missing, of another major version, or does not answer."""
+
+
+class StateFileError(DnstapBgpError):
+    """The state file can't be read or written."""
+
+
+class ForeignFileError(StateFileError):
+    """The file is of another kind or of a newer version: it is left as it is."""
+
+
+class CommandError(DnstapBgpError):
+    """A command can't do its work; the text is for the person who typed it."""

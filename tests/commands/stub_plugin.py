@@ -1,0 +1,63 @@
+"""A plugin that does only what `up` sees of it: holds the pidfile, announces, answers reloads, ends when told to.
+
+python stub_plugin.py up CONFIG             runs `up` with this file as the plugin
+python stub_plugin.py plugin --config ...   what ExaBGP then runs
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from dnstap_bgp import cli
+from dnstap_bgp import config as configuration
+from dnstap_bgp.commands import host
+from dnstap_bgp.workers import runtime
+from dnstap_bgp.workers.instance import PidFile
+
+
+def run_up(path: str) -> None:
+    host.plugin_command = lambda config_path: (sys.executable, __file__, "plugin", "--config", str(config_path))
+    cli.main(["up", "--config", path])
+
+
+def run_plugin(path: Path) -> None:
+    os.umask(0o077)
+    config = configuration.load(path)
+    pidfile = PidFile(config.pidfile)
+    pidfile.acquire(threading.Event())
+    noted = config.path.parent / "noted"
+
+    def note(text: str) -> None:
+        with noted.open("a") as file:
+            file.write(text + "\n")
+
+    def on_hangup(*_: object) -> None:
+        note("HUP")
+        request = runtime.reload_request(config.runtime_dir)
+        if request.exists():
+            asked = json.loads(request.read_bytes())
+            ok = not asked["force"]
+            answer = {"id": asked["id"], "ok": ok, "messages": [] if ok else ["no"], "rules": 3, "routes": 1}
+            runtime.write_atomically(runtime.reload_result(config.runtime_dir), json.dumps(answer), 0o600)
+
+    def on_term(*_: object) -> None:
+        note("TERM")
+        sys.exit(0)
+
+    signal.signal(signal.SIGHUP, on_hangup)
+    signal.signal(signal.SIGUSR1, lambda *_: note("USR1"))
+    signal.signal(signal.SIGTERM, on_term)
+    note(f"uid {os.getuid()} netns {Path('/proc/self/ns/net').readlink()}")
+    os.write(1, b"announce attributes next-hop 192.0.2.254 nlri 203.0.113.7/32\n")
+    for line in sys.stdin:
+        note(line.strip())
+    note("EOF")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "up":
+        run_up(sys.argv[2])
+    run_plugin(Path(sys.argv[3]))

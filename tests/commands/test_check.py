@@ -1,0 +1,118 @@
+import pytest
+
+from dnstap_bgp.commands import check
+
+CONFIG = """
+domains = ["a.txt", "b.txt"]
+[dnstap]
+listen = "tap.sock"
+[bgp]
+as = 65001
+router_id = "192.0.2.1"
+peers = ["192.0.2.2"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "d.toml").write_text(CONFIG)
+    (tmp_path / "a.txt").write_text("example.com\n!www.example.com\n# comment\n")
+    (tmp_path / "b.txt").write_text("example.org\n")
+    return tmp_path
+
+
+def report(folder):
+    return check.run(folder / "d.toml")
+
+
+def errors(folder):
+    return [str(problem).removeprefix(f"{folder}/") for problem in report(folder).errors]
+
+
+def change(folder, old, new):
+    assert old in CONFIG
+    (folder / "d.toml").write_text(CONFIG.replace(old, new))
+
+
+def test_all_is_good(folder):
+    found = report(folder)
+    assert found.exit_status == 0
+    assert found.lines() == [f"{folder}/d.toml: good", "list default: 3 rules"]
+
+
+def test_every_error_of_file_and_lists_at_once(folder):
+    change(folder, "as = 65001", "as = 0\nmod = 5")
+    (folder / "a.txt").write_text("example.com\nbad..name\n\nan other\n")
+    (folder / "b.txt").unlink()
+    found = errors(folder)
+    assert [error.partition(": ")[0] for error in found] == ["d.toml", "d.toml", "a.txt:2", "a.txt:4", "b.txt"]
+    assert "bgp.mod" in found[0]
+    assert "`med`" in found[0]
+    assert "bgp.as" in found[1]
+    assert report(folder).exit_status == 1
+    assert all(line.startswith("error: ") for line in report(folder).lines())
+
+
+def test_a_bad_list_key_leaves_the_lists_alone(folder):
+    change(folder, '["a.txt", "b.txt"]', "5")
+    assert len(errors(folder)) == 1
+
+
+def test_no_file(tmp_path):
+    found = report(tmp_path)
+    assert len(found.errors) == 1
+    assert "No such file" in str(found.errors[0])
+
+
+def test_lists_without_a_rule(folder):
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text("# nothing\n")
+    (found,) = errors(folder)
+    assert found.endswith("there is no rule in any list")
+
+
+def test_a_file_in_another_format_is_one_mistake(folder):
+    (folder / "a.txt").write_text("bad..name\n" * 3000)
+    found = errors(folder)
+    assert len(found) == check.LINES_TOLD + 1
+    assert found[-1] == "a.txt: 2000 more lines like these"
+
+
+def test_what_only_up_needs(folder):
+    change(folder, 'router_id = "192.0.2.1"', 'next_hop_ipv6 = "fd00::1"')
+    assert errors(folder) == ["d.toml: bgp.router_id: is missing: an IPv4 address that names us to the neighbors"]
+
+
+def test_a_file_for_an_exabgp_of_ones_own(folder):
+    change(folder, 'as = 65001\nrouter_id = "192.0.2.1"\npeers = ["192.0.2.2"]', 'next_hop = "192.0.2.1"')
+    found = report(folder)
+    assert found.exit_status == 0
+    (warning,) = found.warnings
+    assert "`dnstap-bgp up`" in warning
+
+
+def test_a_name_that_has_no_address_now(folder):
+    change(folder, '["192.0.2.2"]', '["no-such-router.invalid"]')
+    found = report(folder)
+    assert found.exit_status == 0
+    (warning,) = found.warnings
+    assert "no-such-router.invalid" in warning
+
+
+def test_warnings_of_the_configuration(folder):
+    change(folder, '"tap.sock"', '":6000"')
+    found = report(folder)
+    assert found.exit_status == 0
+    assert found.lines()[0].startswith("warning: dnstap.listen 0.0.0.0:6000")
+
+
+def test_users_and_groups(folder):
+    change(
+        folder, 'listen = "tap.sock"', 'listen = "tap.sock"\ngroup = "no-such-group"\n[process]\nuser = "no-such-user"'
+    )
+    assert errors(folder) == [
+        "d.toml: process.user: there is no 'no-such-user' on this system",
+        "d.toml: dnstap.group: there is no 'no-such-group' on this system",
+    ]
+    change(folder, 'listen = "tap.sock"', 'listen = "tap.sock"\ngroup = 65534\n[process]\nuser = "root"')
+    assert errors(folder) == []

@@ -1,0 +1,98 @@
+"""`dnstap-bgp reload` against a real `up` with a stub plugin, and against a plugin alone."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from tests.commands.running import STUB, cli, environment, running, write_config
+from tests.integration.lab import eventually
+
+from dnstap_bgp import config as configuration
+from dnstap_bgp.commands import reload
+from dnstap_bgp.errors import CommandError
+from dnstap_bgp.workers import instance, runtime
+
+
+def test_it_reloads_and_tells_what_runs_now(tmp_path):
+    config = write_config(tmp_path)
+    with running(config) as up:
+        done = cli("reload", "--config", str(config))
+        assert (done.returncode, done.stdout) == (0, "reloaded: 3 rules, 1 routes\n"), done.stderr
+        assert up.noted.count("HUP") == 1
+        assert not runtime.reload_request(up.runtime_dir).exists(), "a plain HUP is no answer to it"
+
+
+def test_a_failed_reload_is_told_with_exit_status_1(tmp_path):
+    config = write_config(tmp_path)
+    with running(config):
+        done = cli("reload", "--force", "--config", str(config))
+        assert done.returncode == 1
+        assert "the reload failed; what ran before still runs:\nno\n" in done.stderr
+
+
+def test_a_broken_file_is_told_without_bothering_the_instance(tmp_path):
+    config = write_config(tmp_path)
+    with running(config) as up:
+        config.write_text(config.read_text() + "nonsense = 1\n")
+        done = cli("reload", "--config", str(config))
+        assert done.returncode == 1
+        assert "nonsense" in done.stderr
+        assert "HUP" not in up.noted
+
+
+def test_a_change_of_sessions_has_reached_exabgp_when_it_returns(tmp_path):
+    config = write_config(tmp_path)
+    with running(config) as up:
+        up.until(lambda: "done" in up.noted, "the route")
+        write_config(tmp_path, peer_as=65009)
+        assert cli("reload", "--config", str(config)).returncode == 0
+        assert "runs with its new configuration" in up.log
+
+
+def test_a_plugin_without_up_is_found_by_its_pidfile(tmp_path):
+    config = write_config(tmp_path)
+    pidfile = configuration.load(config).pidfile
+    pidfile.parent.mkdir()
+    command = [sys.executable, str(STUB), "plugin", "--config", str(config)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment()) as plugin:
+        try:
+            eventually((tmp_path / "noted").exists, 20, "the plugin")
+            assert cli("reload", "--config", str(config)).returncode == 0
+        finally:
+            plugin.kill()
+
+
+def test_without_a_plugin_it_says_so(tmp_path):
+    config = write_config(tmp_path)
+    done = cli("reload", "--config", str(config))
+    assert done.returncode == 1
+    assert "no plugin is running" in done.stderr
+
+
+def test_a_pid_in_an_unlocked_file_is_nobody(tmp_path):
+    config = write_config(tmp_path)
+    pidfile = configuration.load(config).pidfile
+    pidfile.parent.mkdir()
+    pidfile.write_text(f"{os.getpid()}\n")
+    runtime.up_pidfile(pidfile.parent).write_text(f"{os.getpid()}\n")
+    with pytest.raises(CommandError, match="no plugin is running"):
+        reload.run(config)
+
+
+def test_silence_has_a_deadline(tmp_path, monkeypatch):
+    config = write_config(tmp_path)
+    pidfile = configuration.load(config).pidfile
+    pidfile.parent.mkdir()
+    lock = instance.PidFile(pidfile)
+    assert lock.acquire(threading.Event())
+    signals = []
+    monkeypatch.setattr(os, "kill", lambda pid, signum: signals.append((pid, signum)))
+    runtime.reload_result(pidfile.parent).write_text('{"id": "of an earlier one", "ok": true}')
+    try:
+        with pytest.raises(CommandError, match="no answer in"):
+            reload.run(config, timeout_s=0.2)
+    finally:
+        lock.release()
+    assert len(signals) == 1

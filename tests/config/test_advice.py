@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from dnstap_bgp.config import parse
+
+
+def warnings(listen="'/x'", dnstap="", top="", bgp="next_hop = '192.0.2.1'", rest=""):
+    text = f"domains = 'x'\n{top}\n[dnstap]\nlisten = {listen}\n{dnstap}\n[bgp]\n{bgp}\n{rest}"
+    return parse(text.encode(), Path("/etc/d/d.toml")).warnings
+
+
+def test_nothing_to_say():
+    assert warnings() == ()
+
+
+@pytest.mark.parametrize("listen", ["'127.0.0.1:6000'", "'[::1]:6000'", "'localhost:6000'", "'/x'"])
+def test_loopback_is_safe(listen):
+    assert warnings(listen=listen) == ()
+
+
+@pytest.mark.parametrize("listen", ["':6000'", "'[::]:6000'", "'192.0.2.1:6000'", "'host.example:6000'"])
+def test_open_listener(listen):
+    (warning,) = warnings(listen=listen)
+    assert listen.strip("'").removeprefix(":") in warning
+    assert "dnstap.allow" in warning
+    assert warnings(listen=listen, dnstap="allow = '192.0.2.0/24'") == ()
+
+
+def test_each_open_listener_is_named():
+    assert len(warnings(listen="['127.0.0.1:1', ':2', '[::]:3', '/x']")) == 2
+
+
+def test_socket_for_everybody():
+    (warning,) = warnings(dnstap="perm = '0666'")
+    assert "dnstap.perm 0666" in warning
+    assert warnings(listen="'127.0.0.1:1'", dnstap="perm = '0666'") == ()
+
+
+def test_invented_next_hop():
+    (warning,) = warnings(top="ipv6 = true")
+    assert "fd00::1" in warning
+    assert warnings(top="ipv6 = true", bgp="next_hop = '192.0.2.1'\nnext_hop_ipv6 = 'fd00::1'") == ()
+
+
+def test_no_ipv4():
+    (warning,) = warnings(bgp="next_hop_ipv6 = 'fd00::1'")
+    assert "no IPv4 route" in warning
+
+
+def test_passive_with_ttl_security():
+    peer = "[[bgp.peers]]\naddress = '192.0.2.2'\nttl_security = true\npassive = "
+    assert len(warnings(rest=peer + "true")) == 1
+    assert warnings(rest=peer + "false") == ()
+
+
+def test_short_hold_time():
+    peer = "[[bgp.peers]]\naddress = '192.0.2.2'\nhold_time = "
+    assert len(warnings(rest=peer + "29")) == 1
+    assert warnings(rest=peer + "30") == warnings(rest=peer + "0") == ()
+
+
+def test_sync_is_not_there_yet():
+    (warning,) = warnings(rest="[syncer]\npeers = ['192.0.2.2:8080']")
+    assert "[syncer]" in warning
+    assert warnings(rest="[syncer]\nsync_interval = '5m'") == ()
