@@ -260,8 +260,7 @@ class Running:
         if host is not None:
             up = [neighbor.address for neighbor in host.neighbors if neighbor.up]
             logger.info("bgp: ExaBGP %s; %d of %d neighbors up", host.version, len(up), len(host.neighbors))
-            waiting = host.live + host.bulk + host.deferred + host.suspects
-            logger.info("bgp: %d routes told, %d waiting", host.told_ipv4 + host.told_ipv6, waiting)
+            logger.info("bgp: %d routes told, %d waiting", host.told_ipv4 + host.told_ipv6, host.waiting)
         if self._store is not None:
             status = self._store.status
             logger.info("state file: %d bytes, %s", status.size, status.error or "in order")

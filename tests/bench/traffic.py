@@ -55,14 +55,14 @@ class Universe:
     def __init__(self, share: float, rules: int = RULES, seed: int = 1, names: int = NAMES) -> None:
         self.random = random.Random(seed)
         self.hosts = [self.host() for _ in range(names)]
+        self._weights = list(itertools.accumulate(1 / rank for rank in range(1, names + 1)))
         step = round(1 / share)
-        listed = self.hosts[step // 2 :: step]
+        listed = self.hosts[_first_listed(names, step, share * self._weights[-1]) :: step]
         domains = {host.name.partition(".")[2] for host in listed[: rules // 2]}
         domains.update(host.name for host in listed)
         while len(domains) < rules:
             domains.add(self.domain())
         self.rules = [Rule(domain.encode()) for domain in sorted(domains)]
-        self._weights = list(itertools.accumulate(1 / rank for rank in range(1, names + 1)))
 
     def domain(self) -> str:
         """A random registered domain."""
@@ -85,6 +85,11 @@ class Universe:
     def visits(self, count: int) -> list[Host]:
         """Which hosts are asked for, Zipf-distributed."""
         return self.random.choices(self.hosts, cum_weights=self._weights, k=count)
+
+
+def _first_listed(names: int, step: int, weight: float) -> int:
+    """Which of the first names must be listed so that every step-th from there makes up this weight of the visits."""
+    return min(range(step), key=lambda first: abs(sum(1 / (at + 1) for at in range(first, names, step)) - weight))
 
 
 def _data(pick: random.Random, rdtype: int) -> bytes:
@@ -206,9 +211,9 @@ def resolver(universe: Universe, count: int) -> list[bytes]:
 
 
 def water_torture(universe: Universe, count: int) -> list[bytes]:
-    """Every question is new, a random label below one of 1000 domains on no list; the answers as ever."""
+    """Every question is new, a random label below one of 100 domains on no list; the answers as ever."""
     pick = random.Random(3)
-    victims = [universe.domain() for _ in range(1000)]
+    victims = [universe.domain() for _ in range(100)]
     hosts = (replace(host, name=f"{pick.randbytes(6).hex()}.{pick.choice(victims)}") for host in universe.visits(count))
     return [frame(response(host, pick), pick=pick) for host in hosts]
 

@@ -75,9 +75,12 @@ def test_a_disk_that_fills_up(speaker: Speaker, bird: Bird, small_disk: Path):
     killed_and_restored(speaker, bird, expected)
 
 
-def test_a_disk_that_is_read_only_at_first(speaker: Speaker, bird: Bird, small_disk: Path):
+def test_a_disk_that_is_read_only_at_first(lab: Lab, speaker: Speaker, bird: Bird, small_disk: Path):
     run("mount", "-o", "remount,ro", str(small_disk))
-    speaker.start()
+    # `ip netns exec` would give it mounts of its own, which stay read-only
+    speaker.config["process"] = {"netns": lab.host.name}
+    speaker.write()
+    speaker.start(inside=False)
     send(speaker.tap, sightings("a.example", addresses(100)))
     becomes(bird.prefixes, prefixes(addresses(100)), 20, "routed all the same")
     assert complaints(speaker)

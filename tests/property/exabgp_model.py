@@ -10,6 +10,7 @@ import ipaddress
 import json
 import re
 from collections import deque
+from collections.abc import Iterator
 
 STEPS = 50
 MESSAGES = 25
@@ -32,7 +33,7 @@ class Neighbor:
         self.refresh = []
         self.generation = None
         self.with_withdraws = False
-        self.eors = deque()
+        self.eors: deque[str] = deque()
         self.sent = 0
         self.age = 0.0
         self.table = {}  # of the router at the other end
@@ -53,6 +54,24 @@ class Neighbor:
     def updates(self, with_withdraws):
         buckets, latest, refresh = self.buckets, self.latest, dict(self.refresh)
         self.buckets, self.latest, self.refresh = {}, {}, []
+        self._fold(buckets, latest, refresh)
+        for prefix, attributes in refresh.items():
+            yield {prefix: self.cache.get(prefix, attributes)}
+        for attributes, bucket in buckets.items():
+            ipv4 = {prefix: verb for prefix, verb in bucket.items() if ":" not in prefix}
+            ipv6 = [{prefix: verb} for prefix, verb in bucket.items() if ":" in prefix]
+            for one in (ipv4, *ipv6):
+                gone = {prefix: None for prefix, verb in one.items() if verb == "withdraw"}
+                if gone and with_withdraws:
+                    yield gone
+                said = {prefix: attributes for prefix, verb in one.items() if verb == "announce"}
+                if said:
+                    yield said
+        yield {}
+
+    @staticmethod
+    def _fold(buckets, latest, refresh):
+        """A refresh takes the announces that it repeats out of the buckets, but not ahead of their withdraws."""
         pending = {
             prefix
             for bucket in buckets.values()
@@ -67,20 +86,6 @@ class Neighbor:
         for bucket in buckets.values():
             for prefix in [p for p, verb in bucket.items() if p in consumed and verb == "announce"]:
                 del bucket[prefix]
-        for prefix, attributes in refresh.items():
-            yield {prefix: self.cache.get(prefix, attributes)}
-        for attributes, bucket in buckets.items():
-            for grouped in (True, False):
-                part = {p: verb for p, verb in bucket.items() if (":" not in p) == grouped}
-                sets = [part] if grouped else [{p: verb} for p, verb in part.items()]
-                for one in sets:
-                    gone = {p: None for p, verb in one.items() if verb == "withdraw"}
-                    if gone and with_withdraws:
-                        yield gone
-                    said = {p: attributes for p, verb in one.items() if verb == "announce"}
-                    if said:
-                        yield said
-        yield {}
 
     # the session
 
@@ -161,7 +166,7 @@ class ExaBgp:
         self.acknowledges = True
         self._pipe = b""
         self._out = []
-        self._queue = deque()
+        self._queue: deque[Iterator[None]] = deque()
         self.routes_said = 0
 
     # the process's side

@@ -4,11 +4,13 @@ Real enough to be exact (RFC 4271, 4760, 4724, 7313) and small enough to be driv
 session, or stay away.
 """
 
+import contextlib
 import ipaddress
 import socket
 import struct
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 HEADER = b"\xff" * 16
 OPEN, UPDATE, NOTIFICATION, KEEPALIVE, ROUTE_REFRESH = 1, 2, 3, 4, 5
@@ -25,8 +27,8 @@ class Sink:
     port: int
     asn: int = 65002
     families: tuple[tuple[int, int], ...] = (IPV4, IPV6)
-    table: dict[str, tuple] = field(default_factory=dict)
-    history: list[tuple] = field(default_factory=list)
+    table: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    history: list[tuple[Any, ...]] = field(default_factory=list)
     eors: list[tuple[int, int]] = field(default_factory=list)
     sessions: int = 0
     updates: int = 0
@@ -64,10 +66,8 @@ class Sink:
         """Drop the session; ExaBGP comes again."""
         connection = self._connection
         if connection is not None:
-            try:
+            with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def wait(self, condition, timeout=20.0):
         with self.changed:
@@ -76,9 +76,11 @@ class Sink:
             )
 
     def _serve(self):
+        listener = self._listener
+        assert listener is not None
         while not self._closed:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)

@@ -37,8 +37,16 @@ neighbor {address} {{
 """
 
 
-def neighbor(address, port, *, local="127.0.0.1", asn=65002, families="ipv4 unicast; ipv6 unicast;", extra="",
-             events="neighbor-changes; negotiated;"):
+def neighbor(
+    address,
+    port,
+    *,
+    local="127.0.0.1",
+    asn=65002,
+    families="ipv4 unicast; ipv6 unicast;",
+    extra="",
+    events="neighbor-changes; negotiated;",
+):
     return NEIGHBOR.format(
         address=address, port=port, local=local, asn=asn, families=families, extra=extra, events=events
     )
@@ -96,8 +104,14 @@ class Host:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(self._exabgp), "server", str(self._conf)] if self._exabgp == EXABGP else [str(self._exabgp), str(self._conf)],
-                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                [str(self._exabgp), "server", str(self._conf)]
+                if self._exabgp == EXABGP
+                else [str(self._exabgp), str(self._conf)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         return self
 
@@ -109,6 +123,7 @@ class Host:
         return Process(connection)
 
     def signal(self, number):
+        assert self.process is not None
         self.process.send_signal(number)
 
     def stop(self):

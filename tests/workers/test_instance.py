@@ -17,6 +17,7 @@ def start_holder(path):
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ
     )
+    assert process.stdout is not None
     assert process.stdout.readline() == b"held\n"
     return process
 

@@ -13,19 +13,20 @@ turn (`announce eor`, `flush`, a comment) are *exclusive*: alone in flight, and 
 answer ends anything: after `ANSWER_WAIT_S` a new opening finds the place again, and what was unanswered is said again.
 """
 
-import enum
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from dnstap_bgp.core import exabgp
 from dnstap_bgp.core.barrier import Barrier
+from dnstap_bgp.core.batch import Batch
 from dnstap_bgp.core.duties import Duties
 from dnstap_bgp.core.exabgp import Answer, FamiliesEvent, Item, Row, SignalEvent, StateEvent, Verb
+from dnstap_bgp.core.flight import Flight, Kind, Outgoing, Stage
 from dnstap_bgp.core.model import Attributes, Prefix
 from dnstap_bgp.core.neighbors import Neighbor
 from dnstap_bgp.core.notes import Level, Notes
-from dnstap_bgp.core.outbox import Batch, Outbox
+from dnstap_bgp.core.outbox import Outbox
+from dnstap_bgp.core.settling import Settling
 
 SILENCE_S = 10.0
 """Worth a line in the log: another client's `show adj-rib out` holds answers up for so long."""
@@ -41,72 +42,9 @@ POLL_MIN_S = 0.1
 """Neighbors that come and go all the time don't make us ask more often."""
 BRISK_S = 10.0
 """So long after a fresh address bulk keeps out of the next one's way."""
-SETTLE_LINES = 2
-"""Lines that must be said and answered, one after the other, after a prefix's last command before it gets other
-attributes. One was always enough in tests; two leave a turn to spare: 24 IPv6 prefixes take 26 steps, a turn has 25."""
 PAUSE_MIN_S = 1.0
 PAUSE_MAX_S = 30.0
 """How long to wait after a refusal while the host refuses everything."""
-
-
-class Stage(enum.Enum):
-    """Where the conversation stands."""
-
-    OPENING = "opening"
-    BARRIER = "barrier"
-    READY = "ready"
-    REFUSED = "refused"
-
-
-class Kind(enum.Enum):
-    """What a line in flight is for; those that are exclusive are alone in flight."""
-
-    HANDSHAKE = "handshake"
-    ROUTES = "routes"
-    NEIGHBORS = "neighbors"
-    PREPARE = "prepare"
-    CHANGE = "change"
-    LATER = "later"
-    END_OF_RIB = "end of rib"
-    FLUSH = "flush"
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether nothing else may be unanswered with it."""
-        return self not in (Kind.ROUTES, Kind.NEIGHBORS)
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """What to write now.
-
-    Attributes:
-        data: Whole lines, ASCII.
-        news: What the state file must know before they leave.
-    """
-
-    data: bytes
-    news: list[tuple[Prefix, Attributes]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Flight:
-    """What was said and is not answered yet."""
-
-    number: int
-    kind: Kind
-    since: float
-    batch: Batch | None = None
-    neighbors: tuple[Neighbor, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class _Settling:
-    """A batch that was answered: `left` more answers to lines from `number` on, and it is settled."""
-
-    batch: Batch
-    number: int
-    left: int = SETTLE_LINES
 
 
 class Conversation:
@@ -136,12 +74,13 @@ class Conversation:
         self._outbox = outbox
         self._bits = bits
         self._barrier = Barrier(bits)
-        self._flights: deque[_Flight] = deque()
-        self._settling: list[_Settling] = []
+        self._flights: deque[Flight] = deque()
+        self._settling = Settling()
         self._lost: list[Batch] = []
         self._prepared: Batch | None = None  # a change of attributes, to be said next
         self._answer_wait_s = ANSWER_WAIT_S
         self._neighbors_due = self._neighbors_asked = float("-inf")
+        self._retrying = False  # something happened that may help what was given up
         self._units = 0
         self._last_live = float("-inf")
         self._pause_s = 0.0
@@ -161,9 +100,12 @@ class Conversation:
             self.duties.on_families(item, now)
         elif isinstance(item, SignalEvent):
             self.duties.on_signal()
-            self._neighbors_due = min(self._neighbors_due, now)
-        elif isinstance(item, StateEvent) and self.duties.on_state(item, now):
-            self._neighbors_due = min(self._neighbors_due, now)
+            self._neighbors_due = now
+            self._retrying = True
+        elif isinstance(item, StateEvent):
+            if self.duties.on_state(item, now):
+                self._neighbors_due = now
+            self._retrying |= item.state == "up"
 
     def _on_row(self, text: bytes, now: float) -> None:
         if self.stage is Stage.OPENING:
@@ -193,7 +135,8 @@ class Conversation:
         if rows is None:
             return
         self.duties.on_rows(rows, self._units, now)
-        self._outbox.reach(self.duties.reachable)
+        self._outbox.reach(self.duties.reachable, again=self._retrying)
+        self._retrying = False
         self._units = 0
         neighbors = self.duties.neighbors
         soon = not rows or self.duties.draining or any(neighbor.unconfirmed for neighbor in neighbors)
@@ -223,18 +166,21 @@ class Conversation:
         self._flights.clear()
         self._answer_wait_s = ANSWER_WAIT_S
         self._neighbors_due = float("-inf")
-        for settling in self._settling:
-            self._outbox.settle(settling.batch)
-        self._settling.clear()
+        for batch in self._settling.clear():
+            self._outbox.settle(batch)
         lost, self._lost = self._lost, []
         self._outbox.unsure(lost)
 
-    def _on_flight(self, flight: _Flight, now: float, *, done: bool) -> None:
+    def _on_flight(self, flight: Flight, now: float, *, done: bool) -> None:
         self.acknowledged += done
         self.errors += not done
-        self._age_settling(flight.number, now)
-        if flight.kind is Kind.PREPARE:
-            self._prepared = flight.batch
+        if flight.kind is Kind.NEIGHBORS:
+            self._settling.asked(flight.number)
+        if self.duties.calm(now, waiting=self._outbox.changing):
+            for batch in self._settling.line(flight.number, self.lines):
+                self._outbox.settle(batch)
+        if flight.kind in (Kind.PREPARE, Kind.CLEAN):
+            self._prepared = flight.batch if flight.kind is Kind.PREPARE else None
             for neighbor in flight.neighbors if not done else ():
                 neighbor.foreign = True
         elif flight.batch is not None:
@@ -250,12 +196,13 @@ class Conversation:
             self.duties.changed()
         refuses_all = self._outbox.answered(batch, done=done)
         if done:
-            self._settling.append(_Settling(batch, self.lines))
+            self._settling.add(batch, self.lines)
             self._pause_s = 0.0
         elif batch.replay_to:
             for neighbor in self.duties.neighbors.at(batch.replay_to):
                 neighbor.foreign = True
         else:
+            self._neighbors_due = now
             if refuses_all:
                 self._pause_s = min(PAUSE_MAX_S, max(PAUSE_MIN_S, 2 * self._pause_s))
                 self._pause_until = now + self._pause_s
@@ -267,21 +214,6 @@ class Conversation:
                 f"{exabgp.attributes_text(batch.step.attributes)} (a line of {len(batch.prefixes)}): "
                 "each prefix is tried alone",
             )
-
-    def _age_settling(self, number: int, now: float) -> None:
-        if not self.duties.calm(now, waiting=self._outbox.changing):
-            return
-        settled = []
-        for settling in self._settling:
-            if settling.number <= number:
-                settling.number = self.lines
-                settling.left -= 1
-                if not settling.left:
-                    settled.append(settling.batch)
-        if settled:
-            self._settling = [settling for settling in self._settling if settling.left]
-            for batch in settled:
-                self._outbox.settle(batch)
 
     # -- what to say
 
@@ -321,16 +253,17 @@ class Conversation:
             return
         silent_s = now - self._flights[0].since
         if silent_s >= SILENCE_S:
+            backlog = self._outbox.backlog
             self.notes.say(
                 "silence",
                 now,
                 Level.WARNING,
                 f"ExaBGP has not answered for {silent_s:.0f} s; nothing is lost, "
-                f"{self._outbox.live + self._outbox.bulk} prefixes wait",
+                f"{backlog.live + backlog.bulk} prefixes wait",
             )
         if silent_s >= self._answer_wait_s:
             self._answer_wait_s = min(ANSWER_WAIT_MAX_S, 2 * self._answer_wait_s)
-            self._lost += [flight.batch for flight in self._flights if flight.batch is not None]
+            self._lost += [flight.batch for flight in self._flights if flight.batch and flight.kind is not Kind.CLEAN]
             if self._prepared is not None:
                 self._lost.append(self._prepared)
             self._prepared = None
@@ -345,18 +278,19 @@ class Conversation:
             batch, self._prepared = self._prepared, None
             return self._say_routes(batch, now)
         if self._neighbors_due <= now and now - self._neighbors_asked >= POLL_MIN_S and not self._asking:
-            self._neighbors_asked = now
-            return self._say(exabgp.SHOW_NEIGHBORS, Kind.NEIGHBORS, now)
+            return self._ask(now)
         if not self.duties.neighbors or now < self._pause_until:
             return None
         return self._say_next_routes(now) or (None if self._flights else self._say_duty(now))
 
     def _say_next_routes(self, now: float) -> Outgoing | None:
+        if self._outbox.has_former:
+            return self._say_clean(now)
         replay = self.duties.replay()
         batch = self._outbox.take(
             sum(flight.kind is not Kind.NEIGHBORS for flight in self._flights),
             brisk=now - self._last_live < BRISK_S,
-            moves=not self._asking and self.duties.calm(now, waiting=self._outbox.changing),
+            moves=self.duties.calm(now, waiting=self._outbox.changing),
             refusing=self._pause_s > 0,
             replay=replay,
         )
@@ -369,16 +303,24 @@ class Conversation:
         if batch.step.is_move:
             neighbors = self.duties.change(batch.step)
             if neighbors:
-                return self._say_prepare(batch, neighbors, now)
+                return self._say_withdraw(Kind.PREPARE, batch, neighbors, now)
         return self._say_routes(batch, now)
 
-    def _say_prepare(self, batch: Batch, neighbors: tuple[Neighbor, ...], now: float) -> Outgoing:
+    def _say_clean(self, now: float) -> Outgoing | None:
+        """Before anything else: withdraw what may be pending under former attributes, where it may be."""
+        neighbors = self.duties.clean()
+        if not neighbors:
+            self._outbox.forget_former()
+            return self._say_next_routes(now)
+        return None if self._flights else self._say_withdraw(Kind.CLEAN, self._outbox.take_former(), neighbors, now)
+
+    def _say_withdraw(self, kind: Kind, batch: Batch, neighbors: tuple[Neighbor, ...], now: float) -> Outgoing:
         told = batch.step.told
         assert told is not None
         addresses = tuple(dict.fromkeys(neighbor.address for neighbor in neighbors))
         data = exabgp.route_line(Verb.WITHDRAW, told, batch.prefixes, addresses)
         self._count_units(batch)
-        return self._say(data, Kind.PREPARE, now, batch=batch, neighbors=neighbors, news=batch.news)
+        return self._say(data, kind, now, batch=batch, neighbors=neighbors, news=batch.news)
 
     def _say_routes(self, batch: Batch, now: float) -> Outgoing:
         what = batch.step
@@ -390,6 +332,8 @@ class Conversation:
     def _say_duty(self, now: float) -> Outgoing | None:
         """What is exclusive, and so waits for a pause in the routes."""
         if self._outbox.awaits_settling and self.duties.calm(now, waiting=True):
+            if self._settling.lacks_neighbors:
+                return self._ask(now)
             return self._say(exabgp.LATER_LINE, Kind.LATER, now)
         neighbor = self.duties.flush(now)
         if neighbor is not None:
@@ -400,6 +344,10 @@ class Conversation:
             data = exabgp.end_of_rib_line(neighbor.address, family)
             return self._say(data, Kind.END_OF_RIB, now, neighbors=(neighbor,))
         return None
+
+    def _ask(self, now: float) -> Outgoing:
+        self._neighbors_asked = now
+        return self._say(exabgp.SHOW_NEIGHBORS, Kind.NEIGHBORS, now)
 
     @property
     def _asking(self) -> bool:
@@ -418,6 +366,6 @@ class Conversation:
         neighbors: tuple[Neighbor, ...] = (),
         news: list[tuple[Prefix, Attributes]] | None = None,
     ) -> Outgoing:
-        self._flights.append(_Flight(self.lines, kind, now, batch, neighbors))
+        self._flights.append(Flight(self.lines, kind, now, batch, neighbors))
         self.lines += 1
         return Outgoing(data, news or [])

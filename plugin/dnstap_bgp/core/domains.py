@@ -168,7 +168,8 @@ class RuleSet:
 
     def silent(self, domain: Name) -> bool:
         """Whether neither the domain nor any name below it is on a list, nor has a rule."""
-        return not self.lists(domain) and not self.trie.has_keys_with_prefix((b"." + domain)[::-1])
+        key = (b"." + domain)[::-1] if domain else b""  # below the root is everything
+        return not self.lists(domain) and not any(True for _ in self.trie.iterkeys(key))
 
     def explain(self, name: Name) -> list[tuple[str, Rule]]:
         """For people: the rule that decides in each list that has one for the name, exceptions included."""

@@ -13,10 +13,10 @@ Strategy, from how ExaBGP 5 keeps what is pending for a neighbor (facts measured
 
 from collections.abc import Sequence
 
+from dnstap_bgp.core.batch import Replay
 from dnstap_bgp.core.exabgp import FAMILIES, FamiliesEvent, NeighborRow, StateEvent
 from dnstap_bgp.core.lanes import Step
 from dnstap_bgp.core.neighbors import Neighbor, Neighbors
-from dnstap_bgp.core.outbox import Replay
 
 HOLD_MAX_S = 60.0
 """A change of attributes waits at most so long for a draining neighbor: 100,000 IPv6 routes take 20 s."""
@@ -175,6 +175,11 @@ class Duties:
             else:
                 neighbor.flush_due |= neighbor.draining
         self._changing = tuple(targets)
+        return self._changing
+
+    def clean(self) -> tuple[Neighbor, ...]:
+        """Who is down, and may have former attributes pending that have to be withdrawn there."""
+        self._changing = tuple(neighbor for neighbor in self.neighbors if not neighbor.up and not neighbor.foreign)
         return self._changing
 
     def changed(self) -> None:

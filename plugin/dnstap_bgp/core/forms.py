@@ -26,6 +26,7 @@ from dnstap_bgp.core.answer import (
     REPLY_MASK,
     TRUNCATED,
     A,
+    Answer,
     check_rest,
 )
 from dnstap_bgp.core.labels import read_name, skip_name, spans
@@ -135,12 +136,13 @@ def _fit_service(
     rest: bytes, offset: int, start: bytes, claims: Claims, links: tuple[int, ...]
 ) -> tuple[list[Sighting], int] | None:
     """Read a run of one HTTPS record; mostly there is only one."""
-    iter_unpack, size = _layout(len(start), 0)
-    ((begins, ttl_s, length, _),) = iter_unpack(rest[offset : offset + size])
-    end = offset + size + length
+    fixed = struct.Struct(f"!{len(start)}siH")
+    begins, ttl_s, length = fixed.unpack_from(rest, offset)
+    begin = offset + fixed.size
+    end = begin + length
     if begins != start or ttl_s < 0 or end > len(rest):
         return None
-    addresses = hints(HTTPS, rest[offset + size : end])
+    addresses = hints(HTTPS, rest[begin:end])
     if len(addresses) > ADDRESSES_MAX:
         return None
     return [
@@ -174,13 +176,14 @@ def _unpacker(layout: str) -> Unpack:
     return struct.Struct(layout).unpack_from
 
 
-def learn(wire: bytes, behind: int, claims: Claims) -> Form | None:
-    """Make a form of an answer that the exact parser has accepted, with addresses and without a fork or a loop.
+def learn(wire: bytes, behind: int, answer: Answer, claims: Claims) -> Form | None:
+    """Make a form of an answer that the exact parser has accepted.
 
     Args:
         wire: The message.
         behind: Where its question's name ends.
-        claims: Who claims the addresses.
+        answer: What the parser gave; it has addresses.
+        claims: Who claims them.
 
     Returns:
         None: it is not of the usual kind.
@@ -189,7 +192,7 @@ def learn(wire: bytes, behind: int, claims: Claims) -> Form | None:
     owners = [*(link.owner for link in links), end]
     targets = [link.target for link in links]
     names = [HEADER_BYTES, *targets]
-    if end >= len(wire) or not _steady(wire, behind, links, owners + targets):
+    if len(names) != len(answer.names) or end >= len(wire) or not _steady(wire, behind, links, owners + targets):
         return None
     if any(read_name(wire, owner)[0] != read_name(wire, name)[0] for owner, name in zip(owners, names, strict=True)):
         return None  # the records are not in the order of the chain

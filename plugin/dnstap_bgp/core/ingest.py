@@ -33,7 +33,6 @@ _USUAL_MAX_BYTES = 4095
 _PREFIX_BYTES = 4
 _LENGTH = struct.Struct("!I")
 _MESSAGE = 1  # Dnstap.type
-_USUAL_END = b"\x78\x01"  # of a frame: behind the message only its type, MESSAGE
 _TAG = 1 << 3 | 2  # field 1, length-delimited
 
 
@@ -101,6 +100,7 @@ class Ingest:
             counters: Those of the Ingest that this one replaces.
         """
         self.rules = rules
+        self.rules = rules
         self.counters = counters or IngestCounters()
         self._messages = messages
         self._screen = Screen(rules)
@@ -138,8 +138,8 @@ class Ingest:
             DecodeError: At least one of them is broken.
             _OddChunkError: See there.
         """
-        data = cast("bytes", buffer[offsets[0] : offsets[-1]])  # it takes a bytearray as well, which saves a copy
-        decoded = Chunk.FromString(data).frames.message
+        # FromString takes a bytearray as well, which saves a copy, here and below.
+        decoded = Chunk.FromString(cast("bytes", buffer[offsets[0] : offsets[-1]])).frames.message
         types, wires = list(decoded.type), list(decoded.response_message)
         if len(types) != tally.frames:
             raise _OddChunkError
@@ -153,17 +153,18 @@ class Ingest:
         if hits and not frame_of:
             frame_of = [index for index, number in enumerate(types) if number % 2 == 0]
 
+        decode, accepted = Frame.FromString, self._messages
+
         def accepts(index: int) -> bool:
             """Whether a message is of an accepted type, once it is sure that it is its frame's."""
             number = frame_of[index]
-            start, end = offsets[number] + _PREFIX_BYTES, offsets[number + 1]
-            wire = wires[index]
-            if buffer[end - len(wire) - 2 : end] == wire + _USUAL_END:
-                return types[number] in self._messages
-            frame = Frame.FromString(bytes(buffer[start:end]))
-            if frame.message.response_message != wire:
+            frame = decode(cast("bytes", buffer[offsets[number] + _PREFIX_BYTES : offsets[number + 1]]))
+            message = frame.message
+            if message.response_message != wires[index]:
                 raise _OddChunkError
-            return self._is_accepted(frame)
+            # Here a frame with a message for a listed name is at hand: its policy, response_address or identity are a
+            # matter of declaring them in dnstap.proto.
+            return frame.type == _MESSAGE and message.type in accepted
 
         return self._read(hits, accepts, tally)
 
@@ -176,17 +177,12 @@ class Ingest:
             except DecodeError:
                 tally.undecodable += 1
                 continue
-            if self._is_accepted(frame):
+            if frame.type == _MESSAGE and frame.message.type in self._messages:
                 tally.messages += 1
                 wires.append(frame.message.response_message)
         tally.empty = wires.count(b"")
         wires = list(filter(None, wires))
         return self._read(self._screen.scan(wires), lambda _: True, tally)
-
-    def _is_accepted(self, frame: Frame) -> bool:
-        # Here a frame with a message for a listed name is at hand: policy, response_address or identity are a matter of
-        # declaring them in dnstap.proto.
-        return frame.type == _MESSAGE and frame.message.type in self._messages
 
     def _read(self, hits: list[Hit], accepts: Callable[[int], bool], tally: IngestCounters) -> list[Sighting]:
         """Read what the screen let through; only a message with an outcome is worth asking whether it counts."""

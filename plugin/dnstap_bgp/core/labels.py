@@ -9,14 +9,17 @@ from dnstap_bgp.errors import DnsError
 
 NAME_MAX_BYTES = 255
 """RFC 1035, 2.3.4: the length of a whole name, its length bytes and final zero included."""
+LABEL_MAX_BYTES = 63
+"""RFC 1035, 2.3.4; a byte beyond is no length."""
 POINTERS_MAX = 127
 """A name of 255 bytes has at most 127 labels, and no compressor points at a bare pointer. Without this limit a message
 could be all pointers, and each of its records cost thousands of steps."""
 
-_LABEL = 0x40  # below: the length of a label
+_LABEL = LABEL_MAX_BYTES + 1  # below: the length of a label
 _POINTER = 0xC0  # from here on: with the next byte an offset (RFC 1035, 4.1.4); between the two: unused types
 
-_PLAIN = bytes(byte for byte in range(0x21, 0x7F) if byte not in b".\\")
+_PRINTED = 0x21  # from here on a length byte looks like a printed one
+_PLAIN = bytes(byte for byte in range(_PRINTED, 0x7F) if byte not in b".\\")
 _DOTTED = bytes(byte if byte in _PLAIN else 0x2E for byte in range(256))
 _SPELLED = [bytes([byte]) if byte in _PLAIN else b"\\%03d" % byte for byte in range(256)]
 
@@ -95,7 +98,10 @@ def to_name(labels: bytes) -> Name:
     offset = count = 0
     end = len(labels)
     while offset < end:
-        offset += labels[offset] + 1
+        length = labels[offset]
+        if length >= _PRINTED:
+            return _spell(labels)
+        offset += length + 1
         count += 1
     if offset != end or end >= NAME_MAX_BYTES:
         raise DnsError(f"{end} bytes are no labels: the last one ends at {offset}")
@@ -110,12 +116,13 @@ def to_name(labels: bytes) -> Name:
 def _spell(labels: bytes) -> Name:
     parts = []
     offset = 0
-    while offset < len(labels):
-        length = labels[offset]
-        if length >= _LABEL:
-            raise DnsError(f"label type {length:#x} at {offset}")
-        parts.append(b"".join(map(_SPELLED.__getitem__, labels[offset + 1 : offset + length + 1])))
-        offset += length + 1
+    end = len(labels)
+    while offset < end and labels[offset] < _LABEL:
+        after = offset + labels[offset] + 1
+        parts.append(b"".join(map(_SPELLED.__getitem__, labels[offset + 1 : after])))
+        offset = after
+    if offset != end or end >= NAME_MAX_BYTES:
+        raise DnsError(f"{end} bytes are no labels: the last one starts or ends at {offset}")
     return b".".join(parts)
 
 

@@ -181,7 +181,7 @@ class Neighbors:
         if row.up and not neighbor.up and not neighbor.unconfirmed:
             neighbor.unconfirmed = True
         elif row.up != neighbor.up or (row.up and row.age_s < neighbor.age_s):
-            self.silent = neighbor.reread = True
+            self.silent = neighbor.reread = neighbor.flush_due = True
             if row.up:
                 neighbor.came_up(now)
             else:

@@ -6,11 +6,12 @@ answer to it. What keeps ExaBGP's table right:
 
 - A prefix has one unanswered command at most; what is wanted meanwhile is deferred until the answer.
 - A withdraw says the very attributes that were announced (`told`), and leaves `told` only when it is answered.
-- Other attributes than those of the prefix's last command wait until that command is *settled*: a later line, sent
-  after its answer, is answered too. ExaBGP keeps pending prefixes in buckets by attribute set and sends the buckets in
-  any order, so two attribute sets of one prefix must never be pending together; a settled one has left its bucket.
+- Other attributes than those of the prefix's last command wait until that command is *settled*: later lines, sent after
+  its answer, are answered too. ExaBGP keeps pending prefixes in buckets by attribute set and sends the buckets in any
+  order, so two attribute sets of one prefix must never be pending together; a settled one has left its bucket.
 - What an earlier process told (`recall`) is in doubt, because commands in a dead process's pipe are lost: it is said
-  again if wanted, and withdrawn if not (`resync`).
+  again if wanted, and withdrawn if not (`resync`). If its last words were a change of attributes, nobody knows whether
+  ExaBGP read them, so neighbors that are down may still have the former ones pending (`take_former`).
 - A refused line is split and each prefix tried alone. A prefix that is refused twice while the host took other lines
   between is given up; a host that takes nothing (no neighbor yet) loses nothing.
 
@@ -18,84 +19,13 @@ Nothing here knows a clock, and the caller holds the keeper's lock.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from dnstap_bgp.core.exabgp import IPV6, family
+from dnstap_bgp.core.batch import ALONE, MOVE, Backlog, Batch, Replay, shape
+from dnstap_bgp.core.exabgp import family
 from dnstap_bgp.core.lanes import Lane, Step, step
 from dnstap_bgp.core.model import Attributes, Change, Prefix
 from dnstap_bgp.core.prefixmap import SHARDS, PrefixMap
-
-# The shapes of a line, as (most prefixes, most lines unanswered). ExaBGP takes 50 steps of commands a turn, then sends
-# 25 messages to each neighbor: grouped ones for IPv4, one for each prefix of IPv6.
-IPV4_FASTEST = (49, 2)
-"""The most routes a second; a fresh address then waits 22 ms (p50)."""
-IPV4_BRISK = (24, 1)
-"""A fresh address waits 5 ms (p50) behind these."""
-IPV6_FASTEST = (24, 1)
-"""More at a time builds a backlog of seconds inside ExaBGP, behind which IPv4 waits as well."""
-IPV6_FRESH = (12, 2)
-"""Two lines of the above's size together, so that a fresh address need not wait for an answer."""
-MOVE = (24, 1)
-ALONE = (1, 1)
-
-FRESH_MAX = 24
-"""More live prefixes than this are a burst and go in bulk's shapes: a fresh one waits behind the others anyway."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """One line's worth: these prefixes go from `step.told` to `step.wanted`.
-
-    Attributes:
-        step: The same for all of them.
-        prefixes: At least one.
-        live: Whether somebody waits for it: fresh addresses, as opposed to a restore or a reload.
-        replay_to: The only neighbor it is for, one that knows nothing yet; empty for all others.
-    """
-
-    step: Step
-    prefixes: tuple[Prefix, ...]
-    live: bool = False
-    replay_to: str = ""
-
-    @property
-    def news(self) -> list[tuple[Prefix, Attributes]]:
-        """What the state file must know before this line leaves."""
-        wanted = self.step.wanted
-        if wanted is None or wanted == self.step.told:
-            return []
-        return [(prefix, wanted) for prefix in self.prefixes]
-
-
-@dataclass(slots=True)
-class Replay:
-    """How far the routes have been told to a neighbor that came after them: at most one shard is held.
-
-    Attributes:
-        neighbor: Its address.
-        families: Those that it knows nothing of yet.
-        ended: Whether it has been told everything.
-    """
-
-    neighbor: str
-    families: frozenset[str]
-    ended: bool = False
-    _shard: int = 0
-    _groups: dict[Step, list[Prefix]] | None = None
-
-    def groups(self, told: PrefixMap[Attributes]) -> dict[Step, list[Prefix]] | None:
-        """What is left of the shard at hand, or else of the next that has something; None at the end."""
-        while not self._groups:
-            if self._shard == SHARDS:
-                return None
-            self._groups = {}
-            for prefix, attributes in told.shards[self._shard].items():
-                kind = family(prefix)
-                if kind in self.families and (not attributes.neighbors or self.neighbor in attributes.neighbors):
-                    self._groups.setdefault(Step(attributes, attributes, kind), []).append(prefix)
-            self._shard += 1
-        return self._groups
 
 
 class Outbox:
@@ -122,6 +52,7 @@ class Outbox:
         self._doubted: list[set[Prefix]] = [set() for _ in range(SHARDS)]
         self._suspects: dict[Prefix, int | None] = {}  # lines taken when it was refused alone; None: not tried alone
         self._refused: dict[Prefix, Attributes | None] = {}
+        self._former: OrderedDict[Prefix, Attributes] = OrderedDict()
         self._corrections: list[tuple[Prefix, Attributes | None]] = []
         self._reachable: frozenset[str] | None = None
         self._taken = 0  # lines that the host took
@@ -144,9 +75,13 @@ class Outbox:
     def recall(self, told: Iterable[tuple[Prefix, Attributes]], untold: Iterable[Prefix] = ()) -> None:
         """Take what an earlier process told the host and untold it, in the order of its records; before any `put`."""
         for prefix in untold:
+            self._former.pop(prefix, None)
             if self._untell(prefix):
                 self._doubted[prefix[-1]].discard(prefix)
         for prefix, attributes in told:
+            former = self.told.get(prefix)
+            if former is not None and former != attributes:
+                self._changed_from(prefix, former)
             self._tell(prefix, attributes)
             self._doubted[prefix[-1]].add(prefix)
 
@@ -156,18 +91,23 @@ class Outbox:
             if not self._waits(prefix):
                 self._want(prefix, None, bulk=True)
 
-    def reach(self, neighbors: frozenset[str]) -> None:
-        """Learn the addresses of all neighbors: what none of them would get is not said, what was given up is tried."""
-        if neighbors == self._reachable:
+    def reach(self, neighbors: frozenset[str], *, again: bool) -> None:
+        """Learn the addresses of all neighbors: what none of them would get is not said.
+
+        Args:
+            neighbors: Those that commands reach.
+            again: Try what was given up in any case; otherwise only if the neighbors are others than before.
+        """
+        if neighbors == self._reachable and not again:
             return
         self._reachable = neighbors
-        again = dict(self._refused)
+        wishes = dict(self._refused)
         self._refused.clear()
         for lane in (self._live, self._bulk):
-            again.update(lane.select(lambda what: what.wanted is not None and not self._reaches(what.wanted)))
-        again.update((prefix, what.wanted) for prefix, what in self._alone.items())
+            wishes.update(lane.select(lambda what: what.wanted is not None and not self._reaches(what.wanted)))
+        wishes.update((prefix, what.wanted) for prefix, what in self._alone.items())
         self._suspects.clear()
-        for prefix, wanted in again.items():
+        for prefix, wanted in wishes.items():
             self._want(prefix, wanted, bulk=True)
 
     # -- lines
@@ -203,6 +143,18 @@ class Outbox:
             return self._take_from(self._bulk, what, flying, brisk=brisk)
         return self._take_alone(flying) if self._alone else None
 
+    def take_former(self) -> Batch:
+        """Take the attributes that some prefixes may have had before the last known change, a line's worth.
+
+        For neighbors that are down: there they are to be withdrawn before anything else is said of these prefixes.
+        """
+        attributes = next(iter(self._former.values()))
+        prefixes = tuple(prefix for prefix, former in self._former.items() if former == attributes)
+        prefixes = tuple(prefix for prefix in prefixes if family(prefix) == family(prefixes[0]))
+        for prefix in prefixes:
+            del self._former[prefix]
+        return Batch(step(prefixes[0], attributes, None), prefixes)
+
     def answered(self, batch: Batch, *, done: bool) -> bool:
         """Take the answer to a batch.
 
@@ -230,6 +182,8 @@ class Outbox:
         for batch in batches:
             self._flying.difference_update(batch.prefixes)
             for prefix in batch.prefixes:
+                if batch.step.is_move and batch.step.told is not None:
+                    self._changed_from(prefix, batch.step.told)
                 if prefix in self.told:
                     self._doubted[prefix[-1]].add(prefix)
                 wanted, bulk = self._deferred.pop(prefix, (batch.step.wanted, not batch.live))
@@ -240,32 +194,21 @@ class Outbox:
         corrections, self._corrections = self._corrections, []
         return corrections
 
+    def forget_former(self) -> None:
+        """No neighbor is down: there are no former attributes any more."""
+        self._former.clear()
+
     # -- copies for status and decisions
 
     @property
-    def live(self) -> int:
-        """How many live prefixes wait."""
-        return len(self._live)
+    def backlog(self) -> Backlog:
+        """What waits, in numbers."""
+        return Backlog(len(self._live), len(self._bulk), len(self._deferred), len(self._alone), len(self._refused))
 
     @property
     def bulk(self) -> int:
         """How many bulk prefixes wait."""
         return len(self._bulk)
-
-    @property
-    def deferred(self) -> int:
-        """How many prefixes wait for their last command's answer or settling."""
-        return len(self._deferred)
-
-    @property
-    def suspects(self) -> int:
-        """How many prefixes of refused lines wait to be tried alone."""
-        return len(self._alone)
-
-    @property
-    def refused(self) -> int:
-        """How many prefixes the host has refused for good as of now, or has no neighbor for."""
-        return len(self._refused)
 
     @property
     def awaits_settling(self) -> bool:
@@ -278,6 +221,11 @@ class Outbox:
         return self.awaits_settling or any(lane.first(lambda kind: kind.is_move) for lane in (self._live, self._bulk))
 
     @property
+    def has_former(self) -> bool:
+        """Whether `take_former` has something."""
+        return bool(self._former)
+
+    @property
     def handed_over(self) -> bool:
         """Whether nothing waits but what the host refuses."""
         return not (self._live or self._bulk or self._deferred or self._flying)
@@ -285,14 +233,14 @@ class Outbox:
     # -- inside
 
     def _want(self, prefix: Prefix, wanted: Attributes | None, *, bulk: bool) -> None:
-        if prefix in self._flying or self._conflicts(prefix, wanted):
-            self._deferred[prefix] = wanted, bulk and self._deferred.get(prefix, (None, True))[1]
-            return
-        self._deferred.pop(prefix, None)
-        was_live = self._live.discard(prefix)
+        was_live = self._live.discard(prefix) or not self._deferred.pop(prefix, (None, True))[1]
         self._bulk.discard(prefix)
         self._alone.pop(prefix, None)
         self._refused.pop(prefix, None)
+        bulk = bulk and not was_live
+        if prefix in self._flying or self._conflicts(prefix, wanted):
+            self._deferred[prefix] = wanted, bulk
+            return
         if wanted is not None and not self._reaches(wanted):
             self._refused[prefix] = wanted
             wanted = None
@@ -307,7 +255,7 @@ class Outbox:
         elif prefix in self._suspects:
             self._alone[prefix] = step(prefix, told, wanted)
         else:
-            lane = self._bulk if bulk and not was_live else self._live
+            lane = self._bulk if bulk else self._live
             lane.put(prefix, step(prefix, told, wanted))
 
     def _conflicts(self, prefix: Prefix, wanted: Attributes | None) -> bool:
@@ -327,17 +275,9 @@ class Outbox:
             or prefix in self._bulk
         )
 
-    def _shape(self, what: Step, *, live: bool, brisk: bool) -> tuple[int, int]:
-        if what.is_move:
-            return MOVE
-        fresh = live and len(self._live) <= FRESH_MAX
-        if what.family == IPV6:
-            return IPV6_FRESH if fresh else IPV6_FASTEST
-        return IPV4_FASTEST if live or not brisk else IPV4_BRISK
-
     def _take_from(self, lane: Lane, what: Step, flying: int, *, brisk: bool) -> Batch | None:
         live = lane is self._live
-        count, window = self._shape(what, live=live, brisk=brisk)
+        count, window = shape(what, live=len(lane) if live else 0, brisk=brisk)
         if flying >= window:
             return None
         self._tried_alone = False
@@ -346,7 +286,7 @@ class Outbox:
     def _take_replay(self, replay: Replay, flying: int, *, brisk: bool) -> Batch | None:
         while (groups := replay.groups(self.told)) is not None:
             what = next(iter(groups))
-            count, window = self._shape(what, live=False, brisk=brisk)
+            count, window = shape(what, live=0, brisk=brisk)
             if flying >= window:
                 return None
             waiting = groups.pop(what)
@@ -434,6 +374,13 @@ class Outbox:
             return
         self._refused[prefix] = what.wanted
 
+    def _changed_from(self, prefix: Prefix, attributes: Attributes) -> None:
+        """Remember the former attributes; only the last line can have been lost, so a line's worth is enough."""
+        self._former.pop(prefix, None)
+        self._former[prefix] = attributes
+        if len(self._former) > MOVE[0]:
+            self._former.popitem(last=False)
+
     def _tell(self, prefix: Prefix, attributes: Attributes) -> None:
         shard = self.told.shards[prefix[-1]]
         if prefix not in shard:
@@ -445,10 +392,3 @@ class Outbox:
             return False
         self.told_count[family(prefix)] -= 1
         return True
-
-    def waiting(self) -> Iterator[Prefix]:
-        """Every prefix that waits for anything, in no order."""
-        yield from self._deferred
-        yield from self._alone
-        yield from self._live
-        yield from self._bulk

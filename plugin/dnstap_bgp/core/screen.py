@@ -23,7 +23,7 @@ from typing import TypeAlias, final
 from dnstap_bgp.core.answer import HEADER_BYTES, NAMES_MAX, RECORD, Answer, parse
 from dnstap_bgp.core.domains import RuleSet
 from dnstap_bgp.core.forms import CNAME_IN, Claims, Form, Skeleton, direct, learn, learn_links, read
-from dnstap_bgp.core.labels import read_name, to_name
+from dnstap_bgp.core.labels import LABEL_MAX_BYTES, read_name, to_name
 from dnstap_bgp.core.model import Sighting
 from dnstap_bgp.errors import DnsError
 
@@ -36,8 +36,8 @@ memory."""
 SAMPLE = 8
 """One in so many new names is counted for its parent domain: to count each would cost a tenth of judging it."""
 CHILDREN_MAX = 32
-"""A domain with so many new names is asked about as a whole. A water-torture attack (random names below one domain) then
-costs a quarter, and no longer touches the memo."""
+"""A domain with so many new names is asked about as a whole. A water-torture attack (random names below one domain)
+then costs a quarter, and no longer touches the memo."""
 SILENT_MAX = 4096
 """Such domains that are remembered."""
 FORMS_MAX = 4
@@ -87,7 +87,7 @@ class Screen:
         self._young: dict[bytes, Known] = {}
         self._old: dict[bytes, Known] = {}
 
-    def scan(self, messages: list[bytes]) -> list[Hit]:
+    def scan(self, messages: list[bytes]) -> list[Hit]:  # noqa: C901 - a call more for each message costs a tenth
         """Find the messages that may give a sighting; no other can."""
         hits: list[Hit] = []
         recall = self._young.get
@@ -101,7 +101,7 @@ class Screen:
                 if _CNAME_BYTE not in rest or CNAME_IN not in rest:
                     continue
             elif isinstance(known, Listed):
-                hits.append((index, wire, rest, known))
+                hits.append((index, wire, rest, None if known is _UNREADABLE else known))
                 continue
             else:
                 unpack, fixed, size = known[0]
@@ -133,7 +133,7 @@ class Screen:
         if answer.truncated:
             return None
         sightings = answer.sightings(self._lists)
-        if sightings and known is not None and known is not _UNREADABLE:
+        if sightings and known is not None:
             self._learn(known, wire, len(wire) - len(rest), answer)
         return sightings
 
@@ -143,7 +143,7 @@ class Screen:
         if known.misses % 2:
             return
         claims = tuple((list_name, name, at) for at, name in enumerate(answer.names) for list_name in self._lists(name))
-        form = learn(wire, behind, claims)
+        form = learn(wire, behind, answer, claims)
         if form is not None:
             known.forms = (form, *known.forms[: FORMS_MAX - 1])
 
@@ -152,14 +152,14 @@ class Screen:
         if not raw:
             return _UNREADABLE  # the root, or a message too short for a question
         labels = raw.lower()
+        parent = labels[labels[0] + 1 :]
+        if parent in self._silent and labels[0] <= LABEL_MAX_BYTES:
+            return ()
         known = self._young.get(labels)
         if known is not None:
             return known  # another spelling of a known name adds nothing to the memo
         known = self._old.get(labels)
         if known is None:
-            parent = labels[labels[0] + 1 :]
-            if parent in self._silent:
-                return ()
             try:
                 name = to_name(labels)
             except DnsError:
@@ -176,6 +176,8 @@ class Screen:
 
     def _count_child(self, parent: bytes) -> None:
         """Notice domains with many names: where no rule is near, the names below need not be remembered one by one."""
+        if not parent:
+            return  # what a zero byte inside a label cut short seems to lie below the root as well
         if len(self._children) >= MEMO_MAX // SAMPLE:
             self._children.clear()
         count = self._children[parent] = self._children.get(parent, 0) + 1
@@ -188,8 +190,7 @@ class Screen:
         """Whether all that may be CNAMEs behind an unlisted question lead to names on no list."""
         if len(known) > 1 and any(_fits(skeleton, rest) for skeleton in known[1:]):
             return True
-        behind = HEADER_BYTES + len(raw) + 1
-        labels = raw.lower()
+        behind = len(wire) - len(rest)
         marks = 0
         at = rest.find(CNAME_IN)
         while at >= 0:
@@ -201,10 +202,12 @@ class Screen:
             if marks == NAMES_MAX:
                 return False
             if isinstance(self._judge(target), Listed):
+                labels = raw.lower()
                 if labels in self._young:
                     self._young[labels] = Listed(())
                 return False
             at = rest.find(CNAME_IN, at + 1)
+        labels = raw.lower()
         if labels in self._young:
             self._young[labels] = _grown(known, wire, behind)
         return True
@@ -223,4 +226,6 @@ def _grown(known: Unlisted, wire: bytes, behind: int) -> Unlisted:
     if not known:
         return _ONCE
     skeleton = learn_links(wire, behind)
-    return known if skeleton is None else (skeleton, *known[: FORMS_MAX - 1])
+    if skeleton is None:
+        return known
+    return (skeleton,) if known is _ONCE else (skeleton, *known[: FORMS_MAX - 1])

@@ -3,10 +3,13 @@
 import ipaddress
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from dnstap_bgp.core.conversation import Conversation, Stage
+from dnstap_bgp.core.batch import Backlog
+from dnstap_bgp.core.conversation import Conversation
 from dnstap_bgp.core.exabgp import FAMILIES, IPV4, IPV6, Item
+from dnstap_bgp.core.flight import Stage
 from dnstap_bgp.core.model import Address
 from dnstap_bgp.core.neighbors import Neighbor
 from dnstap_bgp.workers.bgp_reader import Reader
@@ -52,11 +55,7 @@ class HostStatus:
         neighbors: All of them.
         told_ipv4: IPv4 routes that it was told and not untold.
         told_ipv6: The same of IPv6.
-        live: Fresh changes that wait.
-        bulk: Changes of a restore or a reload that wait.
-        deferred: Changes that wait for their prefix's last command.
-        suspects: Prefixes of refused lines that wait to be tried alone.
-        refused: Prefixes that it refuses for good.
+        backlog: What waits, in numbers.
         unanswered: Lines without an answer yet.
         silent_s: How long the oldest of them has waited.
         lines: Lines said; `acknowledged` and `errors` of them were answered so.
@@ -73,11 +72,7 @@ class HostStatus:
     neighbors: tuple[NeighborStatus, ...]
     told_ipv4: int
     told_ipv6: int
-    live: int
-    bulk: int
-    deferred: int
-    suspects: int
-    refused: int
+    backlog: Backlog
     unanswered: int
     silent_s: float
     lines: int
@@ -89,11 +84,15 @@ class HostStatus:
     durable: bool
 
     @property
+    def waiting(self) -> int:
+        """How many prefixes are to be told yet."""
+        return sum(self.backlog) - self.backlog.refused
+
+    @property
     def settled(self) -> bool:
         """Whether the host has taken all that is wanted: nothing waits, nothing is unanswered."""
-        waiting = self.live + self.bulk + self.deferred + self.suspects
         replaying = any(neighbor.replaying for neighbor in self.neighbors)
-        return self.stage == Stage.READY.value and not waiting and not replaying and not self.unanswered
+        return self.stage == Stage.READY.value and not self.waiting and not replaying and not self.unanswered
 
 
 class Bgp:
@@ -144,6 +143,18 @@ class Bgp:
             self._conversation.duties.restored = True
             self._keeper.work.notify_all()
 
+    def session_addresses(self) -> frozenset[Address]:
+        """Both ends of all BGP sessions, packed, as far as ExaBGP has told of them: none of these may be a route."""
+        if self._keeper is None or self._conversation is None:
+            return frozenset()
+        with self._keeper.lock:
+            sessions = [neighbor.session for neighbor in self._conversation.duties.neighbors]
+        packed = set()
+        for end in (end for session in sessions for end in (session.address, session.local)):
+            with suppress(ValueError):  # `auto`, before the session is up
+                packed.add(ipaddress.ip_address(end).packed)
+        return frozenset(packed)
+
     def status(self) -> HostStatus | None:
         """A copy of how things are; None before `start`."""
         if self._keeper is None or self._conversation is None or self._writer is None:
@@ -162,11 +173,7 @@ class Bgp:
                 ),
                 told_ipv4=told[IPV4],
                 told_ipv6=told[IPV6],
-                live=outbox.live,
-                bulk=outbox.bulk,
-                deferred=outbox.deferred,
-                suspects=outbox.suspects,
-                refused=outbox.refused,
+                backlog=outbox.backlog,
                 unanswered=talk.unanswered,
                 silent_s=talk.silent_s(now),
                 lines=talk.lines,
@@ -177,15 +184,6 @@ class Bgp:
                 stalled_s=now - stalled_since if stalled_since is not None else 0.0,
                 durable=self._writer.durable,
             )
-
-    def session_addresses(self) -> frozenset[Address]:
-        """Both ends of every BGP session that ExaBGP has told of, packed."""
-        if self._keeper is None or self._conversation is None:
-            return frozenset()
-        with self._keeper.lock:
-            sessions = [neighbor.session for neighbor in self._conversation.duties.neighbors]
-        packed = (_packed(text) for session in sessions for text in (session.address, session.local))
-        return frozenset(address for address in packed if address is not None)
 
     def shutdown(self) -> None:
         """Say nothing more; returns at once. Reading goes on to the end of the process."""
@@ -202,13 +200,6 @@ class Bgp:
         self._reader.close(deadline_s)
         if self._writer is not None and self._writer.join(deadline_s):
             self._writer.close()
-
-
-def _packed(text: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(text).packed
-    except ValueError:  # `auto`, or nothing yet
-        return None
 
 
 def _neighbor_status(neighbor: Neighbor, told: dict[str, int], *, replaying: bool) -> NeighborStatus:

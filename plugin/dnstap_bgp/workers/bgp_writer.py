@@ -10,7 +10,8 @@ import select
 import threading
 from collections.abc import Callable
 
-from dnstap_bgp.core.conversation import Conversation, Outgoing
+from dnstap_bgp.core.conversation import Conversation
+from dnstap_bgp.core.flight import Outgoing
 from dnstap_bgp.core.model import Attributes, Prefix
 from dnstap_bgp.core.notes import Note
 from dnstap_bgp.workers.clocks import process_clock

@@ -247,14 +247,19 @@ def _refusal(new: Loaded, held: Loaded | None, *, force: bool) -> str | None:
     before = held.rules.counts if held is not None else {}
     for name, count in new.rules.counts.items():
         had = before.get(name, 0)
+        where = _files(new, name)
         if had and not count:
-            return f"list {name} had {had} rules and is empty now"
+            return f"list {name} had {had} rules and is empty now ({where})"
         if had >= SHRINK_FROM and count < had / 2:
-            return f"list {name} had {had} rules and has only {count} now, as if it were half-written"
+            return f"list {name} had {had} rules and has only {count} now, as if it were half-written ({where})"
     if not len(new.rules):
         skipped = sum(report.complaints for report in new.reports)
         return f"there is no rule in any list; {skipped} lines were skipped"
     return None
+
+
+def _files(loaded: Loaded, name: str) -> str:
+    return ", ".join([report.path for report in loaded.reports if report.list_name == name][:_ERRORS_TOLD])
 
 
 _Origin = list[tuple[str, str, str]]

@@ -1,0 +1,281 @@
+"""Through a real ExaBGP to a BGP neighbor: bulk, a fresh address meanwhile, and latency.
+
+ExaBGP's api process is a relay that hands its pipes over: to a plain windowed generator (lines of the shape that is
+fastest for ExaBGP, made beforehand, one written for each answered), and to the real plugin, one after the other and
+in turns, in the same ExaBGP. The neighbor is a process that only counts.
+
+`bulk` is what the plugin restores from its state file; the time runs from the first route at the neighbor to the last.
+`latency` is from a frame written to the tap, or a line to ExaBGP's pipe, to the neighbor.
+"""
+
+import os
+import random
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tests.bench import traffic
+from tests.bench.figure import Figure, LackingError, Settings, percentile
+from tests.bench.plugin_process import NEXT_HOP, NEXT_HOP_V6, Plugin, wait_until
+from tests.bench.sink import Sink
+from tests.integration.tap_sender import TapSender
+from tests.workers.exabgp_host import Host, Process, neighbor
+
+from dnstap_bgp.core import exabgp
+from dnstap_bgp.core.exabgp import IPV4, IPV6, Verb
+from dnstap_bgp.core.model import Address, Attributes, Claim
+from dnstap_bgp.workers.clocks import process_clock
+from dnstap_bgp.workers.store import Store
+
+ROUTES = 20_000
+SHAPES = {IPV4: (49, 2), IPV6: (24, 1)}
+"""Prefixes a line and lines unanswered with which ExaBGP alone is fastest."""
+PROBES = 60
+BULK_PROBES = 40
+
+
+def run(settings: Settings) -> Iterator[Figure]:
+    """Take the figures."""
+    routes, probes = settings.size(ROUTES, 500), settings.size(PROBES, 5)
+    for family in (IPV4, IPV6):
+        plain, ours = [], []
+        for number in range(settings.rounds):
+            settings.say(f"bulk, {family}, round {number + 1}")
+            with Scene(settings.fresh_folder("router")) as scene:
+                turns: list[Callable[[], None]] = [
+                    lambda: plain.append(scene.generator_rate(family, routes)),  # noqa: B023 - called at once
+                    lambda: ours.append(scene.restore_rate(family, routes)),  # noqa: B023 - called at once
+                ]
+                for turn in reversed(turns) if number % 2 else turns:
+                    turn()
+        yield Figure(
+            f"bulk of {routes:,}, {family}", "routes/s", tuple(ours), tuple(plain), "plain generator", at_least=0.95
+        )
+    yield from _latencies(settings, routes, probes)
+
+
+def _latencies(settings: Settings, routes: int, probes: int) -> Iterator[Figure]:
+    bare, idle, busy = [], [], []
+    for number in range(settings.rounds):
+        settings.say(f"latency, round {number + 1}")
+        with Scene(settings.fresh_folder("router")) as scene:
+            bare.append(scene.bare_latency_ms(probes))
+            idle.append(scene.plugin_latency_ms(probes))
+            busy.append(scene.restore_latency_ms(routes))
+    for percent, at_most, busy_at_most in ((50, 1.0, 10.0), (95, None, 30.0)):
+        ours, theirs, under = ([percentile(values, percent) for values in column] for column in (idle, bare, busy))
+        yield Figure(f"frame to neighbor, idle, p{percent}", "ms", tuple(ours), tuple(theirs), "bare api process")
+        more = tuple(one - other for one, other in zip(ours, theirs, strict=True))
+        yield Figure(f"frame to neighbor, more than a bare api process, p{percent}", "ms", more, at_most=at_most)
+        more = tuple(one - other for one, other in zip(under, ours, strict=True))
+        yield Figure(f"fresh address during a restore, p{percent}", "ms", tuple(under), tuple(ours), "idle")
+        yield Figure(f"fresh address during a restore, more than idle, p{percent}", "ms", more, at_most=busy_at_most)
+
+
+class Scene:
+    """One ExaBGP with one neighbor; its api process is who takes the pipes."""
+
+    def __init__(self, folder: Path) -> None:
+        port = _free_port()
+        self._folder = folder
+        self.sink = Sink("127.0.0.2", port)
+        self._host = Host(folder, [neighbor("127.0.0.2", port)])
+        if not Path(sys.executable).with_name("exabgp").exists():
+            raise LackingError("ExaBGP isn't installed in this Python's environment (pip install .)")
+        self._host.start()
+        self._process: Process = self._host.accept()
+        self._pipe = Pipe(self._process.stdin, self._process.stdout)
+        self._addresses = Addresses()
+        self._pipe.say(exabgp.ENABLE_ACK)
+        self._pipe.answered()
+        self._await_session()
+
+    def generator_rate(self, family: str, count: int) -> float:
+        """Routes a second that a plain windowed generator gets to the neighbor."""
+        size, window = SHAPES[family]
+        addresses = self._addresses.take(family, count)
+        attributes = Attributes(socket.inet_aton(NEXT_HOP) if family == IPV4 else socket.inet_pton(10, NEXT_HOP_V6))
+        lines = [
+            exabgp.route_line(Verb.ANNOUNCE, attributes, addresses[at : at + size]) for at in range(0, count, size)
+        ]
+        self.sink.reset()
+        self._pipe.run(lines, window)
+        return self._rate(count)
+
+    def restore_rate(self, family: str, count: int) -> float:
+        """Routes a second that the plugin gets to the neighbor from its state file."""
+        with self._plugin(self._addresses.take(family, count)):
+            return self._rate(count)
+
+    def bare_latency_ms(self, count: int) -> list[float]:
+        """From a written line to the neighbor."""
+        attributes = Attributes(socket.inet_aton(NEXT_HOP))
+        found: list[float] = []
+        for address in self._addresses.take(IPV4, count):
+            line = exabgp.route_line(Verb.ANNOUNCE, attributes, [address])
+            found.append(self._probe(address, lambda: self._pipe.say(line)))  # noqa: B023 - called at once
+            self._pipe.answered()
+        return found
+
+    def plugin_latency_ms(self, count: int) -> list[float]:
+        """From a written frame to the neighbor."""
+        with self._plugin([]) as plugin, TapSender(plugin.tap) as sender:
+            self._frame_probe(sender)  # by then all that a start brings is over
+            return [self._frame_probe(sender) for _ in range(count)]
+
+    def restore_latency_ms(self, routes: int) -> list[float]:
+        """The same while a restore is under way."""
+        self.sink.reset()
+        found = []
+        with self._plugin(self._addresses.take(IPV4, routes)) as plugin, TapSender(plugin.tap) as sender:
+            wait_until(lambda: self.sink.status()["routes"], "the restore begins")
+            while len(found) < BULK_PROBES and self.sink.status()["routes"] < routes * 0.9:
+                found.append(self._frame_probe(sender))
+            wait_until(lambda: self.sink.status()["routes"] >= routes, "the restore ends")
+        return found
+
+    def _frame_probe(self, sender: TapSender) -> float:
+        (address,) = self._addresses.take(IPV4, 1)
+        host = traffic.Host("www.example", (), traffic.A, (address,), 300)
+        frame = traffic.frame(traffic.response(host))
+        return self._probe(address, lambda: sender.send([frame]))
+
+    def _probe(self, address: Address, say: Callable[[], None]) -> float:
+        time.sleep(random.uniform(0.02, 0.06))  # ExaBGP's loop must not be met always at the same point
+        self.sink.watch(address)
+        began = time.monotonic()
+        say()
+        seen = self.sink.seen_at()
+        if seen is None:
+            raise LackingError("an address never came to the neighbor")
+        return (seen - began) * 1000
+
+    def _plugin(self, addresses: Sequence[Address]) -> "Running":
+        folder = self._folder / f"plugin{len(list(self._folder.iterdir()))}"
+        folder.mkdir()
+        plugin = Plugin(folder, ["example"])
+        if addresses:
+            _write_state(plugin.state, addresses)
+        self.sink.reset()
+        return Running(plugin, self._process, self._pipe)
+
+    def _rate(self, count: int) -> float:
+        wait_until(lambda: self.sink.status()["routes"] >= count, "all routes come to the neighbor")
+        status = self.sink.status()
+        return float((count - status["routes_first"]) / (status["last"] - status["first"]))
+
+    def _await_session(self) -> None:
+        def established() -> bool:
+            self._pipe.say(exabgp.SHOW_NEIGHBORS)
+            return b"ESTABLISHED" in self._pipe.answered()
+
+        wait_until(established, "the BGP session", 30)
+
+    def close(self) -> None:
+        """End ExaBGP and the neighbor."""
+        self._process.die()
+        self._host.close()
+        self.sink.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A plugin that has the pipes for a while."""
+
+    plugin: Plugin
+    process: Process
+    pipe: "Pipe"
+
+    def __enter__(self) -> Plugin:
+        return self.plugin.start(self.process.stdin, self.process.stdout).listening()
+
+    def __exit__(self, *_: object) -> None:
+        self.plugin.stop()
+        os.set_blocking(self.process.stdout, True)
+        self.pipe.drain()
+
+
+class Pipe:
+    """ExaBGP's pipes in the bench's own hands."""
+
+    def __init__(self, stdin: int, stdout: int) -> None:
+        self._stdin, self._stdout = stdin, stdout
+        self._rest = b""
+
+    def say(self, line: bytes) -> None:
+        """Write a line."""
+        os.write(self._stdout, line)
+
+    def answered(self) -> bytes:
+        """Wait for the next `done`; gives what came before it."""
+        before = b""
+        while True:
+            while b"\n" not in self._rest:
+                self._rest += os.read(self._stdin, 1 << 16)
+            line, _, self._rest = self._rest.partition(b"\n")
+            if line in (b"done", b"error"):
+                return before
+            before += line
+
+    def run(self, lines: Sequence[bytes], window: int) -> None:
+        """Write all lines, never more than `window` unanswered."""
+        for line in lines[:window]:
+            self.say(line)
+        for line in lines[window:]:
+            self.answered()
+            self.say(line)
+        for _ in lines[:window]:
+            self.answered()
+
+    def drain(self) -> None:
+        """Take what a plugin has left unanswered: a query that only we ask comes last."""
+        self.say(b"show neighbor last-one summary\n")
+        while b"Peer " not in self.answered():
+            pass
+
+
+class Addresses:
+    """Hands out every address once."""
+
+    def __init__(self) -> None:
+        self._next = {IPV4: 0x0B000001, IPV6: 0x2600 << 112 | 1}
+
+    def take(self, family: str, count: int) -> list[Address]:
+        """So many of a family."""
+        first = self._next[family]
+        self._next[family] += count
+        width = 4 if family == IPV4 else 16
+        return [(first + number).to_bytes(width) for number in range(count)]
+
+
+def _write_state(path: Path, addresses: Sequence[Address]) -> None:
+    """A state file of these routes, as a plugin would leave it."""
+    now = process_clock()
+    claims = [
+        Claim(address, "default", b"n%d.example" % (number // 2), now, now, 86_400.0)
+        for number, address in enumerate(addresses)
+    ]
+    store = Store(path, lambda: None)
+    store.load(lambda _: None, lambda _told, _untold: None)
+    store.start(lambda: iter([(claims[at : at + 500], []) for at in range(0, len(claims), 500)]))
+    saved = store.save().wait(60)
+    store.shutdown()
+    store.join(10)
+    assert saved
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.2", 0))
+        port: int = probe.getsockname()[1]
+        return port
