@@ -25,7 +25,7 @@ from dnstap_bgp.core.ingest import Ingest
 from dnstap_bgp.core.model import Address
 from dnstap_bgp.core.outbox import Outbox
 from dnstap_bgp.core.routes import RouteTable
-from dnstap_bgp.errors import ConfigError, ForeignFileError, ListError, StateFileError
+from dnstap_bgp.errors import CommandError, ConfigError, ForeignFileError, ListError, StateFileError
 from dnstap_bgp.workers import runtime
 from dnstap_bgp.workers.bgp import Bgp
 from dnstap_bgp.workers.clocks import process_clock
@@ -121,7 +121,7 @@ class Plugin:
         ok, messages = running.reload(self._path, force=request is not None and request.force)
         for message in messages:
             logger.log(logging.INFO if ok else logging.ERROR, "reload: %s", message)
-        logger.info("reload: %s; %s", "done" if ok else "failed, what was held stays", running.counts())
+        logger.info("reload: %s; %s", "done" if ok else "failed, what was held stays", _figures(running.counts()))
         if request is None:
             return answered
         runtime.answer(runtime.reload_result(runtime_dir), request, ok=ok, messages=messages, **running.counts())
@@ -129,22 +129,27 @@ class Plugin:
 
     def _first_config(self) -> Config | None:
         """Load the file; while it can't be used, say why and wait for HUP."""
+        was_asked = False
         while not self._stopping.is_set():
             try:
                 config = load(self._path)
-                config.runtime_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+                runtime.ensure_folder(config.runtime_dir)
             except ConfigError as error:
                 for problem in error.problems:
                     logger.error("%s", problem)
-            except OSError as error:
-                logger.error("runtime_dir can't be made: %s", error)
+            except CommandError as error:
+                logger.error("%s", error)
             else:
                 for warning in config.warnings:
                     logger.warning("%s", warning)
+                if was_asked:  # who sent HUP may wait for an answer, which only a reload gives
+                    self._events.put(signal.SIGHUP)
                 return config
-            logger.error("nothing is announced until %s is mended and HUP is sent", self._path)
+            text = "nothing is announced until that is mended and HUP is sent: `dnstap-bgp reload`, or kill -HUP %d"
+            logger.error(text, os.getpid())  # no pidfile tells it, since that is named by the file
             while not self._stopping.is_set() and self._events.get() != signal.SIGHUP:
                 pass
+            was_asked = True
         return None
 
     def _acquire(self, pidfile: PidFile) -> bool:
@@ -220,7 +225,7 @@ class Running:
         self._keeper.switch(rules, self.config.policies(), self._guard())
         self._tap.ingest = Ingest(rules, self.config.dnstap.messages, self._tap.ingest.counters)
         self._tap.rebind(self.config.dnstap)
-        self._keeper.revise()
+        self._revise()
         return ok, messages
 
     def protect_neighbors(self) -> None:
@@ -229,7 +234,7 @@ class Running:
         if neighbors != self._neighbors:
             self._neighbors = neighbors
             self._keeper.switch(self._keeper.rules, self.config.policies(), self._guard())
-            self._keeper.revise()
+            self._revise()
 
     def counts(self) -> dict[str, int]:
         """The figures of a glance: rules, claims, routes."""
@@ -274,6 +279,10 @@ class Running:
         store = Store(self.config.cache, end)
         store.lock(stopping)
         return store
+
+    def _revise(self) -> None:
+        if self._keeper.revise() and self._store is not None:
+            self._store.save()  # or a restart would bring back what has just ended, should a list name it again
 
     def _guard(self) -> Guard:
         return Guard((*self.config.protected(), *self._neighbors))

@@ -130,7 +130,7 @@ class Scene:
     def restore_latency_ms(self, routes: int) -> list[float]:
         """The same while a restore is under way."""
         self.sink.reset()
-        found = []
+        found: list[float] = []
         with self._plugin(self._addresses.take(IPV4, routes)) as plugin, TapSender(plugin.tap) as sender:
             wait_until(lambda: self.sink.status()["routes"], "the restore begins")
             while len(found) < BULK_PROBES and self.sink.status()["routes"] < routes * 0.9:

@@ -83,7 +83,7 @@ def _pace(settings: Settings, sizes: list[int]) -> Iterator[Figure]:
     now = process_clock()
     for size in sizes:
         settings.say(f"a table of {size:,} routes")
-        table = RouteTable([POLICY], Guard())
+        table = RouteTable([POLICY], Guard(), routes_max=2 * sizes[-1])
         held = [claim for chunk in claims(size) for claim in chunk]
         table.adopt(held, now)
         tables.append(table)
@@ -135,7 +135,7 @@ def _expire_us(table: RouteTable, now: float, number: int) -> float:
     brief = [((first + each).to_bytes(4), "ads", name, 60) for each in range(EXPIRED)]
     table.observe(brief, now - TTL_S + 1 + number * 1e-3)
     began = time.thread_time()
-    changes, _ = table.expire(now + 2, 10 * EXPIRED)
+    changes, _ = table.expire(now + 3, 10 * EXPIRED)
     taken = time.thread_time() - began
     assert len(changes) == EXPIRED
     return taken / len(changes) * 1e6

@@ -118,6 +118,22 @@ def test_a_broken_configuration_is_reported_and_the_old_one_kept(tmp_path):
         assert "65002" in exabgpcli(up.runtime_dir, "show", "neighbor", "summary").stdout
 
 
+def test_hangup_reaches_a_plugin_that_has_no_pidfile_yet(tmp_path):
+    with running(write_config(tmp_path)) as up:
+        (tmp_path / "run" / "dnstap-bgp.pid").unlink()
+        assert up.plugin_pid is None
+        up.process.send_signal(signal.SIGHUP)
+        up.until(lambda: "HUP" in up.noted, "the HUP")
+
+
+@pytest.mark.parametrize(("signum", "catches"), [(signal.SIGHUP, True), (signal.SIGUSR2, False)])
+def test_a_plugin_is_only_found_if_the_signal_would_not_end_it(tmp_path, signum, catches):
+    with running(write_config(tmp_path)) as up:
+        (exabgp,) = host.children(up.process.pid)
+        expected = up.plugin_pid if catches else None
+        up.until(lambda: host.plugin_pid(exabgp, signum) == expected, "the plugin's handlers")
+
+
 def test_usr1_is_passed_on(tmp_path):
     with running(write_config(tmp_path)) as up:
         up.process.send_signal(signal.SIGUSR1)
@@ -188,6 +204,16 @@ def test_a_folder_that_root_left_is_handed_on_whole(tmp_path):
     assert Path("/etc/passwd").stat().st_uid == 0
     with pytest.raises(CommandError, match="must belong to uid 0"):
         runtime.prepare_folder(folder, 0, 0)
+
+
+def test_the_folders_of_the_fifos_have_their_mode_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        runtime.make_fifos(tmp_path)
+    finally:
+        os.umask(before)
+    folders = {fifo.parent for fifo in runtime.fifos(tmp_path)}
+    assert {folder.stat().st_mode & 0o777 for one in folders for folder in (one, one.parent)} == {0o711}
 
 
 @needs_root

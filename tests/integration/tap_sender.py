@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from typing import Self
 import dns.message
 import dns.name
 import dns.rrset
+from tests.integration.lab import eventually
 
 CONTENT_TYPE = b"protobuf:dnstap.Dnstap"
 ACCEPT, START, STOP, READY, FINISH = 1, 2, 3, 4, 5
@@ -30,12 +32,23 @@ class TapSender:
         self.socket = socket.socket(socket.AF_UNIX) if isinstance(target, Path) else target
         try:
             if isinstance(target, Path):
-                self.socket.connect(str(target))
+                self._connect(str(target))
             self.socket.settimeout(30)
             self._shake_hands()
         except BaseException:
             self.socket.close()
             raise
+
+    def _connect(self, path: str) -> None:
+        """Connect as a resolver does: again, where the listener is not quite there."""
+
+        def connected() -> bool:
+            with suppress(ConnectionRefusedError, FileNotFoundError):
+                self.socket.connect(path)
+                return True
+            return False
+
+        eventually(connected, 10, f"{path} listens")
 
     def send(self, messages: Iterable[bytes]) -> None:
         """Send whole Dnstap payloads, many in one write."""

@@ -1,5 +1,8 @@
 """What changes while the program runs: lists, attributes, neighbors."""
 
+import os
+import signal
+
 import pytest
 from tests.integration.lab import HOST_V4, Lab, becomes, eventually, stays
 from tests.integration.routers import Bird, GoBgp, Route, Session
@@ -45,6 +48,20 @@ def test_a_broken_list_keeps_the_old(speaker: Speaker, bird: Bird, broken: bytes
     assert "domains.txt" in speaker.run("reload", status=1)
     send(speaker.tap, sightings("b.example", ["11.1.0.2"]))
     becomes(bird.prefixes, {"11.1.0.1/32", "11.1.0.2/32"}, 10, "the old list still counts")
+
+
+def test_what_a_list_gave_up_does_not_come_back_with_a_restart(speaker: Speaker, bird: Bird):
+    send(speaker.tap, [*sightings("a.example", ["11.1.0.1"]), *sightings("b.example", ["11.1.0.2"])])
+    becomes(bird.prefixes, {"11.1.0.1/32", "11.1.0.2/32"}, 15, "before")
+    speaker.write(["b.example"])
+    speaker.run("reload")
+    becomes(bird.prefixes, {"11.1.0.2/32"}, 10, "without a.example")
+    speaker.write(["a.example", "b.example"])
+    speaker.run("reload")
+    os.kill(speaker.plugin_pid(), signal.SIGKILL)
+    eventually(lambda: speaker.daemon.text().count("claims restored") > 0, 15, "the next plugin has restored")
+    send(speaker.tap, sightings("b.example", ["11.1.0.3"]))
+    becomes(bird.prefixes, {"11.1.0.2/32", "11.1.0.3/32"}, 10, "nothing but what was asked for since")
 
 
 def test_a_vanished_list_keeps_the_old(speaker: Speaker, bird: Bird):

@@ -53,7 +53,7 @@ def test_a_sighting_wakes_the_writer(keeper):
 
     def writer():
         with keeper.lock:
-            keeper.work.wait_for(lambda: keeper.outbox.live, timeout=10)
+            keeper.work.wait_for(lambda: not keeper.outbox.handed_over, timeout=10)
         woken.set()
 
     thread = threading.Thread(target=writer)
@@ -75,7 +75,7 @@ def test_revise_withdraws_and_changes_what_is_held(keeper):
     keeper.observe([sighting(A, b"a.example"), sighting(B, b"b.example")], keeper.rules)
     say_all(keeper)
     keeper.switch(rule_set(b"b.example"), [policy(NEW)], Guard())
-    keeper.revise()
+    assert keeper.revise() == 1
     assert say_all(keeper) == {A: None, B: NEW}
 
 

@@ -141,13 +141,36 @@ def client_pid(host_pid: int) -> int | None:
     reload took place (it drops a reload silently while any neighbor has routes pending).
     """
     for child in children(host_pid):
-        try:
-            words = Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-        except OSError:
-            continue
+        words = _command_line(child)
         if len(words) == 2 and words[1].endswith(b"exabgp/__main__.py"):
             return child
     return None
+
+
+def plugin_pid(host_pid: int, signum: int) -> int | None:
+    """The pid of the plugin below an ExaBGP, whether it has its pidfile yet or not, if it can be sent this signal.
+
+    One that is just starting would die of it, as it has no handler yet.
+    """
+    for child in children(host_pid):
+        if _command_line(child)[-3:-1] == [b"plugin", b"--config"] and _catches(child, signum):
+            return child
+    return None
+
+
+def _command_line(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except OSError:
+        return []
+
+
+def _catches(pid: int, signum: int) -> bool:
+    try:
+        found = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except OSError:
+        return False
+    return found is not None and bool(int(found[1], 16) >> (signum - 1) & 1)
 
 
 def children(parent: int) -> list[int]:

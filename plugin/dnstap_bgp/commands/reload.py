@@ -40,7 +40,10 @@ def run(path: Path, *, force: bool = False, timeout_s: float = TIMEOUT_S) -> lis
     plugin = instance.holder(config.pidfile)
     target = up or plugin
     if target is None:
-        raise CommandError(f"no plugin is running: nobody holds {config.pidfile}, nor an `up` {runtime_dir}")
+        raise CommandError(
+            f"no plugin is running: nobody holds {config.pidfile}, nor an `up` {runtime_dir};"
+            " one that runs as another user may have them elsewhere, unless the file sets runtime_dir"
+        )
     request = uuid.uuid4().hex
     awaited = [runtime.reload_result(runtime_dir)] + ([runtime.up_result(runtime_dir)] if up else [])
     try:

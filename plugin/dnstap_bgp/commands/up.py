@@ -173,7 +173,8 @@ class Supervisor:
             runtime.answer(runtime.up_result(runtime_dir), request, ok=not problems, messages=problems)
 
     def _signal_plugin(self, signum: signal.Signals) -> None:
-        pid = instance.holder(self._config.pidfile)
+        # Without its pidfile it waits: for a configuration that can be used, or for the end of a crash loop.
+        pid = instance.holder(self._config.pidfile) or host.plugin_pid(self._process.pid, signum)
         if pid is None:
             logger.warning(
                 "the plugin is not running (%s): it reads its configuration when it starts", self._config.pidfile

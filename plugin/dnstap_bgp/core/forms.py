@@ -7,7 +7,7 @@ else a TTL could hide a record, or the end of a name.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -25,6 +25,7 @@ from dnstap_bgp.core.answer import (
     REPLY,
     REPLY_MASK,
     TRUNCATED,
+    TTL_MAX_S,
     A,
     Answer,
     check_rest,
@@ -47,11 +48,8 @@ _TTL_SKIPPED, _TTL_READ = "4x", "i"  # signed: what is beyond TTL_MAX_S shows as
 Claims: TypeAlias = tuple[tuple[str, Name, int], ...]
 """(list, name, position in the chain) of the names of a chain that are on a list."""
 Unpack: TypeAlias = Callable[..., tuple[Any, ...]]
-_IterUnpack: TypeAlias = Callable[[bytes], Iterator[tuple[Any, ...]]]
 Skeleton: TypeAlias = tuple[Unpack, tuple[bytes, ...], int]
 """What is compared, of the bytes behind the question's name: (their struct, what it must give, how far it reaches)."""
-
-
 Form: TypeAlias = tuple[Unpack, tuple[bytes, ...], int, bytes, Claims]
 """How the answers for a listed name begin: (unpack, fixed, size, owner, claims).
 
@@ -112,21 +110,22 @@ def _fit(form: Form, rest: bytes, start: bytes, width: int, count: int) -> tuple
         count -= len(links)
     if not width:
         return _fit_service(rest, offset, start, claims, links) if count == 1 else None
-    iter_unpack, size = _layout(len(start), width)
-    end = offset + count * size
+    layout = _layout(len(start), width)
+    end = offset + count * layout.size
     run = rest[offset:end]
     if links:
+        bounds = [(list_name, name, min(links[position:], default=TTL_MAX_S)) for list_name, name, position in claims]
         found = [
-            (address, list_name, name, min((*links[position:], ttl_s)))
-            for list_name, name, position in claims
-            for begins, ttl_s, length, address in iter_unpack(run)
+            (address, list_name, name, min(bound, ttl_s))
+            for list_name, name, bound in bounds
+            for begins, ttl_s, length, address in layout.iter_unpack(run)
             if begins == start and length == width and ttl_s >= 0
         ]
     else:
         found = [
             (address, list_name, name, ttl_s)
             for list_name, name, _ in claims
-            for begins, ttl_s, length, address in iter_unpack(run)
+            for begins, ttl_s, length, address in layout.iter_unpack(run)
             if begins == start and length == width and ttl_s >= 0
         ]
     return (found, end) if found and len(found) == count * len(claims) else None
@@ -136,9 +135,9 @@ def _fit_service(
     rest: bytes, offset: int, start: bytes, claims: Claims, links: tuple[int, ...]
 ) -> tuple[list[Sighting], int] | None:
     """Read a run of one HTTPS record; mostly there is only one."""
-    fixed = struct.Struct(f"!{len(start)}siH")
-    begins, ttl_s, length = fixed.unpack_from(rest, offset)
-    begin = offset + fixed.size
+    layout = _layout(len(start), 0)
+    begins, ttl_s, length, _ = layout.unpack_from(rest, offset)
+    begin = offset + layout.size
     end = begin + length
     if begins != start or ttl_s < 0 or end > len(rest):
         return None
@@ -165,10 +164,9 @@ def _check_usual_tail(tail: bytes, count: int) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _layout(start: int, width: int) -> tuple[_IterUnpack, int]:
+def _layout(start: int, width: int) -> struct.Struct:
     """One record: how it begins (owner, type, class), TTL, length of the data, address."""
-    record = struct.Struct(f"!{start}siH{width}s")
-    return record.iter_unpack, record.size
+    return struct.Struct(f"!{start}siH{width}s")
 
 
 @lru_cache(maxsize=1024)

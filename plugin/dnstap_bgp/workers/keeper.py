@@ -91,15 +91,22 @@ class Keeper:
             self.rules = rules
             self.table.configure(policies, guard)
 
-    def revise(self) -> None:
-        """Hold all that is held against the rules, policies and guard of now, shard by shard."""
-        rules = self.rules
+    def revise(self) -> int:
+        """Hold all that is held against the rules, policies and guard of now, shard by shard.
+
+        Returns:
+            How many claims ended by it; the state file holds them until its next snapshot.
+        """
+        rules, ended = self.rules, 0
         for shard in range(SHARDS):
             with self.lock:
                 names = self.table.names(shard)
             lists = {name: rules.lists(name) for name in names}
             with self.lock:
+                before = self.table.claims
                 self._put(self.table.revise(shard, lists), bulk=True)
+                ended += before - self.table.claims
+        return ended
 
     def resync(self) -> None:
         """Announce all that is claimed, and withdraw what an earlier process told the host and nothing claims.

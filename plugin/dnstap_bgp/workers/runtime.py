@@ -95,17 +95,32 @@ def fifos(runtime_dir: Path) -> tuple[Path, Path]:
     return folder / f"{name}.in", folder / f"{name}.out"
 
 
+def ensure_folder(runtime_dir: Path) -> None:
+    """Make the runtime folder of a plugin that runs without `up`, or take the one that its operator has made.
+
+    Raises:
+        CommandError: It can't be made; or, as the default below the temporary folder can, it belongs to another user,
+            who could have us write through links.
+    """
+    try:
+        _make_folder(runtime_dir)
+        is_folder, owners = runtime_dir.is_dir(), {runtime_dir.lstat().st_uid, runtime_dir.stat().st_uid}
+    except OSError as error:
+        raise CommandError(f"runtime_dir {runtime_dir} can't be made: {error.strerror}") from error
+    if not is_folder:
+        raise CommandError(f"runtime_dir {runtime_dir} is no folder")
+    if strangers := owners - {0, os.geteuid()}:
+        raise CommandError(f"runtime_dir {runtime_dir} belongs to uid {max(strangers)}, who is neither us nor root")
+
+
 def prepare_folder(runtime_dir: Path, uid: int, gid: int) -> None:
-    """Make the runtime folder, or check the one that is there.
+    """Make the runtime folder, or check the one that is there, for `up`.
 
     Raises:
         CommandError: It can't be made, or it belongs to somebody else, who could then replace what is in it.
     """
     try:
-        runtime_dir.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            runtime_dir.mkdir(mode=0o700)
-            runtime_dir.chmod(FOLDER_MODE)
+        _make_folder(runtime_dir)
         found = runtime_dir.lstat()
         if os.geteuid() == 0 != uid and stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and not found.st_mode & 0o022:
             _give(runtime_dir, uid, gid)  # just made, or by systemd, or left by an `up` of root
@@ -123,6 +138,13 @@ def prepare_folder(runtime_dir: Path, uid: int, gid: int) -> None:
         )
 
 
+def _make_folder(runtime_dir: Path) -> None:
+    runtime_dir.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        runtime_dir.mkdir(mode=0o700)
+        runtime_dir.chmod(FOLDER_MODE)
+
+
 def _give(folder: Path, uid: int, gid: int) -> None:
     """Make a folder of root's, which only root could write to, another user's, with all that is in it."""
     for path, _, files in os.walk(folder):
@@ -134,7 +156,8 @@ def make_fifos(runtime_dir: Path) -> None:
     """Make the FIFOs of ExaBGP's client anew: a dead instance may have left unread answers in them."""
     remove_fifos(runtime_dir)
     for fifo in fifos(runtime_dir):
-        fifo.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for folder in (fifo.parent.parent, fifo.parent):  # one by one: `parents` would leave the mode to the umask
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         os.mkfifo(fifo, 0o600)
 
 

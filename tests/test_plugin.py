@@ -1,0 +1,85 @@
+"""The plugin's own process, before and besides what it says to ExaBGP: nobody answers it here."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.commands.running import cli, environment, write_config
+from tests.integration.lab import eventually
+
+from dnstap_bgp.errors import CommandError
+from dnstap_bgp.workers import instance, runtime
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@contextmanager
+def plugin(config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A plugin with a silent host, and its messages in `log` beside its configuration."""
+    command = [sys.executable, "-m", "dnstap_bgp", "plugin", "--config", str(config)]
+    with (
+        config.with_name("log").open("wb") as log,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, env=environment()
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def log_of(config: Path) -> str:
+    return config.with_name("log").read_text()
+
+
+def test_a_configuration_that_is_mended_comes_into_force_with_hup(tmp_path):
+    config = write_config(tmp_path, more="nonsense = 1")
+    with plugin(config) as process:
+        eventually(lambda: f"kill -HUP {process.pid}" in log_of(config), 20, "the complaint")
+        assert "bgp.nonsense" in log_of(config)
+        write_config(tmp_path)
+        process.send_signal(signal.SIGHUP)
+        eventually((tmp_path / "dnstap.sock").exists, 20, "the listener")
+        eventually(lambda: "reload: done; rules 1, claims 0, routes 0" in log_of(config), 20, "the answer to the HUP")
+
+
+def test_others_can_pass_through_its_runtime_folder_to_a_socket(tmp_path):
+    config = write_config(tmp_path)
+    with plugin(config):
+        eventually((tmp_path / "dnstap.sock").exists, 20, "the listener")
+        assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == runtime.FOLDER_MODE
+
+
+@needs_root
+def test_a_runtime_folder_of_somebody_else_is_refused(tmp_path):
+    config = write_config(tmp_path)
+    (tmp_path / "run").mkdir()
+    os.chown(tmp_path / "run", 65534, 65534)
+    with plugin(config) as process:
+        eventually(lambda: "belongs to uid 65534" in log_of(config), 20, "the complaint")
+        assert process.poll() is None, "its end would be one of five deaths that end ExaBGP"
+        assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(CommandError, match="is no folder"):
+        runtime.ensure_folder(tmp_path / "run")
+
+
+def test_a_reload_of_one_that_stands_still_is_answered_by_its_next_start(tmp_path):
+    config = write_config(tmp_path, more="nonsense = 1")
+    with plugin(config) as process:
+        eventually(lambda: "kill -HUP" in log_of(config), 20, "the complaint")
+        assert "no plugin is running" in cli("reload", "--config", str(write_config(tmp_path))).stderr
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: instance.holder(tmp_path / "run" / "dnstap-bgp.pid") == process.pid, 20, "the pidfile")
+        assert cli("reload", "--config", str(config)).returncode == 0
