@@ -24,7 +24,7 @@ from tests.bench.figure import Area, Figure, LackingError, Settings
 
 AREAS = {
     "ingest": "CPU a frame, as a multiple of the decode floor",
-    "socket": "through a unix socket: pace, fairness, and the way out while the tap is saturated",
+    "saturated": "through a unix socket: pace, fairness, and the way out while the tap is saturated",
     "resolver": "behind unbound at full tilt",
     "lists": "1,000,000 domains: reload, stall, memory",
     "table": "memory of live routes; observe and expire as the table grows",

@@ -39,9 +39,9 @@ NEIGHBORS = json.dumps(
     ]
 ).encode()
 ROWS = {
-    exabgp.VERSION: b"exabgp 5.0.15\n",
-    exabgp.SHOW_NEIGHBORS: NEIGHBORS + b"\n",
-    exabgp.BARRIER_HEADED: exabgp.BARRIER_HEADER + b"...\n",
+    b"version": b"exabgp 5.0.15\n",
+    b"show neighbor json": NEIGHBORS + b"\n",
+    b"show neighbor nobody summary": b"Peer ...\n",
 }
 
 
@@ -196,7 +196,7 @@ class Host:
     def _answer(self, line: bytes, now: float) -> bytes:
         verb, found, prefixes = line.partition(b" nlri ")
         if not found:
-            return ROWS.get(line + b"\n", b"") + b"done\n"
+            return ROWS.get(line, b"") + b"done\n"
         count = prefixes.count(b"/")
         if b"withdraw" in verb:
             self.withdrawn += count

@@ -90,7 +90,7 @@ class Scene:
         self._process: Process = self._host.accept()
         self._pipe = Pipe(self._process.stdin, self._process.stdout)
         self._addresses = Addresses()
-        self._pipe.say(exabgp.ENABLE_ACK)
+        self._pipe.say(b"enable-ack\n")
         self._pipe.answered()
         self._await_session()
 
@@ -170,7 +170,7 @@ class Scene:
 
     def _await_session(self) -> None:
         def established() -> bool:
-            self._pipe.say(exabgp.SHOW_NEIGHBORS)
+            self._pipe.say(b"show neighbor json\n")
             return b"ESTABLISHED" in self._pipe.answered()
 
         wait_until(established, "the BGP session", 30)

@@ -31,7 +31,7 @@ class Sink:
 
     def __init__(self, address: str, port: int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, address, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-P", __file__, address, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._ask("status")
 

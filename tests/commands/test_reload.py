@@ -1,6 +1,7 @@
 """`dnstap-bgp reload` against a real `up` with a stub plugin, and against a plugin alone."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -49,6 +50,20 @@ def test_a_change_of_sessions_has_reached_exabgp_when_it_returns(tmp_path):
         write_config(tmp_path, peer_as=65009)
         assert cli("reload", "--config", str(config)).returncode == 0
         assert "runs with its new configuration" in up.log
+
+
+def test_sessions_that_could_not_change_yet_are_told_apart_from_the_rest(tmp_path):
+    with socket.socket() as deaf:  # a neighbor that swallows SYNs keeps routes pending, and ExaBGP as it is
+        deaf.bind(("127.0.0.2", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        config = write_config(tmp_path, port=port)
+        with socket.create_connection(("127.0.0.2", port)), running(config) as up:
+            up.until(lambda: "done" in up.noted, "a route that is pending")
+            write_config(tmp_path, port=port, peer_as=65009)
+            done = cli("reload", "--config", str(config))
+    assert done.returncode == 1
+    assert done.stderr.startswith("reloaded: 3 rules, 1 routes; but not the sessions:\nExaBGP has not read")
 
 
 def test_a_plugin_without_up_is_found_by_its_pidfile(tmp_path):

@@ -9,6 +9,7 @@ from dnstap_bgp.core.flight import Stage
 from dnstap_bgp.core.model import Attributes, Change
 from dnstap_bgp.core.outbox import Outbox
 
+OPENING = "enable-ack\nenable-ack\nversion\n"
 ONE = Attributes(bytes([192, 0, 2, 1]))
 X = bytes([10, 0, 0, 1])
 DONE = b"done"
@@ -60,7 +61,7 @@ class Talk:
             self.hear(*([HEADER, b"10.0.0.1 2 down", DONE] if line.endswith("summary") else [DONE]))
 
     def ready(self, *rows):
-        assert self.say() == "enable-ack\nversion\n"
+        assert self.say() == OPENING
         self.hear(DONE, b"exabgp 5.0.15", DONE)
         self.pass_barrier(self.say())
         assert self.talk.stage is Stage.READY
@@ -71,7 +72,7 @@ class Talk:
 
 def test_the_opening_asks_for_answers_and_the_version_first():
     talk = Talk()
-    assert talk.say() == "enable-ack\nversion\n"
+    assert talk.say() == OPENING
     assert talk.say() is None
 
 
@@ -234,7 +235,7 @@ def test_silence_is_told_once_and_after_long_the_place_is_found_again():
         "ExaBGP has not answered for 10 s; nothing is lost, 0 prefixes wait"
     ]
     talk.now += ANSWER_WAIT_S
-    assert talk.say() == "enable-ack\nversion\n"
+    assert talk.say() == OPENING
     talk.hear(DONE, b"exabgp 5.0.15")  # the late answer comes first
     talk.pass_barrier(talk.say())
     assert talk.say() == "show neighbor json\n"

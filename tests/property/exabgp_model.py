@@ -295,9 +295,15 @@ class ExaBgp:
 
     def _routes(self, line):
         found = LINE.fullmatch(line)
-        assert found, line
+        try:
+            prefixes = [str(ipaddress.ip_network(text)) for text in found["nlri"].split()] if found else []
+        except ValueError:  # what a dead process had begun, with our first line behind it
+            prefixes = []
+        if not found or not prefixes:
+            self._answer(done=False)
+            yield
+            return
         addresses = re.findall(r"neighbor (\S+)", found["targets"])
-        prefixes = [str(ipaddress.ip_network(text)) for text in found["nlri"].split()]
         assert len({":" in prefix for prefix in prefixes}) == 1, "families mixed"
         targets = [
             neighbor

@@ -77,8 +77,9 @@ class World:
     def respawn(self):
         """The process dies with whatever is in its pipe, and a new one has the state file."""
         if self.random.random() < 0.5:
-            lines = self.exabgp._pipe.split(b"\n")
-            self.exabgp._pipe = b"\n".join([*lines[: self.random.randrange(len(lines) + 1)], b""])
+            self.exabgp._pipe = self.exabgp._pipe[: self.random.randrange(len(self.exabgp._pipe) + 1)]
+        elif not self.exabgp._pipe.endswith(b"\n"):
+            self.exabgp._pipe += b"\n"
         self.outbox = Outbox()
         self.talk = Conversation(self.outbox, self.random.getrandbits)
         for prefix, attributes in self.file:

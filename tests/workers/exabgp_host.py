@@ -45,7 +45,7 @@ def neighbor(
     asn=65002,
     families="ipv4 unicast; ipv6 unicast;",
     extra="",
-    events="neighbor-changes; negotiated;",
+    events="neighbor-changes; negotiated; signal;",
 ):
     return NEIGHBOR.format(
         address=address, port=port, local=local, asn=asn, families=families, extra=extra, events=events

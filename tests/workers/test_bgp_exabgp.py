@@ -123,7 +123,11 @@ def test_random_flaps_bounces_and_respawns_leave_exactly_the_live_set(world, see
 def test_answers_to_a_dead_process_do_not_confuse_the_next(world):
     one = world(count=1)
     for number in range(3):
-        os.write(one.process.stdout, b"show neighbor json\nshow neighbor nobody summary\n" * 100)
+        # its last words, in the middle of a line; over 8 KiB of answers would end ExaBGP's sessions (a bug of 5.0.15)
+        os.write(
+            one.process.stdout,
+            b"show neighbor nobody summary\n" * 50 + b"announce attributes next-hop 192.0.2.1 nlri 32.0.0.0/3",
+        )
         one.plugin.keeper.put({PREFIXES4[number]: SETS4[0]})
         one.respawn()
     one.wait_right()

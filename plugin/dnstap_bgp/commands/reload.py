@@ -76,7 +76,10 @@ def _await_answer(file: Path, request: str, deadline: float) -> dict[str, Any]:
 
 def _told(outcomes: list[dict[str, Any]]) -> list[str]:
     messages = [str(message) for outcome in outcomes for message in outcome.get("messages", ())]
-    if not all(outcome.get("ok") for outcome in outcomes):
-        raise CommandError("\n".join(["the reload failed; what ran before still runs:", *messages]))
     plugin = outcomes[0]
-    return [*messages, f"reloaded: {plugin.get('rules')} rules, {plugin.get('routes')} routes"]
+    in_force = f"{plugin.get('rules')} rules, {plugin.get('routes')} routes"
+    if not plugin.get("ok"):
+        raise CommandError("\n".join(["the reload failed; what ran before still runs:", *messages]))
+    if not all(outcome.get("ok") for outcome in outcomes):
+        raise CommandError("\n".join([f"reloaded: {in_force}; but not the sessions:", *messages]))
+    return [*messages, f"reloaded: {in_force}"]

@@ -36,6 +36,9 @@ ANSWER_WAIT_MAX_S = 3600.0
 """Each opening without an answer doubles the wait, so that a dead pipe isn't filled."""
 POLL_S = 10.0
 """How often the neighbors are asked for; costs ExaBGP a millisecond."""
+POLL_DRAINING_S = 2.0
+"""The same until ExaBGP has sent everything to a neighbor that came up. No oftener than needed: should this process
+die with 8 KiB of answers under way, ExaBGP would give up all its neighbors."""
 POLL_SOON_S = 0.5
 """The same while something waits for it."""
 POLL_MIN_S = 0.1
@@ -139,8 +142,10 @@ class Conversation:
         self._retrying = False
         self._units = 0
         neighbors = self.duties.neighbors
-        soon = not rows or self.duties.draining or any(neighbor.unconfirmed for neighbor in neighbors)
-        self._neighbors_due = now + (POLL_SOON_S if soon else POLL_S)
+        draining = self.duties.draining
+        waited_for = not rows or (draining and self._outbox.changing)
+        soon = waited_for or any(neighbor.unconfirmed for neighbor in neighbors)
+        self._neighbors_due = now + (POLL_SOON_S if soon else POLL_DRAINING_S if draining else POLL_S)
         if not rows:
             self.notes.say("lonely", now, Level.WARNING, "ExaBGP has no neighbor yet: routes wait until it has one")
         if neighbors.silent:
@@ -224,7 +229,7 @@ class Conversation:
             return self._speak(now)
         if self._flights or self.stage is Stage.REFUSED:
             return None
-        data = exabgp.ENABLE_ACK + exabgp.VERSION
+        data = exabgp.OPENING
         if self.stage is Stage.BARRIER:
             self._barrier = Barrier(self._bits)
             data = self._barrier.lines

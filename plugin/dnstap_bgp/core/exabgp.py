@@ -25,8 +25,9 @@ IPV4 = "ipv4 unicast"
 IPV6 = "ipv6 unicast"
 FAMILIES = (IPV4, IPV6)
 
-ENABLE_ACK = b"enable-ack\n"
-VERSION = b"version\n"
+OPENING = b"enable-ack\nenable-ack\nversion\n"
+"""The first line may be eaten: ExaBGP may put it behind the half line that a dead process left. With a letter first it
+makes that half line an error, whatever it is; an empty one would announce the /3 that is left of a /32."""
 SHOW_NEIGHBORS = b"show neighbor json\n"
 LATER_LINE = b"# later line\n"
 """Does nothing but be answered: whatever was answered before it was sent has left the pending bucket by then."""
