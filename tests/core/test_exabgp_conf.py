@@ -36,7 +36,7 @@ for neighbor in configuration.neighbors.values():
     read = {key: plain(neighbor[key]) for key in keys}
     read["families"] = [f"{afi} {safi}" for afi, safi in neighbor.families()]
     read["graceful-restart"] = neighbor["capability"]["graceful-restart"]
-    read["api"] = {key: neighbor.api[key] for key in ("processes", "neighbor-changes", "negotiated")}
+    read["api"] = {key: neighbor.api[key] for key in ("processes", "neighbor-changes", "negotiated", "signal")}
     neighbors[str(neighbor["peer-address"]).partition("/")[0]] = read
 processes = {
     name: {key: process[key] for key in ("run", "encoder")} for name, process in configuration.processes.items()
@@ -83,6 +83,7 @@ def test_what_a_plain_session_looks_like():
         "        processes [ dnstap ];\n"
         "        neighbor-changes;\n"
         "        negotiated;\n"
+        "        signal;\n"
         "    }\n"
         "}\n"
     )
@@ -113,7 +114,7 @@ def test_exabgp_understands_every_combination(tmp_path, ipv4, ipv6, graceful_res
         assert neighbor["graceful-restart"] == (120 if graceful_restart else False)
         assert neighbor["adj-rib-out"] is True
         assert neighbor["families"] == ["ipv4 unicast"] * ipv4 + ["ipv6 unicast"] * ipv6
-        assert neighbor["api"] == {"processes": ["dnstap"], "neighbor-changes": ["dnstap"], "negotiated": ["dnstap"]}
+        assert neighbor["api"] == {"processes": ["dnstap"], "neighbor-changes": ["dnstap"], "negotiated": ["dnstap"], "signal": ["dnstap"]}
 
 
 def every_session():

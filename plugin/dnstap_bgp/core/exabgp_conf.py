@@ -132,7 +132,7 @@ def _neighbor(session: Session, speaker: Speaker) -> Iterator[str]:
     if speaker.ipv6:
         yield "    ipv6 unicast;"
     yield "}"
-    yield from ("api {", f"    processes [ {PROCESS} ];", "    neighbor-changes;", "    negotiated;", "}")
+    yield from ("api {", f"    processes [ {PROCESS} ];", "    neighbor-changes;", "    negotiated;", "    signal;", "}")
 
 
 def _capability(speaker: Speaker) -> Iterator[str]:
