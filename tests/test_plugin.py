@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.commands.running import cli, environment, write_config
-from tests.integration.lab import eventually
 
 from dnstap_bgp.errors import CommandError
 from dnstap_bgp.workers import instance, runtime
+from tests.commands.running import cli, environment, write_config
+from tests.integration.lab import eventually
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 

@@ -192,6 +192,7 @@ class Running:
         self._store = self._open_store(stopping, end)
         messages: list[str] = []
         rules, _ = self._load_rules(config, messages)
+        self._listed = rules is not None
         for message in messages:
             logger.warning("%s", message)
         table = RouteTable(config.policies(), self._guard(), recording=self._store is not None)
@@ -199,7 +200,7 @@ class Running:
         self._tap = Tap(config.dnstap, self._keeper, Ingest(self._keeper.rules, config.dnstap.messages), end)
         self._timer = Timer(self._keeper, self._store, end)
         if not stopping.is_set():
-            self._start(listed=rules is not None)
+            self._start()
 
     def reload(self, path: Path, *, force: bool) -> tuple[bool, list[str]]:
         """Read the configuration and the lists again; what is broken changes nothing.
@@ -221,7 +222,7 @@ class Running:
         rules, ok = self._load_rules(config, messages, force=force)
         if rules is None:
             return False, messages
-        self.config = config
+        self.config, self._listed = config, True
         self._keeper.switch(rules, self.config.policies(), self._guard())
         self._tap.ingest = Ingest(rules, self.config.dnstap.messages, self._tap.ingest.counters)
         self._tap.rebind(self.config.dnstap)
@@ -281,7 +282,7 @@ class Running:
         return store
 
     def _revise(self) -> None:
-        if self._keeper.revise() and self._store is not None:
+        if self._keeper.revise(listed=self._listed) and self._store is not None:
             self._store.save()  # or a restart would bring back what has just ended, should a list name it again
 
     def _guard(self) -> Guard:
@@ -307,15 +308,11 @@ class Running:
             messages.append(f"the old rules stay in force: {loaded.refused}")
         return loaded.rules, loaded.refused is None
 
-    def _start(self, *, listed: bool) -> None:
-        """Restore and start all threads.
-
-        Args:
-            listed: There are rules. If not, all that the state file holds is kept until there are.
-        """
+    def _start(self) -> None:
+        """Restore and start all threads."""
         gc.disable()  # it would look at the growing table again and again, for half of the time of a restore
         if self._store is not None:
-            self._restore(self._store, listed=listed)
+            self._restore(self._store)
         self._keeper.resync()
         gc.freeze()
         gc.enable()
@@ -324,9 +321,9 @@ class Running:
         self._tap.start()
         self._timer.start()
 
-    def _restore(self, store: Store, *, listed: bool) -> None:
-        """Take over what the state file holds, then let the store write it."""
-        adopt = partial(self._keeper.adopt, listed=listed)
+    def _restore(self, store: Store) -> None:
+        """Take over what the state file holds, all of it where there are no rules yet; then let the store write it."""
+        adopt = partial(self._keeper.adopt, listed=self._listed)
         try:
             logger.info("state file: %s", store.load(adopt, self._keeper.recall))
         except ForeignFileError as error:

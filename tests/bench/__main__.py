@@ -19,6 +19,7 @@ from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
 from tests.bench import report
 from tests.bench.figure import Area, Figure, LackingError, Settings
 

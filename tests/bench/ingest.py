@@ -21,11 +21,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from tests.bench import traffic
 
 from dnstap_bgp.config import DnstapConfig
 from dnstap_bgp.core.dnstap_pb2 import Frame
@@ -38,9 +36,12 @@ from dnstap_bgp.core.outbox import Outbox
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.workers.keeper import Keeper
 from dnstap_bgp.workers.tap import Tap
+from tests.bench import traffic
+from tests.bench.figure import Figure, Settings
 
 ACCEPTED = frozenset({traffic.CLIENT_RESPONSE})
 MANY_RULES = 1_000_000
+USUAL = "as resolvers compress"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Row:
 
 ROWS = [
     Row("plain", traffic.plain, at_most=1.5, proud=1.3),
-    Row("as resolvers compress", traffic.resolver, at_most=1.7, proud=1.4),
+    Row(USUAL, traffic.resolver, at_most=1.7, proud=1.4),
     Row("30 % matching", traffic.resolver, share=0.3, at_most=2.5, proud=2.0),
     Row("water torture", traffic.water_torture, at_most=2.5, proud=2.0, warm=False),
     Row("cold memo", traffic.resolver, at_most=3.0, proud=2.4, warm=False),
@@ -80,7 +81,7 @@ ROWS = [
 
 @dataclass(frozen=True)
 class Figures:
-    """What a row gave: CPU us a frame, and ratios (median, lowest, highest)."""
+    """What a row gave: CPU us a frame, and ratios (median, lowest, highest); `rounds`: floor, reader, tap of each."""
 
     title: str
     floor_us: float
@@ -90,6 +91,30 @@ class Figures:
     tap: tuple[float, float, float]
     matched: float
     grown_mb: float
+    rounds: tuple[tuple[float, float, float], ...]
+
+
+def run(settings: Settings) -> Iterator[Figure]:
+    """Take the figures of all rows, for the table of all benchmarks."""
+    usual: tuple[float, ...] = ()
+    for row in ROWS if not settings.quick else ROWS[:2]:
+        settings.say(row.title)
+        found = measure(row, settings.size(100_000, 2000), settings.rounds, settings.fresh_folder("ingest"))
+        floors, readers, taps = zip(*found.rounds, strict=True)
+        floor = "decode floor"
+        yield Figure(
+            f"{row.title}: through the socket", "us", taps, floors, floor, at_most=row.at_most, proud=row.proud
+        )
+        yield Figure(f"{row.title}: reader alone", "us", readers, floors, floor)
+        ratios = tuple(tap / floor_us for floor_us, _, tap in found.rounds)
+        if row.title == USUAL:
+            usual = ratios
+        elif row.rules == MANY_RULES:
+            yield Figure(
+                f"{row.title}, of {traffic.RULES:,}'s", "x floor", ratios, usual, USUAL, at_most=1.1, proud=1.0
+            )
+        if row.frames is traffic.water_torture:
+            yield Figure(f"{row.title}: growth in all rounds", "MB", (found.grown_mb,))
 
 
 def chunks(data: bytes, frames: list[bytes]) -> list[bytes]:
@@ -223,6 +248,7 @@ def measure(row: Row, count: int, rounds: int, directory: Path) -> Figures:
         _spread([tap / floor for floor, _, tap in taken]),
         matched,
         grown_mb,
+        tuple((floor / count * 1e6, reader / count * 1e6, tap / count * 1e6) for floor, reader, tap in taken),
     )
 
 

@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,9 +24,11 @@ from pathlib import Path
 from dnstap_bgp.core.domains import RuleSet
 from dnstap_bgp.workers.lists import COMPILED_FILE, ListLoader
 from dnstap_bgp.workers.sources import ListSource
+from tests.bench.figure import Figure, Settings
 
 ROUNDS = 5
 LOOKUPS = 100_000
+ADDED = "added to the process by all that, MB"
 _SYLLABLES = [a + b for a in "bcdfghklmnprstvz" for b in "aeiou"]
 _ENDINGS = ["com"] * 5 + ["net", "org", "de", "co.uk", "io"]
 _HOSTS = ["www", "api", "cdn", "img", "static"]
@@ -96,7 +99,25 @@ def make(directory: Path, count: int) -> None:
     (directory / "off").write_text("\n".join(others))
 
 
-def reload_figures(loader: ListLoader, source: ListSource) -> tuple[dict[str, float], RuleSet]:
+def run(settings: Settings) -> Iterator[Figure]:
+    """Take the figures in a process of their own, whose memory nothing else has touched."""
+    count = settings.size(1_000_000, 5000)
+    settings.say(f"{count:,} domains")
+    file = settings.folder / "lists.json"
+    command = [sys.executable, "-m", "tests.bench.lists", "--domains", str(count), "--json", str(file)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    found = json.loads(file.read_text())
+    of_rounds = found.pop("rounds")
+    yield Figure("reload until in force", "s", tuple(of_rounds["in force, s"]), at_most=8.0)
+    yield Figure("longest stall of another thread", "ms", tuple(of_rounds["stall, ms"]), at_most=20.0)
+    yield Figure("the same without a reload", "ms", tuple(of_rounds["idle, ms"]))
+    yield Figure("added to the process by a load and all reloads", "MB", (found[ADDED],), at_most=15.0)
+    for name in ("start with the list unchanged, s", "lookup of a listed name, us", "lookup of another name, us"):
+        what, _, unit = name.rpartition(", ")
+        yield Figure(what, unit, (found[name],))
+
+
+def reload_figures(loader: ListLoader, source: ListSource) -> tuple[dict[str, float], dict[str, list[float]], RuleSet]:
     """Load a list, then change it and load it again, some times over."""
     before_mb = resident_mb()
     rules = loader.load([source]).rules
@@ -120,18 +141,18 @@ def reload_figures(loader: ListLoader, source: ListSource) -> tuple[dict[str, fl
         "longest stall of another thread, ms, median": statistics.median(stall_ms),
         "longest stall of another thread, ms, worst": max(stall_ms),
         "the same without a reload, ms, worst": max(idle_ms),
-        "added to the process by all that, MB": resident_mb() - before_mb,
+        ADDED: resident_mb() - before_mb,
     }
-    return figures, rules
+    return figures, {"in force, s": in_force_s, "stall, ms": stall_ms, "idle, ms": idle_ms}, rules
 
 
-def run(count: int, directory: Path) -> dict[str, float]:
-    """Take all figures: name with its unit -> value."""
+def measure(count: int, directory: Path) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Take all figures: name with its unit -> value, and some of them for each round."""
     maker = multiprocessing.get_context("spawn").Process(target=make, args=(directory, count))
     maker.start()
     maker.join()
     source = ListSource("default", (directory / "domains.txt",))
-    figures, rules = reload_figures(ListLoader(directory), source)
+    figures, of_rounds, rules = reload_figures(ListLoader(directory), source)
     began = time.perf_counter()
     again = ListLoader(directory).load([source])
     figures["start with the list unchanged, s"] = time.perf_counter() - began
@@ -146,7 +167,7 @@ def run(count: int, directory: Path) -> dict[str, float]:
     rules = ListLoader(None).load(five).rules
     figures["five lists: lookup of a listed name, us"] = lookup_us(rules, on, on=True)
     figures["five lists: lookup of another name, us"] = lookup_us(rules, off, on=False)
-    return figures
+    return figures, of_rounds
 
 
 def main() -> None:
@@ -156,11 +177,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        figures = run(arguments.domains, Path(directory))
+        figures, of_rounds = measure(arguments.domains, Path(directory))
     for name, value in figures.items():
         sys.stdout.write(f"{name:45} {value:10.2f}\n")
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2))
+        arguments.json.write_text(json.dumps(figures | {"rounds": of_rounds}, indent=2))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dnstap_bgp.core import exabgp
 from tests.bench.figure import LackingError
 from tests.integration.speaker import toml
-
-from dnstap_bgp.core import exabgp
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from rich.table import Table
+
 from tests.bench.figure import Figure, LackingError
 
 Results = Mapping[str, Sequence[Figure]]

@@ -9,6 +9,7 @@ in turns, in the same ExaBGP. The neighbor is a process that only counts.
 """
 
 import os
+import pwd
 import random
 import socket
 import sys
@@ -18,6 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from dnstap_bgp.commands import host
+from dnstap_bgp.core import exabgp
+from dnstap_bgp.core.exabgp import IPV4, IPV6, Verb
+from dnstap_bgp.core.model import Address, Attributes, Claim
+from dnstap_bgp.workers.clocks import process_clock
+from dnstap_bgp.workers.store import Store
 from tests.bench import traffic
 from tests.bench.figure import Figure, LackingError, Settings, percentile
 from tests.bench.plugin_process import NEXT_HOP, NEXT_HOP_V6, Plugin, cpu_s, wait_until
@@ -25,15 +32,14 @@ from tests.bench.sink import Sink
 from tests.integration.tap_sender import TapSender
 from tests.workers.exabgp_host import Host, Process, neighbor
 
-from dnstap_bgp.core import exabgp
-from dnstap_bgp.core.exabgp import IPV4, IPV6, Verb
-from dnstap_bgp.core.model import Address, Attributes, Claim
-from dnstap_bgp.workers.clocks import process_clock
-from dnstap_bgp.workers.store import Store
-
 ROUTES = 20_000
 SHAPES = {IPV4: (49, 2), IPV6: (24, 1)}
 """Prefixes a line and lines unanswered with which ExaBGP alone is fastest."""
+ATTRIBUTES = {
+    IPV4: Attributes(socket.inet_aton(NEXT_HOP), ("no-export",)),
+    IPV6: Attributes(socket.inet_pton(socket.AF_INET6, NEXT_HOP_V6), ("no-export",)),
+}
+"""What the plugin says by default: each word more costs ExaBGP some time."""
 PROBES = 60
 BULK_PROBES = 40
 
@@ -99,11 +105,13 @@ class Scene:
         port = _free_port()
         self._folder = folder
         self.sink = Sink("127.0.0.2", port)
-        self._host = Host(folder, [neighbor("127.0.0.2", port)])
+        self._host = HostOfUp(folder, [neighbor("127.0.0.2", port)])
         if not Path(sys.executable).with_name("exabgp").exists():
             raise LackingError("ExaBGP isn't installed in this Python's environment (pip install .)")
         self._host.start()
         self._process: Process = self._host.accept()
+        assert self._host.process is not None
+        self._exabgp_pid = self._host.process.pid
         self._pipe = Pipe(self._process.stdin, self._process.stdout)
         self._addresses = Addresses()
         self._pipe.say(b"enable-ack\n")
@@ -114,24 +122,24 @@ class Scene:
         """What a plain windowed generator gets to the neighbor."""
         size, window = SHAPES[family]
         addresses = self._addresses.take(family, count)
-        attributes = Attributes(socket.inet_aton(NEXT_HOP) if family == IPV4 else socket.inet_pton(10, NEXT_HOP_V6))
+        attributes = ATTRIBUTES[family]
         lines = [
             exabgp.route_line(Verb.ANNOUNCE, attributes, addresses[at : at + size]) for at in range(0, count, size)
         ]
         self.sink.reset()
-        before = cpu_s(self._host.process.pid)
+        before = cpu_s(self._exabgp_pid)
         self._pipe.run(lines, window)
         return self._bulk(count, before)
 
     def restored(self, family: str, count: int) -> Bulk:
         """What the plugin gets to the neighbor from its state file."""
         with self._plugin(self._addresses.take(family, count)):
-            before = cpu_s(self._host.process.pid)
+            before = cpu_s(self._exabgp_pid)
             return self._bulk(count, before)
 
     def bare_latency_ms(self, count: int) -> list[float]:
         """From a written line to the neighbor."""
-        attributes = Attributes(socket.inet_aton(NEXT_HOP))
+        attributes = ATTRIBUTES[IPV4]
         found: list[float] = []
         for address in self._addresses.take(IPV4, count):
             line = exabgp.route_line(Verb.ANNOUNCE, attributes, [address])
@@ -158,8 +166,8 @@ class Scene:
 
     def _frame_probe(self, sender: TapSender) -> float:
         (address,) = self._addresses.take(IPV4, 1)
-        host = traffic.Host("www.example", (), traffic.A, (address,), 300)
-        frame = traffic.frame(traffic.response(host))
+        asked = traffic.Host("www.example", (), traffic.A, (address,), 300)
+        frame = traffic.frame(traffic.response(asked))
         return self._probe(address, lambda: sender.send([frame]))
 
     def _probe(self, address: Address, say: Callable[[], None]) -> float:
@@ -184,7 +192,7 @@ class Scene:
     def _bulk(self, count: int, before_cpu_s: float) -> Bulk:
         """Wait for the last route; the time runs from the first."""
         wait_until(lambda: self.sink.status()["routes"] >= count, "all routes come to the neighbor")
-        busy_s = cpu_s(self._host.process.pid) - before_cpu_s
+        busy_s = cpu_s(self._exabgp_pid) - before_cpu_s
         status = self.sink.status()
         return Bulk(count - status["routes_first"], status["last"] - status["first"], busy_s)
 
@@ -206,6 +214,22 @@ class Scene:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class HostOfUp(Host):
+    """ExaBGP as `dnstap-bgp up` starts it."""
+
+    def start(self) -> Self:
+        """Start it."""
+        environment = {
+            "exabgp_daemon_user": pwd.getpwuid(os.getuid()).pw_name,
+            "exabgp_tcp_bind": "",
+            "exabgp_log_level": "ERROR",
+            "exabgp_api_cli": "false",
+        }
+        with self.log.open("ab") as log:
+            self.process = host.spawn(self._conf, os.environ | environment, log.fileno())
+        return self
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import traffic
-from tests.bench.blaster import Blaster
-from tests.bench.figure import Figure, Settings, percentile
-from tests.bench.ingest import ACCEPTED, LiveTap, chunks
-from tests.bench.plugin_process import Host, Plugin, wait_until
-from tests.integration.tap_sender import TapSender
-
 from dnstap_bgp.core.domains import RuleSet
 from dnstap_bgp.core.framestream import BUFFER_BYTES
 from dnstap_bgp.core.guard import Guard
@@ -27,6 +20,12 @@ from dnstap_bgp.core.model import Attributes, Policy
 from dnstap_bgp.core.outbox import Outbox
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.workers.keeper import Keeper
+from tests.bench import traffic
+from tests.bench.blaster import Blaster
+from tests.bench.figure import Figure, Settings, percentile
+from tests.bench.ingest import ACCEPTED, LiveTap, chunks
+from tests.bench.plugin_process import Host, Plugin, wait_until
+from tests.integration.tap_sender import TapSender
 
 SHARE = 0.05
 FRAMES = 100_000

@@ -13,6 +13,8 @@ import json
 import logging
 import random
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -31,10 +33,39 @@ from dnstap_bgp.workers.journal import Journal
 from dnstap_bgp.workers.keeper import Keeper
 from dnstap_bgp.workers.statefile import StateFile
 from dnstap_bgp.workers.store import Store
+from tests.bench.figure import Figure, Settings
 
 TTL_S = 86_400.0
 ATTRIBUTES = Attributes(bytes([10, 0, 0, 1]), ("65001:100",))
 POLICY = Policy("ads", ATTRIBUTES, None, TTL_S)
+
+
+def run(settings: Settings) -> Iterator[Figure]:
+    """Take the figures, each size in a process of its own."""
+    for size in [10_000, 100_000, 1_000_000] if not settings.quick else [500]:
+        rounds = min(settings.rounds, 3) if size < 1_000_000 else 1
+        taken = []
+        for number in range(rounds):
+            settings.say(f"{size:,} routes, round {number + 1} of {rounds}")
+            file = settings.folder / "store.json"
+            command = [sys.executable, "-m", "tests.bench.store", str(size), "--sizes-only", "--json", str(file)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=settings.folder)
+            taken.append(json.loads(file.read_text())["sizes"][0])
+        for key, title, unit, scale in SHOWN:
+            by = size if key in PER_ROUTE else 1
+            values = tuple(one[key] / by * scale for one in taken)
+            yield Figure(f"{title}, {size:,} routes", unit, values, series=f"store: {title}", size=size)
+
+
+SHOWN = (
+    ("save_s", "a save, for each route", "us", 1e6),
+    ("restore_s", "a restore, for each route", "us", 1e6),
+    ("lock_held_max_ms", "longest hold of the keeper's lock in a save", "ms", 1.0),
+    ("stall_max_ms", "longest stall of another thread in a save", "ms", 1.0),
+    ("ticket_p50_us", "until a record is written, p50", "us", 1.0),
+    ("ticket_p99_us", "until a record is written, p99", "us", 1.0),
+)
+PER_ROUTE = ("save_s", "restore_s")
 
 
 class TimedLock:
@@ -265,6 +296,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="*", type=int, default=[10_000, 100_000, 1_000_000], metavar="SIZE")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
+    parser.add_argument("--sizes-only", action="store_true", help="leave out the hours")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     rows, hours = [], []
@@ -272,7 +304,7 @@ def main() -> None:
         for size in options.sizes:
             rows.append(measure(Path(folder) / f"{size}.msgpack", size))
             print(json.dumps(rows[-1], indent=2))  # noqa: T201 - its purpose
-        for routes, new_a_second in ((1000, 0.1), (10_000, 1.0), (100_000, 5.0)):
+        for routes, new_a_second in () if options.sizes_only else ((1000, 0.1), (10_000, 1.0), (100_000, 5.0)):
             hours.append(bytes_an_hour(Path(folder) / "hour.msgpack", routes, new_a_second))
             print(json.dumps(hours[-1]))  # noqa: T201 - its purpose
     if options.json:

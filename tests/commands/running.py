@@ -10,10 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.integration.lab import eventually
-
 from dnstap_bgp.config.model import PIDFILE
 from dnstap_bgp.workers import instance, runtime
+from tests.integration.lab import eventually
 
 STUB = Path(__file__).parent / "stub_plugin.py"
 PACKAGE_FOLDER = Path(runtime.__file__).parents[2]

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from tests.commands.running import cli, environment, write_config
 
 from dnstap_bgp import __version__
 from dnstap_bgp.cli import CONFIG, main
 from dnstap_bgp.config import DEFAULT_PATH
+from tests.commands.running import cli, environment, write_config
 
 COMMANDS = ["check", "demo", "dump", "exabgp-conf", "match", "plugin", "reload", "replay", "up"]
 

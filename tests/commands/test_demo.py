@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.commands.running import cli, environment
-from tests.integration.lab import eventually
 
 from dnstap_bgp.commands import demo, host, replay
 from dnstap_bgp.commands.demo_router import Heard, Table
 from dnstap_bgp.errors import CommandError
+from tests.commands.running import cli, environment
+from tests.integration.lab import eventually
 
 SHOWN = {
     "192.0.2.10/32": "192.0.2.254",

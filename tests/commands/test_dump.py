@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from tests.workers.store_kit import ONE, TWO, Life, address, claim
 
 from dnstap_bgp.commands import dump
 from dnstap_bgp.errors import CommandError
+from tests.workers.store_kit import ONE, TWO, Life, address, claim
 
 
 @pytest.fixture

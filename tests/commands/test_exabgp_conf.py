@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.commands.running import running, write_config
 
 from dnstap_bgp.commands import exabgp_conf, host
 from dnstap_bgp.errors import ConfigError, HostError
+from tests.commands.running import running, write_config
 
 EXAMPLE = Path(__file__).parents[2] / "exabgp.conf.example"
 

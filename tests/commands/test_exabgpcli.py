@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.commands.running import environment, python_for_others, running, write_config
 
 from dnstap_bgp.commands import exabgpcli as command
+from tests.commands.running import environment, python_for_others, running, write_config
 
 
 def exabgpcli(runtime_dir: Path | None, *arguments: str, python=sys.executable, user: str | None = None, **env: str):

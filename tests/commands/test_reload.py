@@ -7,13 +7,13 @@ import sys
 import threading
 
 import pytest
-from tests.commands.running import STUB, cli, environment, running, write_config
-from tests.integration.lab import eventually
 
 from dnstap_bgp import config as configuration
 from dnstap_bgp.commands import reload
 from dnstap_bgp.errors import CommandError
 from dnstap_bgp.workers import instance, runtime
+from tests.commands.running import STUB, cli, environment, running, write_config
+from tests.integration.lab import eventually
 
 
 def test_it_reloads_and_tells_what_runs_now(tmp_path):

@@ -11,13 +11,13 @@ import uuid
 from pathlib import Path
 
 import pytest
-from tests.commands.running import environment, python_for_others, running, write_config
-from tests.commands.test_exabgpcli import exabgpcli
-from tests.integration.lab import eventually
 
 from dnstap_bgp.commands import host
 from dnstap_bgp.errors import CommandError, HostError
 from dnstap_bgp.workers import runtime
+from tests.commands.running import environment, python_for_others, running, write_config
+from tests.commands.test_exabgpcli import exabgpcli
+from tests.integration.lab import eventually
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 

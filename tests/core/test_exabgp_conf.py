@@ -114,7 +114,8 @@ def test_exabgp_understands_every_combination(tmp_path, ipv4, ipv6, graceful_res
         assert neighbor["graceful-restart"] == (120 if graceful_restart else False)
         assert neighbor["adj-rib-out"] is True
         assert neighbor["families"] == ["ipv4 unicast"] * ipv4 + ["ipv6 unicast"] * ipv6
-        assert neighbor["api"] == {"processes": ["dnstap"], "neighbor-changes": ["dnstap"], "negotiated": ["dnstap"], "signal": ["dnstap"]}
+        events = ("processes", "neighbor-changes", "negotiated", "signal")
+        assert neighbor["api"] == {key: ["dnstap"] for key in events}
 
 
 def every_session():

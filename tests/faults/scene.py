@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
+from dnstap_bgp.commands import dump
+from dnstap_bgp.core.records import prefix_text
+from dnstap_bgp.errors import CommandError
 from tests.integration.lab import POLL_S, becomes
 from tests.integration.routers import Bird, Router
 from tests.integration.speaker import Speaker
 from tests.integration.tap_sender import TapSender, sightings
-
-from dnstap_bgp.commands import dump
-from dnstap_bgp.core.records import prefix_text
-from dnstap_bgp.errors import CommandError
 
 
 def addresses(count: int, first: int = 1) -> list[str]:

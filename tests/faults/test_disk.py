@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.faults.scene import addresses, prefixes, three_sets_equal
 from tests.integration.lab import Lab, becomes, eventually, run
 from tests.integration.routers import Bird, Session

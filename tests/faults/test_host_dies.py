@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+
 from tests.faults.scene import Watch, addresses, prefixes, three_sets_equal
 from tests.integration.lab import HOST_V4, Lab, becomes, eventually
 from tests.integration.routers import Bird, Route, Session

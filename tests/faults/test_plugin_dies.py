@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+
 from tests.faults.scene import Traffic, Watch, addresses, prefixes, three_sets_equal
 from tests.integration.lab import Lab, eventually
 from tests.integration.routers import Bird, GoBgp, Session

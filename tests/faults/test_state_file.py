@@ -11,7 +11,6 @@ import threading
 import time
 
 import pytest
-from tests.workers.store_kit import ONE, TWO, Held, Life, SetClock, address, read, until
 
 from dnstap_bgp.core.blocks import Block, file_header, scan
 from dnstap_bgp.core.pending import Pending
@@ -19,6 +18,7 @@ from dnstap_bgp.errors import ForeignFileError, StateFileError
 from dnstap_bgp.workers import store as store_module
 from dnstap_bgp.workers.statefile import StateFile
 from dnstap_bgp.workers.store import Store
+from tests.workers.store_kit import ONE, TWO, Held, Life, SetClock, address, read, until
 
 
 @pytest.fixture

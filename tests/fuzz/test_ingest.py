@@ -7,12 +7,12 @@ good and bad, and in one of the rounds it is so small that names come and go all
 import random
 
 import pytest
-from tests.property.messages import ACCEPTED, draw_frame, draw_wires, expected, expected_of_frame, mutate, rules, stream
 
 from dnstap_bgp.core import screen
 from dnstap_bgp.core.answer import parse
 from dnstap_bgp.core.ingest import Ingest
 from dnstap_bgp.errors import DnsError
+from tests.property.messages import ACCEPTED, draw_frame, draw_wires, expected, expected_of_frame, mutate, rules, stream
 
 RULES = rules()
 BATCH = 40

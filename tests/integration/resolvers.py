@@ -11,6 +11,7 @@ from typing import Protocol
 import dns.exception
 import dns.message
 import dns.query
+
 from tests.integration.lab import Daemon, Lab, eventually
 
 AUTHORITY_PORT = 5301

@@ -17,6 +17,7 @@ from typing import Self
 import dns.message
 import dns.name
 import dns.rrset
+
 from tests.integration.lab import eventually
 
 CONTENT_TYPE = b"protobuf:dnstap.Dnstap"

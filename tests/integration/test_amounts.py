@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from tests.integration.lab import Lab, becomes
 from tests.integration.routers import Bird, Session
 from tests.integration.speaker import Speaker

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+
 from tests.integration.lab import HOST_V4, Lab, becomes, eventually
 from tests.integration.routers import Bird, GoBgp, Route, Session
 from tests.integration.speaker import COMMAND, ENVIRONMENT, Speaker

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from tests.integration.lab import run
 from tests.integration.speaker import ROOT
 

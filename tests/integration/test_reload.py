@@ -1,9 +1,11 @@
 """What changes while the program runs: lists, attributes, neighbors."""
 
 import os
+import shutil
 import signal
 
 import pytest
+
 from tests.integration.lab import HOST_V4, Lab, becomes, eventually, stays
 from tests.integration.routers import Bird, GoBgp, Route, Session
 from tests.integration.speaker import Speaker, peer
@@ -62,6 +64,19 @@ def test_what_a_list_gave_up_does_not_come_back_with_a_restart(speaker: Speaker,
     eventually(lambda: speaker.daemon.text().count("claims restored") > 0, 15, "the next plugin has restored")
     send(speaker.tap, sightings("b.example", ["11.1.0.3"]))
     becomes(bird.prefixes, {"11.1.0.2/32", "11.1.0.3/32"}, 10, "nothing but what was asked for since")
+
+
+def test_routes_outlive_a_restart_without_any_list(speaker: Speaker, bird: Bird):
+    send(speaker.tap, sightings("a.example", ["11.1.0.1"]))
+    becomes(bird.prefixes, {"11.1.0.1/32"}, 15, "before")
+    speaker.list.unlink()
+    shutil.rmtree(speaker.state.with_name(speaker.state.name + ".lists"))
+    os.kill(speaker.plugin_pid(), signal.SIGKILL)
+    eventually(lambda: "1 claims restored" in speaker.daemon.text(), 15, "the next plugin has restored")
+    stays(lambda: bird.prefixes() == {"11.1.0.1/32"}, 4, "what was kept, until there is a list to judge it")
+    speaker.write(["b.example"])
+    speaker.run("reload")
+    becomes(bird.prefixes, set(), 10, "what the list doesn't cover")
 
 
 def test_a_vanished_list_keeps_the_old(speaker: Speaker, bird: Bird):

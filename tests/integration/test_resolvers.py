@@ -4,6 +4,7 @@ import time
 from itertools import count
 
 import pytest
+
 from tests.integration.lab import HOST_V4, HOST_V6, Lab, becomes, eventually, stays
 from tests.integration.resolvers import RESOLVERS, Authority, Bind, Unbound, ask
 from tests.integration.routers import Bird, GoBgp, Route, Session

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from tests.integration.lab import HOST_V4, HOST_V6, Lab, becomes, eventually
 from tests.integration.routers import ROUTERS, Bird, Frr, GoBgp, Route, Session
 from tests.integration.speaker import Speaker

@@ -5,10 +5,10 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.property.messages import ACCEPTED, draw_frame, draw_wires, expected_of_frame, rules, stream
 
 from dnstap_bgp.core.ingest import Ingest
 from dnstap_bgp.core.model import Sighting
+from tests.property.messages import ACCEPTED, draw_frame, draw_wires, expected_of_frame, rules, stream
 
 RULES = rules()
 INGEST = Ingest(RULES, ACCEPTED)  # of all examples: what one leaves in the memo must not mislead the next

@@ -4,7 +4,6 @@ import ipaddress
 import random
 
 import pytest
-from tests.property.exabgp_model import ExaBgp, Neighbor
 
 from dnstap_bgp.core.conversation import Conversation
 from dnstap_bgp.core.exabgp import Verb, attributes_text, prefix_text, read_line, route_line
@@ -12,6 +11,7 @@ from dnstap_bgp.core.flight import Stage
 from dnstap_bgp.core.model import Attributes, Change
 from dnstap_bgp.core.outbox import Outbox
 from dnstap_bgp.core.prefixmap import SHARDS
+from tests.property.exabgp_model import ExaBgp, Neighbor
 
 TURN_S = 0.01
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "192.0.2.3")

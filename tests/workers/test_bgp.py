@@ -5,10 +5,10 @@ import threading
 from contextlib import closing
 
 import pytest
-from tests.workers.bgp_kit import Plugin
 
 from dnstap_bgp.core.model import Attributes
 from dnstap_bgp.workers.bgp_reader import LineReader
+from tests.workers.bgp_kit import Plugin
 
 ONE = Attributes(bytes([192, 0, 2, 1]))
 ROW = (

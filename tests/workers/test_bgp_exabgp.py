@@ -8,12 +8,12 @@ import threading
 import time
 
 import pytest
-from tests.workers.bgp_kit import Plugin
-from tests.workers.bgp_sink import IPV4, IPV6, Sink
-from tests.workers.exabgp_host import Host, neighbor
 
 from dnstap_bgp.core.exabgp import address_text, prefix_text
 from dnstap_bgp.core.model import Attributes
+from tests.workers.bgp_kit import Plugin
+from tests.workers.bgp_sink import IPV4, IPV6, Sink
+from tests.workers.exabgp_host import Host, neighbor
 
 SETS4 = [Attributes(bytes([192, 0, 2, n]), ("no-export",) if n % 2 else (), ("65001:1:2",), med=n) for n in (1, 2, 3)]
 SETS6 = [Attributes(bytes([0x20, 1, 0xD, 0xB8, *[0] * 11, n]), ("65001:7",), med=n) for n in (1, 2, 3)]

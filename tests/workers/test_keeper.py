@@ -105,6 +105,9 @@ def test_without_rules_all_that_was_kept_stays(keeper):
     keeper.adopt([Claim(A, "default", b"gone.example", seen=now, first=now, ttl_s=100.0)], listed=False)
     keeper.resync()
     assert say_all(keeper) == {A: OLD}
+    keeper.switch(rule_set(), [policy()], Guard(protected=[B]))
+    assert keeper.revise(listed=False) == 0
+    assert say_all(keeper) == {}
 
 
 def test_expire_goes_in_steps(keeper, monkeypatch):

@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from tests.workers.senders_kit import free_port
 
 from dnstap_bgp.config import TcpAddress, UnixAddress
 from dnstap_bgp.workers.listeners import CHECK_S, RETRY_FIRST_S, RETRY_MAX_S, Listener
+from tests.workers.senders_kit import free_port
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for another user's group")
 

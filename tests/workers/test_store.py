@@ -5,13 +5,13 @@ import sys
 import threading
 
 import pytest
-from tests.workers.store_kit import ONE, TWO, Held, Life, SetClock, address, claim, read, until
 
 from dnstap_bgp.core.pending import Pending
 from dnstap_bgp.errors import ForeignFileError
 from dnstap_bgp.workers import journal, store
 from dnstap_bgp.workers.statefile import StateFile
 from dnstap_bgp.workers.store import Store
+from tests.workers.store_kit import ONE, TWO, Held, Life, SetClock, address, claim, read, until
 
 
 @pytest.fixture

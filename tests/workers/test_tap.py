@@ -8,6 +8,9 @@ import struct
 import threading
 
 import pytest
+
+from dnstap_bgp.core.framestream import Fault
+from dnstap_bgp.workers.tap_status import Refusal
 from tests.workers.senders_kit import (
     ACCEPT,
     FINISH,
@@ -23,9 +26,6 @@ from tests.workers.senders_kit import (
     receive,
     wait_until,
 )
-
-from dnstap_bgp.core.framestream import Fault
-from dnstap_bgp.workers.tap_status import Refusal
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import subprocess
 import dns.message
 import dns.query
 import pytest
-from tests.workers.senders_kit import DEADLINE_S, Stage, free_port, wait_until
 
 from dnstap_bgp.core.dnstap_pb2 import Frame
 from dnstap_bgp.core.framestream import Fault
+from tests.workers.senders_kit import DEADLINE_S, Stage, free_port, wait_until
 
 UNBOUND = """\
 server:

@@ -124,7 +124,7 @@ def spawn(file: Path, env: Mapping[str, str], log: int | None = None) -> subproc
         log: A file descriptor for what it writes; None: ours.
     """
     return subprocess.Popen(  # noqa: S603 - our own interpreter and an absolute path
-        [sys.executable, "-P", "-m", "exabgp", "server", str(file)],
+        [sys.executable, "-P", "-m", "dnstap_bgp.commands.tuned_exabgp", "server", str(file)],
         env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=log,

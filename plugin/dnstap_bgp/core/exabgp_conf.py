@@ -132,7 +132,8 @@ def _neighbor(session: Session, speaker: Speaker) -> Iterator[str]:
     if speaker.ipv6:
         yield "    ipv6 unicast;"
     yield "}"
-    yield from ("api {", f"    processes [ {PROCESS} ];", "    neighbor-changes;", "    negotiated;", "    signal;", "}")
+    events = ("neighbor-changes;", "negotiated;", "signal;")
+    yield from ("api {", f"    processes [ {PROCESS} ];", *(f"    {event}" for event in events), "}")
 
 
 def _capability(speaker: Speaker) -> Iterator[str]:

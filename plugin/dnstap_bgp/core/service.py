@@ -6,24 +6,20 @@ and a key for encrypted hellos) is read here, in 3 us, and the same record the n
 
 import struct
 from functools import lru_cache
-from typing import cast
-
-import dns.exception
-import dns.ipv4
-import dns.ipv6
-import dns.rdata
-from dns.rdataclass import RdataClass
-from dns.rdatatype import RdataType
-from dns.rdtypes.svcbbase import IPv4HintParam, IPv6HintParam, ParamKey, SVCBBase
+from typing import TYPE_CHECKING, cast
 
 from dnstap_bgp.core.model import Address
 from dnstap_bgp.errors import DnsError
+
+if TYPE_CHECKING:
+    from dns.rdtypes.svcbbase import IPv4HintParam, IPv6HintParam, SVCBBase
 
 REMEMBERED_MAX_BYTES = 256
 """Longer data is read each time, so that a flood of records takes at most 3 MB."""
 
 _PARAM = struct.Struct("!HH")
-_HINT_BYTES = {ParamKey.IPV4HINT: 4, ParamKey.IPV6HINT: 16}
+_ALPN, _IPV4HINT, _ECH, _IPV6HINT = 1, 4, 5, 6  # RFC 9460, 14.3.2; RFC 9848, 3
+_HINT_BYTES = {_IPV4HINT: 4, _IPV6HINT: 16}
 _USUAL_START = 3  # after a priority and the target `.`
 
 
@@ -69,7 +65,7 @@ def _read_usual(data: bytes) -> tuple[Address, ...] | None:
             if size % width:
                 return None
             found += [value[offset : offset + width] for offset in range(0, size, width)]
-        elif not (_is_alpn(value) if key == ParamKey.ALPN else key == ParamKey.ECH and _is_ech(value)):
+        elif not (_is_alpn(value) if key == _ALPN else key == _ECH and _is_ech(value)):
             return None
     return tuple(found)
 
@@ -88,13 +84,20 @@ def _is_ech(value: bytes) -> bool:
 
 
 def _read_any(rdtype: int, data: bytes) -> tuple[Address, ...]:
+    import dns.exception  # noqa: PLC0415 - 5 MB, which most processes never need
+    import dns.ipv4  # noqa: PLC0415
+    import dns.ipv6  # noqa: PLC0415
+    import dns.rdata  # noqa: PLC0415
+    from dns.rdataclass import RdataClass  # noqa: PLC0415
+    from dns.rdatatype import RdataType  # noqa: PLC0415
+
     try:
         record = dns.rdata.from_wire(RdataClass.IN, RdataType(rdtype), data, 0, len(data))
     except dns.exception.DNSException as error:
         raise DnsError(f"a record of type {rdtype}, {len(data)} bytes: {error}") from error
     params = cast("SVCBBase", record).params
-    ipv4 = cast("IPv4HintParam | None", params.get(ParamKey.IPV4HINT))
-    ipv6 = cast("IPv6HintParam | None", params.get(ParamKey.IPV6HINT))
+    ipv4 = cast("IPv4HintParam | None", params.get(_IPV4HINT))
+    ipv6 = cast("IPv6HintParam | None", params.get(_IPV6HINT))
     return (
         *map(dns.ipv4.inet_aton, ipv4.addresses if ipv4 else ()),
         *map(dns.ipv6.inet_aton, ipv6.addresses if ipv6 else ()),
