@@ -24,6 +24,7 @@ class Figure:
         at_most: The target for the ratio, where there is a reference; otherwise for the value.
         at_least: Likewise.
         proud: What would be better than the target.
+        always: The target is for the worst round, not for the median: one lost frame is lost.
         series: Figures of one series, at different sizes, make a line of a plot.
         size: See there.
     """
@@ -36,6 +37,7 @@ class Figure:
     at_most: float | None = None
     at_least: float | None = None
     proud: float | None = None
+    always: bool = False
     series: str = ""
     size: int | None = None
 
@@ -51,11 +53,12 @@ class Figure:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the median of the rounds is within the target; None: there is none."""
-        found = statistics.median(self.judged)
+        """Whether the median of the rounds, or `always` the worst, is within the target; None: there is none."""
         if self.at_most is not None:
-            return found <= self.at_most
-        return found >= self.at_least if self.at_least is not None else None
+            return (max if self.always else statistics.median)(self.judged) <= self.at_most
+        if self.at_least is not None:
+            return (min if self.always else statistics.median)(self.judged) >= self.at_least
+        return None
 
     def as_json(self) -> dict[str, Any]:
         """All of it, with what follows from it."""

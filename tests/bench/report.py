@@ -58,6 +58,7 @@ def _target(figure: Figure) -> str:
     if limit is None:
         return ""
     text = f"{'at most' if figure.at_most is not None else 'at least'} {_number(limit)}"
+    text += " in every round" if figure.always else ""
     return text + (f" (proud: {_number(figure.proud)})" if figure.proud is not None else "")
 
 
