@@ -23,7 +23,7 @@ from tests.integration.tap_sender import TapSender
 
 MEMORY_MB = {200_000: 100.0, 1_000_000: 350.0}
 SETTLE_S = 11.0
-"""What a burst or a restore needed for itself is freed by then: measured at once, a restore looks 25 MB larger."""
+"""By then the timer has given back what a burst or a restore has left free (every 10 s)."""
 OBSERVED = 20_000
 EXPIRED = 2_000
 

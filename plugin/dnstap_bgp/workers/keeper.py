@@ -44,7 +44,7 @@ class Keeper:
         self.table = table
         self.outbox = outbox
         self.rules = rules
-        # while a state file is read: equal addresses, names and times become one object, for 85 bytes less a route
+        # while a state file is read: equal addresses, names and times become one object, for 80 bytes less a route
         self._same: dict[Any, Any] = {}
 
     def observe(self, sightings: Sequence[Sighting], rules: RuleSet) -> None:
