@@ -23,22 +23,26 @@ The way of the data:
              answer.parse(wire) -> chain of names + addresses
      ------------------------------------------------------------------- matches only, once per chunk
        keeper.observe(sightings)                                 one lock
-         RouteTable -> changes (a refresh makes none); guard: may this address ever be a route?
+         RouteTable -> changes (a refresh makes none), by the Policies of now: the lists in order, the guard (may
+           this address ever be a route?), the caps, the static prefixes and what they cover
          Outbox.put(changes)
      ------------------------------------------------------------------- the only hand-off
        bgp writer: outbox.take() -> store.append (recorded before it is said) -> one line -> stdout, windowed
        bgp reader: stdin line -> ack | event | answer; never stops draining
-       timer: keeper.expire, store.append(what moved)
+       timer: keeper.expire, store.append(what moved), the log of what was refused
        store: the state file; nobody waits for a disk longer than 200 ms
+       refresh: lists from URLs, only where there are any; a new copy has main read the lists again
        main: signals; HUP builds the new lists in a child, swaps one reference, revises what is held
 
 State and who may touch it:
 
     a connection's receive buffer      the tap thread
-    rule sets                          main, by replacement; others hold a reference that never changes
+    rule sets, Policies                main, by replacement; others hold a reference that never changes
+    the resolvers' addresses           the tap thread adds; the guard looks
     RouteTable and Outbox              whoever holds the keeper's lock; others see copies
     stdout / stdin of the host         the bgp writer / the bgp reader
     state file                         the store thread
+    copies of URLs                     the refresh thread; main puts what was held back in use, under their lock
 
 Level, not edge: the table states what it wants of a prefix (attributes, or none), the outbox compares that with what
 the host was told and not untold. Flaps collapse, a repeat costs nothing, and the outbox is bounded by the prefixes.

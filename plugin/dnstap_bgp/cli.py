@@ -123,6 +123,24 @@ def exabgp_conf(config_path: Path) -> None:
 
 @main.command()
 @config_option
+def diff(config_path: Path) -> None:
+    """Say what `dnstap-bgp reload` would add and withdraw now, without doing it.
+
+    For each list the rules and the routes that would come (+), go (-) or get other attributes (~), with examples. The
+    running plugin works it out from its table, so it has to run; nothing in it changes.
+
+    \b
+    Example:
+        dnstap-bgp diff && dnstap-bgp reload
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import diff as command  # noqa: PLC0415
+
+    for line in command.run(config_path):
+        click.echo(line)
+
+
+@main.command()
+@config_option
 @click.option("--force", is_flag=True, help="Take a list that has lost more than half of its rules, too.")
 def reload(config_path: Path, *, force: bool) -> None:
     """Have the running instance read its configuration and lists again.
@@ -145,21 +163,54 @@ def reload(config_path: Path, *, force: bool) -> None:
 
 @main.command()
 @config_option
-def check(config_path: Path) -> None:
+@click.option("--verbose", "-v", is_flag=True, help="Tell every line of a list that gives no rule.")
+def check(config_path: Path, *, verbose: bool) -> None:
     """Say everything that is wrong with a configuration and its lists.
 
     Every error at once, each with its file and its key or line, then warnings. Exit status 1 where there is an error.
 
+    What a list has and rules on names can't say (keywords, regular expressions, cosmetic filters, filters with options)
+    is no error: it is counted, and told line by line with -v. Nothing is fetched: of URLs the last copies count.
+
     \b
-    Example:
+    Examples:
         dnstap-bgp check --config ./dnstap-bgp.toml
+        dnstap-bgp check -v | grep regular
     """  # noqa: D301 - click wants a real \b
     from dnstap_bgp.commands import check as command  # noqa: PLC0415
 
-    report = command.run(config_path)
+    report = command.run(config_path, verbose=verbose)
     for line in report.lines():
         click.echo(line)
     sys.exit(report.exit_status)
+
+
+@main.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def lists(config_path: Path, *, as_json: bool) -> None:
+    """Show what each list has: its sources, their age, counts and state.
+
+    Of the running plugin, with what is in force there; where none runs, of the files and copies as they are now.
+
+    \b
+    The states of a source:
+        ok       all is well
+        pending  the URL was never fetched yet
+        stale    the last look at the URL failed: the last copy is used
+        held     the URL has a new version, which looks wrong; `dnstap-bgp reload --force` takes it
+        error    it can't be used
+
+    \b
+    Examples:
+        dnstap-bgp lists
+        dnstap-bgp lists --json | jq '.lists[].sources[] | select(.state != "ok")'
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import lists as command  # noqa: PLC0415
+
+    found = command.read(config_path)
+    for line in command.json_lines(found) if as_json else command.table(found):
+        click.echo(line)
 
 
 @main.command()

@@ -14,25 +14,26 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from dnstap_bgp.config import Config, load
 from dnstap_bgp.core.domains import RuleSet
-from dnstap_bgp.core.guard import Guard
-from dnstap_bgp.core.ingest import Ingest
-from dnstap_bgp.core.model import Address
+from dnstap_bgp.core.ingest import Ingest, IngestCounters
+from dnstap_bgp.core.model import Prefix
 from dnstap_bgp.core.outbox import Outbox
+from dnstap_bgp.core.policies import Policies
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.errors import CommandError, ConfigError, ForeignFileError, ListError, StateFileError
 from dnstap_bgp.workers import runtime
 from dnstap_bgp.workers.bgp import Bgp
 from dnstap_bgp.workers.clocks import process_clock
+from dnstap_bgp.workers.foresight import foresee
 from dnstap_bgp.workers.instance import PidFile, brake
 from dnstap_bgp.workers.keeper import Keeper
-from dnstap_bgp.workers.lists import ListLoader
-from dnstap_bgp.workers.sources import ListSource
+from dnstap_bgp.workers.listing import Listing
+from dnstap_bgp.workers.lists import Loaded, compiled_dir
+from dnstap_bgp.workers.rails import Rails
 from dnstap_bgp.workers.store import Store
 from dnstap_bgp.workers.tap import Tap
 from dnstap_bgp.workers.thread import CrashHandler
@@ -47,10 +48,16 @@ LAST_SAVE_S = 0.5
 """Of these, what the last refreshes may take."""
 
 GUARD_S = 1.0
-"""How soon a neighbor that ExaBGP has told of is protected from becoming a route."""
+"""How soon a neighbor that ExaBGP has told of, or an address of this machine, is protected from becoming a route."""
 
 _END = 0
 """Stands beside the signal numbers for: the host is gone, or a worker has crashed."""
+
+_LOOKED = -1
+"""The same for: a URL was looked at, so that what is known of it is new."""
+
+_CHANGED = -2
+"""The same for: and its copy is another one."""
 
 
 def run(config_path: Path) -> NoReturn:
@@ -78,7 +85,7 @@ class Plugin:
         self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._bgp = Bgp(host_in, host_out, on_end=self._end, on_crash=self._end)
-        self._loader: ListLoader | None = None
+        self._listing: Listing | None = None
 
     def run(self) -> None:
         """Start, do what signals ask for, stop."""
@@ -97,19 +104,24 @@ class Plugin:
             pidfile.release()
 
     def _serve(self, config: Config) -> None:
-        self._loader = ListLoader(_compiled_dir(config))
-        running = Running(config, self._bgp, self._loader, self._stopping, self._end)
-        request = None
+        self._listing = Listing(compiled_dir(config), runtime.lists_file(config.runtime_dir), self._on_news, self._end)
+        running = Running(config, self._bgp, self._listing, self._stopping, self._end)
+        request = compared = None
         while not self._stopping.is_set():
             try:
                 event = self._events.get(timeout=GUARD_S)
             except queue.Empty:
-                running.protect_neighbors()
+                running.protect()
                 continue
             if event == signal.SIGHUP:
                 request = self._reload(running, request)
+            elif event == _CHANGED:
+                self._refresh(running)
+            elif event == _LOOKED:
+                self._listing.note()
             elif event == signal.SIGUSR1:
                 running.log_counts()
+                compared = self._compare(running, compared)
         running.stop()
 
     def _reload(self, running: "Running", answered: runtime.Request | None) -> runtime.Request | None:
@@ -126,6 +138,22 @@ class Plugin:
             return answered
         runtime.answer(runtime.reload_result(runtime_dir), request, ok=ok, messages=messages, **running.counts())
         return request
+
+    def _compare(self, running: "Running", answered: runtime.Request | None) -> runtime.Request | None:
+        """Answer the request for a diff that this USR1 brought, if it did."""
+        runtime_dir = running.config.runtime_dir
+        request = runtime.read_diff_request(runtime_dir)
+        if request is None or request == answered:
+            return answered
+        ok, messages = running.preview(self._path)
+        runtime.answer(runtime.diff_result(runtime_dir), request, ok=ok, messages=messages)
+        return request
+
+    def _refresh(self, running: "Running") -> None:
+        ok, messages = running.refresh()
+        for message in messages:
+            logger.log(logging.INFO if ok else logging.ERROR, "lists: %s", message)
+        logger.info("lists: %s; %s", "read again" if ok else "what was in force stays", running.counts())
 
     def _first_config(self) -> Config | None:
         """Load the file; while it can't be used, say why and wait for HUP."""
@@ -170,8 +198,11 @@ class Plugin:
     def _end(self) -> None:
         self._stopping.set()
         self._events.put(_END)
-        if self._loader is not None:
-            self._loader.cancel()
+        if self._listing is not None:
+            self._listing.cancel()
+
+    def _on_news(self, changed: bool) -> None:  # noqa: FBT001 - the only thing there is to say
+        self._events.put(_CHANGED if changed else _LOOKED)
 
 
 class Running:
@@ -182,25 +213,25 @@ class Running:
     """
 
     def __init__(
-        self, config: Config, bgp: Bgp, loader: ListLoader, stopping: threading.Event, end: CrashHandler
+        self, config: Config, bgp: Bgp, listing: Listing, stopping: threading.Event, end: CrashHandler
     ) -> None:
         """Build all parts and start them, unless `stopping` is set meanwhile."""
         self.config = config
         self._bgp = bgp
-        self._loader = loader
-        self._neighbors: frozenset[Address] = frozenset()
+        self._listing = listing
+        self._rails = Rails()
+        self._prefixes: dict[str, tuple[Prefix, ...]] = {}  # of the lists' sources
         self._store = self._open_store(stopping, end)
-        messages: list[str] = []
-        rules, _ = self._load_rules(config, messages)
-        self._listed = rules is not None
-        for message in messages:
-            logger.warning("%s", message)
-        table = RouteTable(config.policies(), self._guard(), recording=self._store is not None)
-        self._keeper = Keeper(table, Outbox(), rules or RuleSet.build([]))
-        self._tap = Tap(config.dnstap, self._keeper, Ingest(self._keeper.rules, config.dnstap.messages), end)
+        loaded = self._load(config)
+        table = RouteTable(self._policies(), recording=self._store is not None)
+        self._keeper = Keeper(table, Outbox(), loaded.rules if loaded else RuleSet.build([]))
+        self._keeper.unknown = _unknown(loaded, config)
+        self._mute()
+        self._tap = Tap(config.dnstap, self._keeper, self._ingest(self._keeper.rules), end)
         self._timer = Timer(self._keeper, self._store, end)
         if not stopping.is_set():
             self._start()
+            self._listing.follow(config.list_sources())
 
     def reload(self, path: Path, *, force: bool) -> tuple[bool, list[str]]:
         """Read the configuration and the lists again; what is broken changes nothing.
@@ -219,36 +250,74 @@ class Running:
         messages = [f"{key}: the new value needs a restart" for key in config.restart_keys(self.config)]
         messages += config.warnings
         config = config.keeping(self.config)
-        rules, ok = self._load_rules(config, messages, force=force)
-        if rules is None:
+        loaded, told = self._listing.load(config.list_sources(), force=force)
+        messages += told
+        if loaded is None:
             return False, messages
-        self.config, self._listed = config, True
-        self._keeper.switch(rules, self.config.policies(), self._guard())
-        self._tap.ingest = Ingest(rules, self.config.dnstap.messages, self._tap.ingest.counters)
+        self.config = config
+        self._mute()
+        self._enforce(loaded)
         self._tap.rebind(self.config.dnstap)
-        self._revise()
-        return ok, messages
+        self._listing.follow(config.list_sources(), look_now=True)
+        return loaded.refused is None, messages
 
-    def protect_neighbors(self) -> None:
-        """Keep the neighbors that ExaBGP has, and our ends of their sessions, from ever becoming routes."""
-        neighbors = self._bgp.session_addresses()
-        if neighbors != self._neighbors:
-            self._neighbors = neighbors
-            self._keeper.switch(self._keeper.rules, self.config.policies(), self._guard())
+    def refresh(self) -> tuple[bool, list[str]]:
+        """Read the lists again, by the configuration that is in force.
+
+        Returns:
+            As `reload`.
+        """
+        loaded, messages = self._listing.load(self.config.list_sources())
+        if loaded is None:
+            return False, messages
+        if loaded.how != "unchanged":
+            self._enforce(loaded)
+        return loaded.refused is None, messages
+
+    def protect(self) -> None:
+        """Keep what we learnt of since from ever becoming a route, or staying one."""
+        if self._rails.learn(self._bgp.session_addresses()):
+            self._keeper.switch(self._keeper.rules, self._policies(), self._keeper.unknown)
             self._revise()
 
+    def preview(self, path: Path) -> tuple[bool, list[str]]:
+        """Say what `reload` would do now, without doing it.
+
+        Args:
+            path: The configuration file.
+
+        Returns:
+            Whether all of it would be in force, and what would come and go.
+        """
+        try:
+            config = load(path).keeping(self.config)
+            loaded = self._listing.preview(config.list_sources())
+        except ConfigError as error:
+            return False, [str(problem) for problem in error.problems]
+        except ListError as error:
+            return False, [f"lists: {error}"]
+        refused = [f"the old rules would stay in force: {loaded.refused}"] if loaded.refused is not None else []
+        policies = self._rails.policies(config, loaded.prefixes)
+        return not refused, refused + foresee(self._keeper, loaded.rules, policies, _unknown(loaded, config)).lines()
+
     def counts(self) -> dict[str, int]:
-        """The figures of a glance: rules, claims, routes."""
+        """The figures of a glance: rules, claims, routes, static prefixes."""
         table = self._keeper.table
-        return {"rules": len(self._keeper.rules), "claims": table.claims, "routes": len(table)}
+        return {
+            "rules": len(self._keeper.rules),
+            "claims": table.claims,
+            "routes": len(table),
+            "prefixes": len(table.policies.statics),
+        }
 
     def stop(self) -> None:
         """Stop all threads and save, within `STOP_S` altogether."""
         deadline = process_clock() + STOP_S
+        self._listing.shutdown()
         self._tap.shutdown()
         self._timer.shutdown()
         self._bgp.shutdown()
-        for worker in (self._tap, self._timer, self._bgp):
+        for worker in (self._tap, self._timer, self._bgp, self._listing):
             worker.join(max(0.0, deadline - process_clock()))
         if self._store is not None:
             self._store.append(claims=self._keeper.dirty())
@@ -261,7 +330,14 @@ class Running:
         """Say how much there is, a line for each part."""
         logger.info("%(rules)d rules, %(claims)d claims, %(routes)d routes", self.counts())
         logger.info("tap: %s", _figures(asdict(self._tap.ingest.counters)))
-        logger.info("refused addresses: %s", _figures(self._keeper.table.refused))
+        table = self._keeper.table
+        logger.info(
+            "refused sightings: %s; claims let go: %s", *map(_figures, (table.refusals.refused, table.refusals.evicted))
+        )
+        for name in table.policies.by_list:
+            logger.info(
+                "list %s: %d rules, %d routes", name, self._keeper.rules.counts.get(name, 0), table.routes_of(name)
+            )
         host = self._bgp.status()
         if host is not None:
             up = [neighbor.address for neighbor in host.neighbors if neighbor.up]
@@ -282,31 +358,35 @@ class Running:
         return store
 
     def _revise(self) -> None:
-        if self._keeper.revise(listed=self._listed) and self._store is not None:
+        if self._keeper.revise() and self._store is not None:
             self._store.save()  # or a restart would bring back what has just ended, should a list name it again
 
-    def _guard(self) -> Guard:
-        return Guard((*self.config.protected(), *self._neighbors))
+    def _policies(self) -> Policies:
+        policies = self._rails.policies(self.config, self._prefixes)
+        self._rails.tell(policies)
+        return policies
 
-    def _load_rules(self, config: Config, messages: list[str], *, force: bool = False) -> tuple[RuleSet | None, bool]:
-        """Load the lists of a configuration.
+    def _ingest(self, rules: RuleSet, counters: IngestCounters | None = None) -> Ingest:
+        return Ingest(rules, self.config.dnstap.messages, counters, self._rails.trust(self.config.dnstap))
 
-        Returns:
-            The rules to be in force (None: there are none) and whether they are those of the files as they are now.
-        """
-        sources = [ListSource(*files) for files in config.list_files()]
-        try:
-            loaded = self._loader.load(sources, force=force)
-        except ListError as error:
-            messages.append(f"domains: {error}")
-            return None, False
-        for report in loaded.reports:
-            messages += [str(problem) for problem in report.problems()]
-            if report.complaints > len(report.examples):
-                messages.append(f"{report.path}: {report.complaints} lines were skipped in all")
-        if loaded.refused is not None:
-            messages.append(f"the old rules stay in force: {loaded.refused}")
-        return loaded.rules, loaded.refused is None
+    def _mute(self) -> None:
+        self._keeper.mute(muted=self.config.dry_run)
+
+    def _load(self, config: Config) -> Loaded | None:
+        """Load the lists at the start; None: there is nothing that could be in force."""
+        loaded, messages = self._listing.load(config.list_sources())
+        for message in messages:
+            logger.warning("%s", message)
+        if loaded is not None:
+            self._prefixes = loaded.prefixes
+        return loaded
+
+    def _enforce(self, loaded: Loaded) -> None:
+        """Bring new lists, and whatever the configuration in force says of them, into force."""
+        self._prefixes = loaded.prefixes
+        self._keeper.switch(loaded.rules, self._policies(), _unknown(loaded, self.config))
+        self._tap.ingest = self._ingest(loaded.rules, self._tap.ingest.counters)
+        self._revise()
 
     def _start(self) -> None:
         """Restore and start all threads."""
@@ -322,10 +402,9 @@ class Running:
         self._timer.start()
 
     def _restore(self, store: Store) -> None:
-        """Take over what the state file holds, all of it where there are no rules yet; then let the store write it."""
-        adopt = partial(self._keeper.adopt, listed=self._listed)
+        """Take over what the state file holds, then let the store write it."""
         try:
-            logger.info("state file: %s", store.load(adopt, self._keeper.recall))
+            logger.info("state file: %s", store.load(self._keeper.adopt, self._keeper.recall))
         except ForeignFileError as error:
             logger.error("%s; nothing is kept across restarts until `cache` names another file", error)
             return
@@ -334,9 +413,11 @@ class Running:
         store.start(self._keeper.walk)
 
 
-def _compiled_dir(config: Config) -> Path:
-    """Where compiled lists live: beside the state file, so that they outlive a boot as it does."""
-    return config.cache.with_name(config.cache.name + ".lists") if config.cache else config.runtime_dir / "lists"
+def _unknown(loaded: Loaded | None, config: Config) -> frozenset[str]:
+    """The lists whose rules are not known yet: all without a rule set, and those with a URL that was never fetched."""
+    if loaded is None:
+        return frozenset(found.name for found in config.all_lists)
+    return frozenset(() if loaded.refused is not None else loaded.pending)
 
 
 def _figures(counts: Mapping[str, int]) -> str:

@@ -33,6 +33,7 @@ from dnstap_bgp.core.guard import Guard
 from dnstap_bgp.core.ingest import Ingest
 from dnstap_bgp.core.model import Attributes, Policy
 from dnstap_bgp.core.outbox import Outbox
+from dnstap_bgp.core.policies import Policies
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.workers.keeper import Keeper
 from dnstap_bgp.workers.tap import Tap
@@ -163,7 +164,7 @@ class LiveTap:
         self.path = directory / "dnstap.sock"
         config = DnstapConfig.model_validate({"listen": [str(self.path)]}, context={"folder": directory})
         ipv4, ipv6 = Attributes(b"\xc0\0\2\1"), Attributes(b"\xfd" + bytes(14) + b"\1")
-        table = RouteTable([Policy("list", ipv4, ipv6, 86_400.0)], Guard())
+        table = RouteTable(Policies([Policy("list", ipv4, ipv6, 86_400.0)], Guard()))
         self.tap = Tap(config, Keeper(table, Outbox(), rules), Ingest(rules, ACCEPTED), os.abort)
         self.tap.start()
         (thread,) = (thread for thread in threading.enumerate() if thread.name == "tap")

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dnstap_bgp.core.domains import RuleSet
+from dnstap_bgp.core.listsource import ListSource
 from dnstap_bgp.workers.lists import COMPILED_FILE, ListLoader
-from dnstap_bgp.workers.sources import ListSource
 from tests.bench.figure import Figure, Settings
 
 ROUNDS = 5
@@ -123,7 +123,7 @@ def reload_figures(loader: ListLoader, source: ListSource) -> tuple[dict[str, fl
     rules = loader.load([source]).rules
     in_force_s, stall_ms, idle_ms = [], [], []
     for number in range(ROUNDS):
-        with source.paths[0].open("a") as file:
+        with Path(source.sources[0]).open("a") as file:
             file.write(f"round{number}.example\n")
         with longest_stall_ms() as idle:
             time.sleep(1)
@@ -151,7 +151,7 @@ def measure(count: int, directory: Path) -> tuple[dict[str, float], dict[str, li
     maker = multiprocessing.get_context("spawn").Process(target=make, args=(directory, count))
     maker.start()
     maker.join()
-    source = ListSource("default", (directory / "domains.txt",))
+    source = ListSource("default", (str(directory / "domains.txt"),))
     figures, of_rounds, rules = reload_figures(ListLoader(directory), source)
     began = time.perf_counter()
     again = ListLoader(directory).load([source])
@@ -163,7 +163,7 @@ def measure(count: int, directory: Path) -> tuple[dict[str, float], dict[str, li
     figures["lookup of another name, us"] = lookup_us(rules, off, on=False)
     figures["added to the process by these lookups, MB"] = resident_mb() - before_mb
     figures["compiled file, MB"] = (directory / COMPILED_FILE).stat().st_size / (1 << 20)
-    five = [ListSource(f"list{number}", (directory / f"list{number}.txt",)) for number in range(5)]
+    five = [ListSource(f"list{number}", (str(directory / f"list{number}.txt"),)) for number in range(5)]
     rules = ListLoader(None).load(five).rules
     figures["five lists: lookup of a listed name, us"] = lookup_us(rules, on, on=True)
     figures["five lists: lookup of another name, us"] = lookup_us(rules, off, on=False)

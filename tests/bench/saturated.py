@@ -18,6 +18,7 @@ from dnstap_bgp.core.guard import Guard
 from dnstap_bgp.core.ingest import Ingest
 from dnstap_bgp.core.model import Attributes, Policy
 from dnstap_bgp.core.outbox import Outbox
+from dnstap_bgp.core.policies import Policies
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.workers.keeper import Keeper
 from tests.bench import traffic
@@ -72,9 +73,8 @@ class InProcess:
         self._count = len(frames)
         self._parts = chunks(traffic.stream(frames), frames)
         self._rules = rules
-        table = RouteTable(
-            [Policy("list", Attributes(b"\xc0\0\2\1"), Attributes(b"\xfd" + bytes(15)), 86_400.0)], Guard()
-        )
+        policy = Policy("list", Attributes(b"\xc0\0\2\1"), Attributes(b"\xfd" + bytes(15)), 86_400.0)
+        table = RouteTable(Policies([policy], Guard()))
         self._keeper = Keeper(table, Outbox(), rules)
         self._ingest = Ingest(rules, ACCEPTED)
         self.pace(0)  # warms the memo

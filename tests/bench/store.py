@@ -26,6 +26,7 @@ from dnstap_bgp.core.guard import Guard
 from dnstap_bgp.core.model import Attributes, Claim, Policy
 from dnstap_bgp.core.outbox import Outbox
 from dnstap_bgp.core.pending import Pending
+from dnstap_bgp.core.policies import Policies
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.workers.clocks import process_clock, system_clock
 from dnstap_bgp.workers.intake import Intake
@@ -97,7 +98,7 @@ class Held(Keeper):
 
     def __init__(self) -> None:
         rules = RuleSet.build([("ads", [Rule(b"example.com")])])
-        super().__init__(RouteTable([POLICY], Guard()), Outbox(), rules)
+        super().__init__(RouteTable(Policies([POLICY], Guard())), Outbox(), rules)
         self.timed = TimedLock()
         self.lock = self.timed  # type: ignore[assignment]  # stands in for a threading.Lock
         self.work = threading.Condition(self.timed)  # type: ignore[arg-type]  # the same

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dnstap_bgp.core.guard import Guard
 from dnstap_bgp.core.model import Sighting
+from dnstap_bgp.core.policies import Caps, Policies
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.workers.clocks import process_clock
 from tests.bench import traffic
@@ -84,7 +85,7 @@ def _pace(settings: Settings, sizes: list[int]) -> Iterator[Figure]:
     now = process_clock()
     for size in sizes:
         settings.say(f"a table of {size:,} routes")
-        table = RouteTable([POLICY], Guard(), routes_max=sizes[-1] + 2 * EXPIRED)
+        table = RouteTable(Policies([POLICY], Guard(), Caps(routes_max=sizes[-1] + 2 * EXPIRED)))
         held = [claim for chunk in claims(size) for claim in chunk]
         table.adopt(held, now)
         tables.append(table)

@@ -11,7 +11,7 @@ from dnstap_bgp.cli import CONFIG, main
 from dnstap_bgp.config import DEFAULT_PATH
 from tests.commands.running import cli, environment, write_config
 
-COMMANDS = ["check", "demo", "dump", "exabgp-conf", "match", "plugin", "reload", "replay", "up"]
+COMMANDS = ["check", "demo", "diff", "dump", "exabgp-conf", "lists", "match", "plugin", "reload", "replay", "up"]
 
 
 def invoke(*arguments: str):

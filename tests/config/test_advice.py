@@ -64,3 +64,17 @@ def test_sync_is_not_there_yet():
     (warning,) = warnings(rest="[syncer]\npeers = ['192.0.2.2:8080']")
     assert "[syncer]" in warning
     assert warnings(rest="[syncer]\nsync_interval = '5m'") == ()
+
+
+def test_static_prefixes_that_the_guard_keeps():
+    net = "[[list]]\nname = 'net'\nprefixes = ['10.1.0.0/16', '11.0.0.0/8', '192.0.2.0/24', '0.0.0.0/0']\n"
+    private, protected, default = warnings(rest=net)
+    assert private.startswith("list[0].prefixes: 10.1.0.0/16 is not announced: private; `allow`")
+    assert protected.endswith("192.0.2.0/24 is not announced: protected")
+    assert default.endswith("0.0.0.0/0 is not announced: default-route")
+    assert len(warnings(rest=net + "allow = '10.0.0.0/8'")) == 2
+
+
+def test_dry_run():
+    (warning,) = warnings(top="dry_run = true")
+    assert "dry_run" in warning

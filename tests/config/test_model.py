@@ -117,7 +117,7 @@ def test_where_we_listen_is_protected_unless_it_is_everywhere():
 def test_a_configuration_does_not_change():
     one = config(bgp='next_hop = "192.0.2.1"')
     with pytest.raises(ValidationError, match="frozen"):
-        one.ttl_s = 5.0
+        one.ttl = 5.0
     assert one == config(bgp='next_hop = "192.0.2.1"')
     assert hash(one) == hash(config(bgp='next_hop = "192.0.2.1"'))
 
@@ -137,7 +137,7 @@ class TestRestart:
     def test_keep_their_value(self):
         kept = self.OTHER.keeping(self.ONE)
         assert kept.restart_keys(self.ONE) == []
-        assert kept.ttl_s == 3600
+        assert kept.ttl == 3600
         assert kept.policies() == self.OTHER.policies()
 
 

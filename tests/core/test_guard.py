@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from dnstap_bgp.core.guard import IPV4_BLOCKS, IPV6_BLOCKS, Block, Guard, Tier
+from dnstap_bgp.core.guard import IPV4_BLOCKS, IPV6_BLOCKS, Block, Guard, Space, Tier
 
 
 def packed(text: str) -> bytes:
@@ -198,3 +198,140 @@ def test_deny_is_stronger_than_allow():
 @pytest.mark.parametrize("address", [b"", b"\x01", bytes(5), bytes(15), bytes(17)])
 def test_other_lengths_are_no_address(address: bytes):
     assert MINIMAL.refusal(address) == "malformed"
+
+
+# -- lists, resolvers, networks
+
+OUTER = (*IPV4_BLOCKS, *IPV6_BLOCKS)
+
+
+def inside(block: Block, percent: int) -> bytes:
+    network = ipaddress.ip_network(block.prefix)
+    return network[(network.num_addresses - 1) * percent // 100].packed
+
+
+@pytest.mark.parametrize("percent", [0, 37, 100])
+@pytest.mark.parametrize("block", OUTER, ids=lambda block: block.prefix)
+def test_each_special_purpose_block_wrapped_and_unwrapped(block: Block, percent: int):
+    """Whatever is refused by itself is refused in every wrapping, and `allow` of the wrapping alone opens nothing."""
+    address = inside(block, percent)
+    refused = STRICT.refusal(address)
+    assert (refused is None) == (naive(address, Tier.STRICT) is None)
+    if len(address) == 4:
+        wrappings = [
+            packed("::ffff:0:0")[:12] + address,
+            packed("64:ff9b::")[:12] + address,
+            b"\x20\x02" + address + bytes(10),
+        ]
+        for guard in (STRICT, Guard(strict=True, allow=networks("64:ff9b::/96", "2002::/16", "::ffff:0:0/96"))):
+            for wrapped in wrappings[1:]:
+                assert guard.refusal(wrapped) == refused
+            assert guard.refusal(wrappings[0])
+
+
+def test_a_list_opens_and_refuses_for_itself_only():
+    guard = Guard(
+        strict=True,
+        allow=networks("10.1.0.0/16"),
+        deny=networks("8.8.8.0/24"),
+        lists={
+            "lab": Space(allow=tuple(networks("192.168.0.0/16", "8.8.8.0/24"))),
+            "web": Space(deny=tuple(networks("9.0.0.0/8"))),
+        },
+    )
+    for list_name, refused in (("lab", "8.8.8.8"), ("web", "8.8.8.8 9.9.9.9 192.168.0.1"), ("", "8.8.8.8 192.168.0.1")):
+        for address in ("8.8.8.8", "9.9.9.9", "10.1.0.1", "192.168.0.1"):
+            assert bool(guard.refusal(packed(address), list_name)) == (address in refused.split()), (list_name, address)
+
+
+def test_resolvers_are_learnt_while_the_guard_is_in_use():
+    resolvers: set[bytes] = set()
+    guard = Guard(resolvers=resolvers)
+    assert guard.refusal(packed("9.9.9.9")) is None
+    resolvers.add(packed("9.9.9.9"))
+    assert guard.refusal(packed("9.9.9.9")) == "resolver"
+    assert guard.refusal(packed("64:ff9b::909:909")) == "resolver"
+    assert prefix_refusals(guard, "9.9.9.0/24", "9.9.9.9") == [None, "resolver"]
+
+
+def as_prefix(text: str) -> bytes:
+    network = ipaddress.ip_network(text)
+    address = network.network_address.packed
+    return address if network.prefixlen == network.max_prefixlen else address + bytes([network.prefixlen])
+
+
+def prefix_refusals(guard: Guard, *texts: str, list_name: str = "") -> list[str | None]:
+    return [reason for _, reason in guard.prefix_refusals(map(as_prefix, texts), list_name)]
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        ("0.0.0.0/0", "default-route"),
+        ("::/0", "default-route"),
+        ("8.8.8.0/24", None),
+        ("8.8.8.8/32", None),
+        ("8.0.0.0/7", None),
+        ("8.0.0.0/5", "private"),
+        ("10.0.0.0/8", "private"),
+        ("10.1.2.0/24", "private"),
+        ("0.0.0.0/1", "unspecified"),
+        ("128.0.0.0/1", "broadcast"),
+        ("127.0.0.0/24", "loopback"),
+        ("224.0.0.0/8", "multicast"),
+        ("192.0.0.0/24", "protocol"),
+        ("192.0.0.0/16", "protocol"),
+        ("192.31.196.0/24", None),
+        ("2001:4860::/32", None),
+        ("2000::/3", "benchmarking"),
+        ("2001:db8:1::/48", "documentation"),
+        ("2600::/12", None),
+        ("4000::/8", "reserved"),
+        ("fd00::/8", "private"),
+        ("fe80::/64", "link-local"),
+        ("64:ff9b::/96", None),
+        ("64:ff9b::a00:0/104", "private"),
+        ("64:ff9b::808:0/112", None),
+        ("2002::/16", None),
+        ("2002:a00::/24", "private"),
+        ("2002:808::/32", None),
+        ("2002:808:808:1::/64", None),
+        ("2002:7f00:1:1::/64", "loopback"),
+        ("::ffff:8.8.8.0/120", "mapped"),
+    ],
+)
+def test_a_network_is_no_better_than_the_worst_address_in_it(network: str, reason: str | None):
+    assert prefix_refusals(STRICT, network) == [reason]
+
+
+def test_a_network_around_a_protected_address_is_refused():
+    guard = Guard([packed("8.8.8.8"), packed("2a00::1")], allow=networks("0.0.0.0/0", "::/0"))
+    texts = "8.8.8.8/32", "8.8.8.0/24", "8.8.9.0/24", "8.8.0.0/13", "2a00::/16", "2a01::/16", "2a00::/128"
+    assert prefix_refusals(guard, *texts) == ["protected", "protected", None, "protected", "protected", None, None]
+
+
+def test_an_allowed_network_may_be_announced_whole_or_in_part():
+    guard = Guard(strict=True, allow=networks("10.0.0.0/8", "fd00:1::/32"), deny=networks("10.9.0.0/16"))
+    texts = "10.1.0.0/16", "10.0.0.0/8", "10.9.1.0/24", "fd00:1:2::/48", "fd00::/16"
+    assert prefix_refusals(guard, *texts) == [None, "denied", "denied", None, "private"]
+    assert prefix_refusals(Guard(strict=True, allow=networks("10.0.0.0/8")), "8.0.0.0/5") == [None]
+
+
+def test_prefixes_agree_with_their_addresses():
+    """A network that passes has no refused address, as far as chance finds one; a small one that fails has one."""
+    rng = random.Random(2)
+    guard = Guard([rng.randbytes(4)], strict=True, allow=networks("10.64.0.0/10"), deny=networks("100.0.0.0/14"))
+    for _ in range(3000):
+        length = rng.randint(2, 30)
+        value = rng.getrandbits(32) >> 32 - length << 32 - length
+        network = ipaddress.ip_network((value, length))
+        [reason] = prefix_refusals(guard, str(network))
+        borders = [ipaddress.ip_network(block.prefix) for block in IPV4_BLOCKS]
+        starts = [found.network_address for found in borders if found.network_address in network]
+        samples = [address.packed for address in (network[0], network[-1], *starts)]
+        samples += [network[rng.randrange(network.num_addresses)].packed for _ in range(10)]
+        refused = {guard.refusal(address) for address in samples} - {None}
+        if reason is None:
+            assert not refused, network
+        elif length >= 24:
+            assert refused, network

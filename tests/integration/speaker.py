@@ -53,7 +53,12 @@ class Speaker:
                 "peers": [peer(session) for session in sessions],
                 **config.get("bgp", {}),
             },
-            **{key: value for key, value in config.items() if isinstance(value, dict) and key not in ("dnstap", "bgp")},
+            "guard": {"max_routes_per_name": 0, "max_routes": 1_000_000, **config.get("guard", {})},
+            **{
+                key: value
+                for key, value in config.items()
+                if isinstance(value, dict) and key not in ("dnstap", "bgp", "guard")
+            },
         }
         self.write(domains)
 

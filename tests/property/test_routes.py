@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from dnstap_bgp.core.guard import Guard
 from dnstap_bgp.core.model import Attributes, Policy
+from dnstap_bgp.core.policies import Policies
 from dnstap_bgp.core.routes import RouteTable
 
 TTLS = {"one": 10.0, "two": 4.0}
@@ -28,7 +29,7 @@ steps = st.lists(
 
 @given(steps)
 def test_changes_replay_to_the_live_set(plan):
-    table = RouteTable(POLICIES, Guard())
+    table = RouteTable(Policies(POLICIES, Guard()))
     told: dict[bytes, Attributes | None] = {}
     seen, now = {}, 0.0
     for address, list_name, name, pause, at_most in plan:

@@ -8,18 +8,23 @@ from dnstap_bgp.core.domains import Rule, RuleSet
 from dnstap_bgp.core.guard import Guard
 from dnstap_bgp.core.model import Attributes, Claim, Policy
 from dnstap_bgp.core.outbox import Outbox
+from dnstap_bgp.core.policies import Policies
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.workers import keeper as keeper_module
 from dnstap_bgp.workers.clocks import process_clock
 from dnstap_bgp.workers.keeper import Keeper
 
-A, B, C = (bytes((198, 51, 100, host)) for host in (1, 2, 3))
+A, B, C = (bytes((11, 0, 0, host)) for host in (1, 2, 3))
 OLD = Attributes(next_hop=bytes((192, 0, 2, 1)))
 NEW = Attributes(next_hop=bytes((192, 0, 2, 2)))
 
 
 def policy(attributes=OLD, ttl_s=100.0):
     return Policy(list="default", ipv4=attributes, ipv6=None, ttl_s=ttl_s)
+
+
+def policies(attributes=OLD, ttl_s=100.0, protected=()):
+    return Policies([policy(attributes, ttl_s)], Guard(protected))
 
 
 def rule_set(*domains):
@@ -32,7 +37,7 @@ def sighting(address, name):
 
 @pytest.fixture
 def keeper():
-    return Keeper(RouteTable([policy()], Guard()), Outbox(), rule_set(b"a.example", b"b.example"))
+    return Keeper(RouteTable(policies()), Outbox(), rule_set(b"a.example", b"b.example"))
 
 
 def say_all(keeper):
@@ -66,7 +71,7 @@ def test_a_sighting_wakes_the_writer(keeper):
 
 def test_a_sighting_of_the_old_rules_is_held_against_the_new_ones(keeper):
     old = keeper.rules
-    keeper.switch(rule_set(b"b.example"), [policy()], Guard())
+    keeper.switch(rule_set(b"b.example"), policies())
     keeper.observe([sighting(A, b"a.example"), sighting(B, b"b.example")], old)
     assert say_all(keeper) == {B: OLD}
 
@@ -74,7 +79,7 @@ def test_a_sighting_of_the_old_rules_is_held_against_the_new_ones(keeper):
 def test_revise_withdraws_and_changes_what_is_held(keeper):
     keeper.observe([sighting(A, b"a.example"), sighting(B, b"b.example")], keeper.rules)
     say_all(keeper)
-    keeper.switch(rule_set(b"b.example"), [policy(NEW)], Guard())
+    keeper.switch(rule_set(b"b.example"), policies(NEW))
     assert keeper.revise() == 1
     assert say_all(keeper) == {A: None, B: NEW}
 
@@ -102,18 +107,19 @@ def test_a_record_of_what_was_told_may_follow_its_claim(keeper):
 
 def test_without_rules_all_that_was_kept_stays(keeper):
     now = process_clock()
-    keeper.adopt([Claim(A, "default", b"gone.example", seen=now, first=now, ttl_s=100.0)], listed=False)
+    keeper.unknown = frozenset(["default"])
+    keeper.adopt([Claim(A, "default", b"gone.example", seen=now, first=now, ttl_s=100.0)])
     keeper.resync()
     assert say_all(keeper) == {A: OLD}
-    keeper.switch(rule_set(), [policy()], Guard(protected=[B]))
-    assert keeper.revise(listed=False) == 0
+    keeper.switch(rule_set(), policies(protected=[B]), keeper.unknown)
+    assert keeper.revise() == 0
     assert say_all(keeper) == {}
 
 
 def test_expire_goes_in_steps(keeper, monkeypatch):
     monkeypatch.setattr(keeper_module, "EXPIRE_AT_ONCE", 3)
     now = process_clock()
-    addresses = [bytes((203, 0, 113, host)) for host in range(10)]
+    addresses = [bytes((11, 0, 113, host)) for host in range(10)]
     keeper.adopt([Claim(each, "default", b"a.example", now - 99.9, now - 99.9, 100.0) for each in addresses])
     keeper.resync()
     say_all(keeper)
@@ -124,7 +130,7 @@ def test_expire_goes_in_steps(keeper, monkeypatch):
 
 def test_walk_copies_all_that_is_held_and_told(keeper, monkeypatch):
     monkeypatch.setattr(keeper_module, "COPY_AT_ONCE", 2)
-    addresses = {bytes((203, 0, third, 7)) for third in range(5)} | {A, B}
+    addresses = {bytes((11, 0, third, 7)) for third in range(5)} | {A, B}
     keeper.observe([sighting(each, b"a.example") for each in addresses], keeper.rules)
     say_all(keeper)
     claims, told = [], []

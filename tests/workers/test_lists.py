@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from dnstap_bgp.core.listsource import ListSource
 from dnstap_bgp.errors import ListError
 from dnstap_bgp.workers import compiler
 from dnstap_bgp.workers.lists import COMPILED_FILE, ListLoader, Loaded
-from dnstap_bgp.workers.sources import COMPLAINTS_KEPT, ListSource, build_here
+from dnstap_bgp.workers.sources import COMPLAINTS_KEPT, Plan, build_here, plan
 
 DEADLINE_S = 30
 
@@ -31,7 +32,11 @@ def source(tmp_path: Path) -> Path:
 
 
 def default(*paths: Path) -> list[ListSource]:
-    return [ListSource("default", paths)]
+    return [of("default", *paths)]
+
+
+def of(name: str, *paths: Path) -> ListSource:
+    return ListSource(name, tuple(map(str, paths)))
 
 
 def numbered(count: int) -> str:
@@ -50,7 +55,7 @@ def test_a_child_compiles_and_the_result_is_mapped(compiled_dir: Path, tmp_path:
     one.write_text("# comment\nfoo.com\nbad line\n")
     two.write_text("!www.foo.com\nfoo.com\n")
     three.write_bytes("\ufeffmünchen.de\r\n".encode())
-    loaded = ListLoader(compiled_dir).load([ListSource("default", (one, two)), ListSource("second", (three,))])
+    loaded = ListLoader(compiled_dir).load([of("default", one, two), of("second", three)])
     assert loaded.how == "compiled"
     assert loaded.refused is None
     assert loaded.rules.counts == {"default": 2, "second": 1}
@@ -106,7 +111,7 @@ def test_other_lists_and_files_are_compiled(compiled_dir: Path, source: Path, tm
     ListLoader(compiled_dir).load(default(source))
     other = tmp_path / "other.txt"
     other.write_bytes(source.read_bytes())
-    for sources in (default(other), default(source, source), [ListSource("second", (source,))]):
+    for sources in (default(other), default(source, source), [of("second", source)]):
         loaded = ListLoader(compiled_dir).load(sources)
         assert loaded.how == "compiled"
         assert loaded.rules.lists(b"foo.com") == (sources[0].name,)
@@ -192,7 +197,7 @@ def test_an_honest_loss_is_taken(compiled_dir: Path, source: Path, before: int, 
 def test_each_list_is_judged_by_itself(compiled_dir: Path, source: Path, tmp_path: Path):
     large = tmp_path / "large.txt"
     large.write_text(numbered(5000))
-    sources = [ListSource("large", (large,)), ListSource("small", (source,))]
+    sources = [of("large", large), of("small", source)]
     loader = ListLoader(compiled_dir)
     loader.load(sources)
     source.write_text("")
@@ -287,9 +292,9 @@ def test_without_a_child_the_set_is_built_here(compiled_dir: Path, source: Path,
 def test_a_full_disk_is_no_reason_to_have_no_list(compiled_dir: Path, source: Path, caplog, monkeypatch):
     run_child = ListLoader._run_child
 
-    def on_full_disk(self: ListLoader, sources: list[ListSource], _output: int) -> str | None:
+    def on_full_disk(self: ListLoader, places: Plan, _output: int) -> str | None:
         with Path("/dev/full").open("wb") as full:
-            return run_child(self, sources, full.fileno())
+            return run_child(self, places, full.fileno())
 
     monkeypatch.setattr(ListLoader, "_run_child", on_full_disk)
     loaded = ListLoader(compiled_dir).load(default(source))
@@ -372,18 +377,19 @@ def test_the_child_has_neither_our_streams_nor_our_session(tmp_path: Path, sourc
 def test_build_here_tells_every_bad_line_if_asked(source: Path, tmp_path: Path):
     source.write_text("foo.com\n" + "bad line\n" * 50)
     missing = tmp_path / "missing.txt"
-    rules, reports = build_here(default(source, missing))
+    rules, prefixes, reports = build_here(plan(default(source, missing), None))
+    assert prefixes == {"default": ()}
     assert rules.counts == {"default": 1}
     assert reports[0].complaints == 50
     assert len(reports[0].examples) == COMPLAINTS_KEPT
     assert [str(problem) for problem in reports[1].problems()] == [f"{missing}: No such file or directory"]
-    _, reports = build_here(default(source), complaints_kept=1000)
+    reports = build_here(plan(default(source), None), complaints_kept=1000).reports
     assert [complaint.line for complaint in reports[0].examples] == list(range(2, 52))
 
 
 def test_too_many_rules_are_refused(source: Path, monkeypatch):
     monkeypatch.setattr("dnstap_bgp.workers.sources.RULES_MAX", 10)
     source.write_text(numbered(6))
-    _, reports = build_here(default(source, source))
+    reports = build_here(plan(default(source, source), None)).reports
     assert [report.error for report in reports] == [None, "more than 10 rules in all lists"]
     assert reports[1].rules == 4

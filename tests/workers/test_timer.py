@@ -6,6 +6,7 @@ from dnstap_bgp.core.domains import Rule, RuleSet
 from dnstap_bgp.core.guard import Guard
 from dnstap_bgp.core.model import Attributes, Policy
 from dnstap_bgp.core.outbox import Outbox
+from dnstap_bgp.core.policies import Policies
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.workers.keeper import Keeper
 from dnstap_bgp.workers.store import Store
@@ -21,7 +22,7 @@ def crashed():
 
 def test_a_claim_is_recorded_and_ends_by_itself(tmp_path):
     rules = RuleSet.build([("default", [Rule(b"a.example")])])
-    keeper = Keeper(RouteTable([POLICY], Guard()), Outbox(), rules)
+    keeper = Keeper(RouteTable(Policies([POLICY], Guard())), Outbox(), rules)
     store = Store(tmp_path / "state", crashed)
     assert store.lock(threading.Event())
     store.load(keeper.adopt, keeper.recall)

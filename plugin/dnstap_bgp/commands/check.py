@@ -8,11 +8,19 @@ from pathlib import Path
 
 from dnstap_bgp import config as configuration
 from dnstap_bgp.config import Config
+from dnstap_bgp.core.formats import Kind
+from dnstap_bgp.core.listsource import ListSource
 from dnstap_bgp.errors import ConfigError, Problem
-from dnstap_bgp.workers.sources import ListSource, SourceReport, build_here
+from dnstap_bgp.workers.copies import Copies
+from dnstap_bgp.workers.listfiles import SourceReport, totals
+from dnstap_bgp.workers.lists import compiled_dir
+from dnstap_bgp.workers.sources import build_here, plan
 
 LINES_TOLD = 1000
 """Bad lines of each list file: more are one mistake, such as a file in another format, and only counted."""
+
+LINES_TOLD_ALL = 1_000_000
+"""The same where every line is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +31,13 @@ class Report:
         errors: What has to be put right; each names its file and its key or line.
         warnings: What works and is worth a thought.
         summary: What is in order, one sentence each.
+        details: Lines of lists that give no rule and are not wrong: all, where that was asked for.
     """
 
     errors: tuple[Problem, ...]
     warnings: tuple[str, ...]
     summary: tuple[str, ...]
+    details: tuple[Problem, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -37,34 +47,40 @@ class Report:
     def lines(self) -> list[str]:
         """The report as a person reads it."""
         return [
+            *(f"skipped: {problem}" for problem in self.details),
             *(f"error: {problem}" for problem in self.errors),
             *(f"warning: {warning}" for warning in self.warnings),
             *self.summary,
         ]
 
 
-def run(path: Path) -> Report:
+def run(path: Path, *, verbose: bool = False) -> Report:
     """Check a configuration file, its lists, and what it wants of this system.
 
     Neighbors that are host names are looked up, which blocks for as long as that takes.
 
     Args:
         path: The configuration file.
+        verbose: Tell every line of a list that gives no rule.
     """
     errors: list[Problem] = []
     warnings: list[str] = []
+    kept: Copies | None = None
     try:
         config = configuration.load(path)
     except ConfigError as error:
         errors += error.problems
     else:
+        kept = Copies(compiled_dir(config))
         errors += _accounts(config)
         warnings += config.warnings
         wrong, worth_a_thought = _speaker(config)
         errors += wrong
         warnings += worth_a_thought
-    wrong, summary = _lists(configuration.list_files(path))
-    return Report((*errors, *wrong), tuple(warnings), () if errors or wrong else (f"{path}: good", *summary))
+    lists = _lists(configuration.list_sources(path), kept, verbose=verbose)
+    errors += lists.errors
+    summary = () if errors else (f"{path}: good", *lists.summary)
+    return Report(tuple(errors), (*warnings, *lists.warnings), summary, lists.details)
 
 
 def _accounts(config: Config) -> Iterator[Problem]:
@@ -96,19 +112,56 @@ def _speaker(config: Config) -> tuple[list[Problem], list[str]]:
     return [], []
 
 
-def _lists(lists: Sequence[tuple[str, tuple[Path, ...]]]) -> tuple[list[Problem], list[str]]:
-    """Read all lists; the problems of their files and lines, and what they hold."""
-    if not lists:
-        return [], []
-    rules, reports = build_here([ListSource(name, paths) for name, paths in lists], complaints_kept=LINES_TOLD)
-    problems = [problem for report in reports for problem in _problems(report)]
-    if not problems and not len(rules):
-        problems.append(Problem(", ".join(report.path for report in reports), "there is no rule in any list"))
-    return problems, [f"list {name}: {count} rules" for name, count in rules.counts.items()]
+def _lists(lists: Sequence[ListSource], kept: Copies | None, *, verbose: bool) -> Report:
+    """Read all lists: the problems of their files and lines, and what they hold."""
+    told = LINES_TOLD_ALL if verbose else LINES_TOLD
+    built = build_here(plan(lists, kept), complaints_kept=told, tell_skipped=verbose)
+    errors = [problem for report in built.reports for problem in _errors(report)]
+    files = [report for report in built.reports if not report.pending]
+    if files and not errors and not len(built.rules) and not any(built.prefixes.values()):
+        errors.append(Problem(", ".join(report.path for report in files), "there is no rule in any list"))
+    return Report(
+        tuple(errors),
+        tuple(warning for report in built.reports for warning in _warnings(report)),
+        tuple(_held(name, count, len(built.prefixes[name])) for name, count in built.rules.counts.items()),
+        tuple(problem for report in built.reports for problem in _details(report)) if verbose else (),
+    )
 
 
-def _problems(report: SourceReport) -> Iterator[Problem]:
-    yield from report.problems()
-    untold = report.complaints - len(report.examples)
-    if untold:
-        yield Problem(report.path, f"{untold} more lines like these")
+def _held(name: str, rules: int, prefixes: int) -> str:
+    return f"list {name}: {rules} rules" + (f", {prefixes} static prefixes" if prefixes else "")
+
+
+def _from_url(report: SourceReport) -> bool:
+    """Whether its lines can't be mended here."""
+    return report.path != report.file
+
+
+def _errors(report: SourceReport) -> Iterator[Problem]:
+    """What has to be put right."""
+    if report.error:
+        yield Problem(report.path, report.error)
+    if report.complaints and not _from_url(report):
+        bad = [one for one in report.examples if one.kind is Kind.MALFORMED]
+        yield from (Problem(f"{report.path}:{one.line}", one.reason) for one in bad)
+        if report.complaints > len(bad):
+            yield Problem(report.path, f"{report.complaints - len(bad)} more lines like these")
+
+
+def _warnings(report: SourceReport) -> Iterator[str]:
+    """What nobody here can put right."""
+    if report.pending:
+        yield f"{report.path}: was not fetched yet: the running plugin does that"
+        return
+    counts = totals([report])
+    if not _from_url(report):
+        counts.pop(Kind.MALFORMED, None)
+    if counts:
+        numbers = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        yield f"{report.path}: gave no rules: {numbers} (`check -v` tells each line)"
+
+
+def _details(report: SourceReport) -> Iterator[Problem]:
+    for one in report.examples:
+        if one.kind is not Kind.MALFORMED or _from_url(report):
+            yield Problem(f"{report.path}:{one.line}", f"{one.kind}: {one.reason}")

@@ -12,10 +12,14 @@ from pathlib import Path
 from dnstap_bgp import config as configuration
 from dnstap_bgp.core import names
 from dnstap_bgp.core.domains import Rule, RuleSet
-from dnstap_bgp.core.lists import Complaint, read_rules
+from dnstap_bgp.core.formats import Include
+from dnstap_bgp.core.lists import read_rules
 from dnstap_bgp.core.model import Name
-from dnstap_bgp.errors import BadNameError, CommandError, ListError
-from dnstap_bgp.workers.sources import opened
+from dnstap_bgp.errors import BadNameError, CommandError
+from dnstap_bgp.workers.copies import Copies
+from dnstap_bgp.workers.listfiles import Content, contents
+from dnstap_bgp.workers.lists import compiled_dir
+from dnstap_bgp.workers.sources import Plan, plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,9 @@ def run(path: Path, given: Sequence[str]) -> list[Answer]:
     """
     config = configuration.load(path)
     asked = _names(given)
-    lists = config.list_files()
-    places = _places(lists, {suffix for name in asked for suffix in _suffixes(name)})
-    rules = RuleSet.build([(name, [rule for found, rule in places if found == name]) for name, _ in lists])
+    files = plan(config.list_sources(), Copies(compiled_dir(config)))
+    places = _places(files, {suffix for name in asked for suffix in _suffixes(name)})
+    rules = RuleSet.build([(name, [rule for found, rule in places if found == name]) for name in files])
     return [
         Answer(text, tuple(Decision(found, rule, places[found, rule]) for found, rule in rules.explain(name)))
         for text, name in zip(given, asked, strict=True)
@@ -92,21 +96,17 @@ def _names(given: Iterable[str]) -> list[Name]:
     return asked
 
 
-def _places(lists: Iterable[tuple[str, Iterable[Path]]], domains: set[Name]) -> dict[tuple[str, Rule], str]:
+def _places(files: Plan, domains: set[Name]) -> dict[tuple[str, Rule], str]:
     """Find the rules for some domains: (list, rule) -> the first place where it stands."""
     places: dict[tuple[str, Rule], str] = {}
     failures: list[str] = []
-    for list_name, files in lists:
-        for file in files:
-            try:
-                with opened(file) as content:
-                    rules = _numbered_rules(content.read())
-            except ListError as error:
-                failures.append(f"{file}: {error}")
-                continue
-            for number, rule in rules:
+    for list_name, found in files.items():
+        for file in contents(list_name, found):
+            for number, rule in _numbered_rules(file):
                 if rule.domain in domains:
-                    places.setdefault((list_name, rule), f"{file}:{number}")
+                    places.setdefault((list_name, rule), f"{file.report.path}:{number}")
+            if file.report.error is not None:
+                failures.append(f"{file.report.path}: {file.report.error}")
     if failures:
         raise CommandError("\n".join(failures))
     return places
@@ -118,15 +118,17 @@ def _suffixes(name: Name) -> Iterator[Name]:
     return (b".".join(labels[start:]) for start in range(len(labels)))
 
 
-def _numbered_rules(content: bytes) -> Iterator[tuple[int, Rule]]:
-    """Read a list with the number of each rule's line."""
+def _numbered_rules(file: Content) -> Iterator[tuple[int, Rule]]:
+    """Read a file with the number of each rule's line."""
     number = 0
 
     def lines() -> Iterator[bytes]:
         nonlocal number
-        for number, line in enumerate(io.BytesIO(content), 1):  # noqa: B007 - read by the caller below
+        for number, line in enumerate(io.BytesIO(file.data), 1):  # noqa: B007 - read by the caller below
             yield line
 
-    for item in read_rules(lines()):  # takes a line only when it is asked for the next rule
-        if not isinstance(item, Complaint):
+    for item in read_rules(lines(), file.form):  # takes a line only when it is asked for the next rule
+        if isinstance(item, Rule):
             yield number, item
+        elif isinstance(item, Include):
+            file.include(item)

@@ -56,15 +56,19 @@ def run(path: Path, *, force: bool = False, timeout_s: float = TIMEOUT_S) -> lis
     except OSError as error:
         raise CommandError(f"the request can't be made: {error}") from error
     try:
-        deadline = time.monotonic() + timeout_s
-        outcomes = [_await_answer(file, request, deadline) for file in awaited]
+        outcomes = [await_answer(file, request, timeout_s) for file in awaited]
     finally:
         runtime.reload_request(runtime_dir).unlink(missing_ok=True)  # the next plain HUP is not ours
     return _told(outcomes)
 
 
-def _await_answer(file: Path, request: str, deadline: float) -> dict[str, Any]:
-    """Wait for the answer to our request; a file may hold that to an earlier one."""
+def await_answer(file: Path, request: str, timeout_s: float) -> dict[str, Any]:
+    """Wait for the answer to our request; a file may hold that to an earlier one.
+
+    Raises:
+        CommandError: None came.
+    """
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, ValueError):
             answer = json.loads(file.read_bytes())

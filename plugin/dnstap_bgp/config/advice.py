@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 
 from dnstap_bgp.config.addresses import UnixAddress
+from dnstap_bgp.config.asked import packed
 from dnstap_bgp.config.model import FALLBACK_NEXT_HOP_IPV6, Config
+from dnstap_bgp.core.guard import Guard
 
 HOLD_TIME_SAFE_S = 30
 """ExaBGP sends no KEEPALIVE while it carries out a command; the longest seen took 12 s, at 100,000 routes."""
+
+FIRM_REASONS = frozenset({"default-route", "protected", "denied"})
 
 
 def warnings(config: Config) -> Iterator[str]:
@@ -33,5 +37,20 @@ def warnings(config: Config) -> Iterator[str]:
                 f"bgp.peers {neighbor.address}: passive with ttl_security: ExaBGP accepts its connection with the"
                 " system's default TTL, so no session comes about if it checks TTLs as well"
             )
+    yield from _refused_prefixes(config)
+    if config.dry_run:
+        yield "dry_run = true: everything is done but telling ExaBGP"
     if config.syncer is not None and (config.syncer.listen or config.syncer.peers):
         yield "[syncer] is accepted, but this version does not sync yet"
+
+
+def _refused_prefixes(config: Config) -> Iterator[str]:
+    guard = Guard(
+        config.protected(), strict=True, allow=config.guard.allow, deny=config.guard.deny, lists=config.spaces()
+    )
+    for index, found in enumerate(config.lists):
+        refusals = guard.prefix_refusals(map(packed, found.prefixes), found.name)
+        for written, (_, reason) in zip(found.prefixes, refusals, strict=True):
+            if reason is not None:
+                hint = "" if reason in FIRM_REASONS else "; `allow` in [guard] or in the list opens such space"
+                yield f"list[{index}].prefixes: {written} is not announced: {reason}{hint}"

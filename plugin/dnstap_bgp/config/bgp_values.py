@@ -134,6 +134,15 @@ def neighbor_address(value: object) -> str:
     return written
 
 
+def neighbor_ip(value: object) -> str:
+    """A BGP neighbor's address in canonical text: ExaBGP's commands name neighbors by nothing else."""
+    written = neighbor_address(value)
+    if literal(written) is None:
+        msg = f"{written!r} is a host name; a list's peers are addresses"
+        raise ValueError(msg)
+    return written
+
+
 def password(value: object) -> str:
     """A TCP MD5 password (RFC 2385): 1 to 80 printable ASCII characters. The message never shows it."""
     if not isinstance(value, str) or not re.fullmatch(rf"[ -~]{{1,{_PASSWORD_MAX}}}", value):

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from dnstap_bgp.config import advice
+from dnstap_bgp.config import advice, asked
 from dnstap_bgp.config.model import Config
 from dnstap_bgp.config.spelling import Complaint, canonical
-from dnstap_bgp.config.tables import DEFAULT_LIST, ListFiles
+from dnstap_bgp.core.listsource import ListSource
 from dnstap_bgp.errors import ConfigError, Problem
 
 DEFAULT_PATH = Path("/etc/dnstap-bgp/dnstap-bgp.toml")
 
 _FILE_MAX_BYTES = 1 << 20  # a configuration has a few hundred lines; a megabyte is the wrong file
 
-_LIST_FILES: TypeAdapter[tuple[Path, ...]] = TypeAdapter(ListFiles)
+_LEAST = {"dnstap": {"listen": "/tap"}}  # what no file can leave out, beside its lists
 
 _SENTENCE_MAX = 300  # characters: a value that is shown may be as long as the file
 
@@ -55,8 +55,11 @@ def parse(content: bytes, path: Path) -> Config:
     """
     table, complaints = canonical(Config, _toml(content, path))
     table.setdefault("dnstap", {})  # so that a file without it is told which key it lacks
+    if "domains" not in table and "list" not in table:
+        complaints.append(("domains", "is missing, and so is any [[list]]"))
     try:
         config = Config.model_validate(table, context={"folder": path.parent})
+        complaints += asked.problems(config)
     except ValidationError as error:
         complaints += _complaints(error)
     if complaints:
@@ -66,15 +69,16 @@ def parse(content: bytes, path: Path) -> Config:
     return config.model_copy(update={"warnings": (*advice.warnings(config), *moved)})
 
 
-def list_files(path: Path) -> tuple[tuple[str, tuple[Path, ...]], ...]:
-    """Get a file's lists, as `Config.list_files` gives them, even if other keys of it are wrong; none if they are.
+def list_sources(path: Path) -> tuple[ListSource, ...]:
+    """Get a file's lists, as `Config.list_sources` gives them, even if other keys of it are wrong; none if they are.
 
     It lets a person see the mistakes in file and lists together.
     """
     path = path.absolute()
     try:
         table, _ = canonical(Config, _toml(_read(path), path))
-        return ((DEFAULT_LIST, _LIST_FILES.validate_python(table.get("domains"), context={"folder": path.parent})),)
+        least = {key: table[key] for key in ("domains", "list") if key in table} | _LEAST
+        return Config.model_validate(least, context={"folder": path.parent}).list_sources()
     except (ConfigError, ValidationError):
         return ()
 

@@ -4,30 +4,37 @@ import os
 import tempfile
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from dnstap_bgp.config import speaker, values
+from dnstap_bgp.config import asked, speaker, values
 from dnstap_bgp.config.addresses import IPAddress, TcpAddress
+from dnstap_bgp.config.lists import GuardConfig, ListConfig, Sources, Ttl
 from dnstap_bgp.config.tables import (
     DEFAULT_LIST,
     BgpConfig,
     DnstapConfig,
     FilePath,
     Flag,
-    ListFiles,
     ProcessConfig,
     Seconds,
+    Some,
     SyncerConfig,
     Table,
 )
 from dnstap_bgp.core.exabgp_conf import Speaker
-from dnstap_bgp.core.model import Address, Attributes, Policy
+from dnstap_bgp.core.guard import Space
+from dnstap_bgp.core.listsource import Fetching, ListSource
+from dnstap_bgp.core.model import Address, Policy, Prefix
+from dnstap_bgp.core.policies import ROUTES_MAX, Caps
 from dnstap_bgp.errors import ConfigError, Problem
 
 FALLBACK_NEXT_HOP_IPV6 = IPv6Address("fd00::1")
 """What `ipv6 = true` without any IPv6 next-hop has always meant to its writers."""
+
+LISTS_MAX = 64
+"""Each takes bits in every row of the rules; people have a handful."""
 
 PIDFILE = "dnstap-bgp.pid"
 
@@ -52,11 +59,17 @@ class Config(Table):
     """A whole configuration file.
 
     Attributes:
-        domains: The files of the list `default`.
+        domains: The sources of the list `default`, which comes before all others; empty: there is no such list.
+        lists: The others, in order of precedence.
         cache: The state file; None: what is learnt dies with the process.
-        ttl_s: How long an address stays routed after it was last seen. A day: people come back to a site daily, and the
-            tap is too late for the first connection after a lookup. Under 1 s nothing would ever be routed.
+        ttl: How long an address stays routed after it was last seen, in seconds. A day: people come back to a site
+            daily, and the tap is too late for the first connection after a lookup. Under 1 s nothing would ever be
+            routed. `dns`: as long as the record's own TTL says, within the three that follow.
+        ttl_min_s: A shorter TTL counts as this: addresses that rotate every few seconds would only flap.
+        ttl_max_s: A longer one counts as this: what resolvers themselves keep a record for at most.
+        grace_s: Added to each: programs and their connections hold on to an address longer than the record says.
         ipv6: Whether IPv6 routes are announced; None: where an IPv6 next-hop is configured.
+        dry_run: Do everything but tell ExaBGP.
         runtime_dir: Where the pidfile, ExaBGP's configuration and its FIFOs live.
         pidfile: The plugin's own.
         on_stop: Whether routers keep our routes while ExaBGP restarts (graceful restart) or drop them at once.
@@ -64,14 +77,20 @@ class Config(Table):
         warnings: What is worth saying at each start, one sentence each.
     """
 
-    domains: ListFiles
+    domains: Annotated[Sources, Some] | None = None
+    lists: tuple[ListConfig, ...] = Field(default=(), alias="list", max_length=LISTS_MAX)
     cache: FilePath | None = None
-    ttl_s: Annotated[Seconds, Field(ge=1)] = Field(default=86400.0, alias="ttl")
+    ttl: Ttl = 86400.0
+    ttl_min_s: Annotated[Seconds, Field(ge=1)] = Field(default=60.0, alias="ttl_min")
+    ttl_max_s: Annotated[Seconds, Field(ge=1)] = Field(default=86400.0, alias="ttl_max")
+    grace_s: Seconds = Field(default=300.0, alias="grace")
     ipv6: Flag | None = None
+    dry_run: Flag = False
     runtime_dir: FilePath = Field(default_factory=default_runtime_dir)
     pidfile: FilePath = Field(default_factory=lambda data: data["runtime_dir"] / PIDFILE)
     on_stop: Literal["keep", "withdraw"] = "keep"
     dnstap: DnstapConfig
+    guard: GuardConfig = GuardConfig()
     bgp: BgpConfig = BgpConfig()
     process: ProcessConfig = ProcessConfig()
     syncer: SyncerConfig | None = None
@@ -79,52 +98,79 @@ class Config(Table):
     path: Path = Field(default=Path("/"), exclude=True)
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
 
-    @model_validator(mode="after")
-    def _some_family(self) -> Self:
-        if self.next_hop is None and self.next_hop_ipv6 is None:
-            msg = (
-                "no route could get a next-hop: set bgp.next_hop or bgp.next_hop_ipv6"
-                " (an address of bgp.source_ip or bgp.router_id serves too, if a router can forward to it)"
-            )
-            raise ValueError(msg)
-        return self
+    @field_validator("lists")
+    @classmethod
+    def _distinct_names(cls, lists: tuple[ListConfig, ...], info: ValidationInfo) -> tuple[ListConfig, ...]:
+        values.distinct([DEFAULT_LIST] * (info.data.get("domains") is not None) + [found.name for found in lists])
+        return lists
 
     @property
     def next_hop(self) -> IPv4Address | None:
-        """Of IPv4 routes; None: none is announced."""
+        """Of IPv4 routes, unless their list has its own; None: none is announced."""
         return self.bgp.usable_next_hop
 
     @property
     def next_hop_ipv6(self) -> IPv6Address | None:
-        """Of IPv6 routes; None: none is announced."""
+        """Of IPv6 routes, unless their list has its own; None: none is announced."""
         if self.ipv6 is False:
             return None
         return self.bgp.usable_next_hop_ipv6 or (FALLBACK_NEXT_HOP_IPV6 if self.ipv6 else None)
 
-    def list_files(self) -> tuple[tuple[str, tuple[Path, ...]], ...]:
-        """Each list's name and files, in the file's order, which is also that of precedence."""
-        return ((DEFAULT_LIST, self.domains),)
+    @property
+    def all_lists(self) -> tuple[ListConfig, ...]:
+        """Every list in order of precedence, `default` among them."""
+        if self.domains is None:
+            return self.lists
+        return (ListConfig.model_construct(name=DEFAULT_LIST, sources=self.domains), *self.lists)
 
-    def policies(self) -> tuple[Policy, ...]:
-        """What each list asks for the addresses that its names claim, in the file's order."""
-        return (
-            Policy(
-                list=DEFAULT_LIST,
-                ipv4=self._attributes(self.next_hop),
-                ipv6=self._attributes(self.next_hop_ipv6),
-                ttl_s=self.ttl_s,
-            ),
+    def list_sources(self) -> tuple[ListSource, ...]:
+        """What each list is read from, in order of precedence."""
+        return tuple(
+            ListSource(
+                name=found.name,
+                sources=found.sources,
+                format=found.format,
+                fetching=Fetching(found.interval_s, found.sha256, found.max_bytes),
+                shrink_max=found.shrink_max,
+                growth_max=found.growth_max,
+            )
+            for found in self.all_lists
         )
 
-    def protected(self) -> tuple[Address, ...]:
-        """Packed addresses that must never become a route: our own, our next-hops and our neighbors.
+    def policies(self) -> tuple[Policy, ...]:
+        """What each list asks for the addresses that its names claim, in order of precedence."""
+        return asked.policies(self)
 
-        Neighbors that are host names are left out: whoever runs under ExaBGP learns their addresses from it.
+    def prefixes(self) -> dict[str, tuple[Prefix, ...]]:
+        """List name -> the static prefixes that this file itself has."""
+        return {found.name: tuple(map(asked.packed, found.prefixes)) for found in self.all_lists}
+
+    def caps(self) -> Caps:
+        """How much may be held."""
+        return Caps(
+            routes_max=self.guard.max_routes,
+            name_routes_max=self.guard.max_routes_per_name or ROUTES_MAX,
+            new_routes_per_s=self.guard.max_new_routes_per_second,
+            evicts=self.guard.when_full == "evict",
+        )
+
+    def spaces(self) -> dict[str, Space]:
+        """List name -> what that list opens and refuses beside `[guard]`."""
+        return {found.name: Space(found.allow, found.deny) for found in self.lists}
+
+    def protected(self) -> tuple[Address, ...]:
+        """Packed addresses that must never become a route: our own, our next-hops, our neighbors and peers.
+
+        Host names are left out: whoever runs under ExaBGP learns its neighbors' addresses from it.
         """
         # A router_id alone is a number that looks like an address: people take 1.1.1.1.
         found: list[IPAddress | None] = [self.next_hop, self.next_hop_ipv6, self.bgp.source_ip]
+        found += [one for listed in self.lists for one in (listed.next_hop, listed.next_hop_ipv6)]
         found += [neighbor.ip for neighbor in self.bgp.neighbors]
-        found += [listen.ip for listen in self.dnstap.listen if isinstance(listen, TcpAddress)]
+        endpoints: list[object] = [*self.dnstap.listen]
+        if self.syncer is not None:
+            endpoints += [self.syncer.listen, *self.syncer.peers]
+        found += [endpoint.ip for endpoint in endpoints if isinstance(endpoint, TcpAddress)]
         return values.each_once(tuple(address.packed for address in found if address and not address.is_unspecified))
 
     def restart_keys(self, other: "Config") -> list[str]:
@@ -151,8 +197,8 @@ class Config(Table):
             raise ConfigError(problems)
         return Speaker(
             sessions=speaker.sessions(self.bgp),
-            ipv4=self.next_hop is not None,
-            ipv6=self.next_hop_ipv6 is not None,
+            ipv4=any(policy.ipv4 for policy in self.policies()),
+            ipv6=any(policy.ipv6 for policy in self.policies()),
             graceful_restart=self.on_stop == "keep",
         )
 
@@ -167,22 +213,11 @@ class Config(Table):
             raise ConfigError([Problem(f"{self.path}: {key}", what) for key, what in complaints])
         return self.model_copy(update={"bgp": bgp})
 
-    def _attributes(self, next_hop: IPAddress | None) -> Attributes | None:
-        if next_hop is None:
-            return None
-        return Attributes(
-            next_hop=next_hop.packed,
-            communities=self.bgp.communities,
-            large_communities=self.bgp.large_communities,
-            local_preference=self.bgp.local_preference,
-            med=self.bgp.med,
-        )
-
 
 def _for_speaker(config: Config) -> tuple[object, ...]:
     """Gather what ExaBGP's configuration depends on."""
     bgp = config.bgp
-    families = (config.next_hop is None, config.next_hop_ipv6 is None)
+    families = {(policy.ipv4 is None, policy.ipv6 is None) for policy in config.policies()}
     return bgp.as_number, bgp.identifier, bgp.source_ip, bgp.neighbors, families, config.on_stop
 
 

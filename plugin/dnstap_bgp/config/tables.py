@@ -60,7 +60,8 @@ Some = AfterValidator(values.nonempty)
 Once = AfterValidator(values.each_once)
 Distinct = AfterValidator(_distinct)
 
-ListFiles = Annotated[tuple[FilePath, ...], Many, Some, Once]
+Community = Annotated[str, PlainValidator(bgp_values.community)]
+LargeCommunity = Annotated[str, PlainValidator(bgp_values.large_community)]
 
 
 class Table(BaseModel):
@@ -83,6 +84,9 @@ class DnstapConfig(Table):
         frame_max_bytes: A query and a response of 65,535 bytes each with their envelope, rounded up. At least what an
             answer over UDP takes; at most what the C library itself allows.
         handshake_timeout_s: From the connection to START. A sender on the same network needs milliseconds.
+        identities: The DNSTap identities whose answers count; empty: all.
+        rewritten: Whether answers count that the resolver's own policy rewrote (RPZ): such an address is no truth about
+            the name, but a block page or a detour of the resolver's operator.
     """
 
     listen: Annotated[tuple[Annotated[ListenAddress, PlainValidator(_listen_address)], ...], Many, Some, Distinct]
@@ -95,6 +99,8 @@ class DnstapConfig(Table):
     connections_max: Annotated[int, Strict(), Field(ge=1, le=4096)] = 128
     frame_max_bytes: Annotated[int, Strict(), Field(ge=4096, le=1 << 20)] = 1 << 18
     handshake_timeout_s: Annotated[Seconds, Field(ge=0.1, le=300)] = Field(default=5.0, alias="handshake_timeout")
+    identities: Annotated[frozenset[Annotated[str, AfterValidator(values.text)]], Many] = frozenset()
+    rewritten: Flag = False
 
     @property
     def open_endpoints(self) -> tuple[TcpAddress, ...]:
@@ -171,12 +177,8 @@ class BgpConfig(Table):
     source_ip: Annotated[IPAddress | None, PlainValidator(bgp_values.source_address)] = None
     next_hop: Annotated[IPv4Address, PlainValidator(bgp_values.next_hop)] | None = None
     next_hop_ipv6: Annotated[IPv6Address, PlainValidator(bgp_values.next_hop_ipv6)] | None = None
-    communities: Annotated[tuple[Annotated[str, PlainValidator(bgp_values.community)], ...], Many, Once] = Field(
-        default=("no-export",), max_length=64
-    )
-    large_communities: Annotated[tuple[Annotated[str, PlainValidator(bgp_values.large_community)], ...], Many, Once] = (
-        Field(default=(), max_length=32)
-    )
+    communities: Annotated[tuple[Community, ...], Many, Once] = Field(default=("no-export",), max_length=64)
+    large_communities: Annotated[tuple[LargeCommunity, ...], Many, Once] = Field(default=(), max_length=32)
     local_preference: Uint32 | None = None
     med: Uint32 | None = None
     neighbors: Annotated[tuple[Neighbor, ...], Many] = Field(default=(), alias="peers")

@@ -7,6 +7,7 @@ with a sentence that says what is wrong and what would be right; the loader adds
 import re
 from collections.abc import Collection, Iterable
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from dnstap_bgp.core.durations import parse_duration
 
@@ -21,6 +22,7 @@ MESSAGE_TYPES = {"resolver_response": 4, "client_response": 6, "forwarder_respon
 _DURATION_MAX_S = 10 * 366 * 86400.0  # ten years: beyond any use, and no sum with a clock loses its microseconds
 
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?|[0-9]{1,10}")
+_LIST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _NETNS = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.@-]{1,255}")
 
 
@@ -88,6 +90,52 @@ def message_type(value: object) -> int:
         msg = f"{value!r} is not one of {', '.join(sorted(MESSAGE_TYPES))}"
         raise ValueError(msg)
     return number
+
+
+def list_name(value: object) -> str:
+    """A list's name: it stands in messages, in file names and in metrics."""
+    written = text(value)
+    if not _LIST_NAME.fullmatch(written):
+        msg = f"{written!r} is no name of a list: at most 63 letters, digits, `_`, `.` and `-`, a letter or digit first"
+        raise ValueError(msg)
+    return written
+
+
+def sha256(value: object) -> str:
+    """A SHA-256 digest, 64 hexadecimal digits."""
+    written = text(value).lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", written, re.ASCII):
+        msg = f"{written!r} is no SHA-256: 64 hexadecimal digits"
+        raise ValueError(msg)
+    return written
+
+
+def url(value: object) -> str:
+    """The http or https URL of a list, as it is written."""
+    written = text(value)
+    scheme, _, rest = written.partition("://")
+    if scheme not in ("http", "https"):
+        msg = f"{scheme!r} is not fetched: only http:// and https://, or a path"
+        raise ValueError(msg)
+    try:
+        parts = urlsplit(written)
+        good = bool(parts.hostname) and (parts.port is None or parts.port > 0) and written.isascii() and " " not in rest
+    except ValueError:
+        good = False
+    if not good:
+        msg = "is no URL: https://host/path, in ASCII"
+        raise ValueError(msg)
+    return written
+
+
+def share(value: object) -> float:
+    """A share, from `"50 %"` or 0.5; none is negative."""
+    if isinstance(value, str) and (percent := re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%", value)):
+        return float(percent[1]) / 100
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6:
+        return float(value)
+    msg = f'{value!r} is no share: write it as "50 %" or 0.5'
+    raise ValueError(msg)
 
 
 def one_or_many(value: object) -> object:

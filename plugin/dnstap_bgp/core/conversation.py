@@ -284,7 +284,7 @@ class Conversation:
             return self._say_routes(batch, now)
         if self._neighbors_due <= now and now - self._neighbors_asked >= POLL_MIN_S and not self._asking:
             return self._ask(now)
-        if not self.duties.neighbors or now < self._pause_until:
+        if not self.duties.neighbors or now < self._pause_until or self._outbox.muted:
             return None
         return self._say_next_routes(now) or (None if self._flights else self._say_duty(now))
 

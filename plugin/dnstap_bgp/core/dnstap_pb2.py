@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64nstap_bgp/core/dnstap.proto\x12\ndnstap_bgp\"@\n\x05\x46rame\x12)\n\x07message\x18\x0e \x01(\x0b\x32\x18.dnstap_bgp.FrameMessage\x12\x0c\n\x04type\x18\x0f \x01(\x05\"6\n\x0c\x46rameMessage\x12\x0c\n\x04type\x18\x01 \x01(\x05\x12\x18\n\x10response_message\x18\x0e \x01(\x0c\"0\n\x05\x43hunk\x12\'\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x17.dnstap_bgp.ChunkFrames\"9\n\x0b\x43hunkFrames\x12*\n\x07message\x18\x0e \x01(\x0b\x32\x19.dnstap_bgp.ChunkMessages\"7\n\rChunkMessages\x12\x0c\n\x04type\x18\x01 \x03(\x05\x12\x18\n\x10response_message\x18\x0e \x03(\x0c')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64nstap_bgp/core/dnstap.proto\x12\ndnstap_bgp\"R\n\x05\x46rame\x12\x10\n\x08identity\x18\x01 \x01(\x0c\x12)\n\x07message\x18\x0e \x01(\x0b\x32\x18.dnstap_bgp.FrameMessage\x12\x0c\n\x04type\x18\x0f \x01(\x05\"y\n\x0c\x46rameMessage\x12\x0c\n\x04type\x18\x01 \x01(\x05\x12\x18\n\x10response_address\x18\x05 \x01(\x0c\x12\x18\n\x10response_message\x18\x0e \x01(\x0c\x12\'\n\x06policy\x18\x0f \x01(\x0b\x32\x17.dnstap_bgp.FramePolicy\"\x1d\n\x0b\x46ramePolicy\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\x05\"0\n\x05\x43hunk\x12\'\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x17.dnstap_bgp.ChunkFrames\"9\n\x0b\x43hunkFrames\x12*\n\x07message\x18\x0e \x01(\x0b\x32\x19.dnstap_bgp.ChunkMessages\"7\n\rChunkMessages\x12\x0c\n\x04type\x18\x01 \x03(\x05\x12\x18\n\x10response_message\x18\x0e \x03(\x0c')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dnstap_bgp.core.dnstap_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FRAME']._serialized_start=44
-  _globals['_FRAME']._serialized_end=108
-  _globals['_FRAMEMESSAGE']._serialized_start=110
-  _globals['_FRAMEMESSAGE']._serialized_end=164
-  _globals['_CHUNK']._serialized_start=166
-  _globals['_CHUNK']._serialized_end=214
-  _globals['_CHUNKFRAMES']._serialized_start=216
-  _globals['_CHUNKFRAMES']._serialized_end=273
-  _globals['_CHUNKMESSAGES']._serialized_start=275
-  _globals['_CHUNKMESSAGES']._serialized_end=330
+  _globals['_FRAME']._serialized_end=126
+  _globals['_FRAMEMESSAGE']._serialized_start=128
+  _globals['_FRAMEMESSAGE']._serialized_end=249
+  _globals['_FRAMEPOLICY']._serialized_start=251
+  _globals['_FRAMEPOLICY']._serialized_end=280
+  _globals['_CHUNK']._serialized_start=282
+  _globals['_CHUNK']._serialized_end=330
+  _globals['_CHUNKFRAMES']._serialized_start=332
+  _globals['_CHUNKFRAMES']._serialized_end=389
+  _globals['_CHUNKMESSAGES']._serialized_start=391
+  _globals['_CHUNKMESSAGES']._serialized_end=446
 # @@protoc_insertion_point(module_scope)

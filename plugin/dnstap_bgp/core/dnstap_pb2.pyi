@@ -8,20 +8,32 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Frame(_message.Message):
-    __slots__ = ("message", "type")
+    __slots__ = ("identity", "message", "type")
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
+    identity: bytes
     message: FrameMessage
     type: int
-    def __init__(self, message: _Optional[_Union[FrameMessage, _Mapping]] = ..., type: _Optional[int] = ...) -> None: ...
+    def __init__(self, identity: _Optional[bytes] = ..., message: _Optional[_Union[FrameMessage, _Mapping]] = ..., type: _Optional[int] = ...) -> None: ...
 
 class FrameMessage(_message.Message):
-    __slots__ = ("type", "response_message")
+    __slots__ = ("type", "response_address", "response_message", "policy")
     TYPE_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     type: int
+    response_address: bytes
     response_message: bytes
-    def __init__(self, type: _Optional[int] = ..., response_message: _Optional[bytes] = ...) -> None: ...
+    policy: FramePolicy
+    def __init__(self, type: _Optional[int] = ..., response_address: _Optional[bytes] = ..., response_message: _Optional[bytes] = ..., policy: _Optional[_Union[FramePolicy, _Mapping]] = ...) -> None: ...
+
+class FramePolicy(_message.Message):
+    __slots__ = ("action",)
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    action: int
+    def __init__(self, action: _Optional[int] = ...) -> None: ...
 
 class Chunk(_message.Message):
     __slots__ = ("frames",)

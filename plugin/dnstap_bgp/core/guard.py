@@ -10,10 +10,12 @@ How firm a refusal is, is the block's `Tier`.
 
 import enum
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from copy import copy
 from typing import NamedTuple, TypeAlias
 
-from dnstap_bgp.core.model import Address
+from dnstap_bgp.core.model import Address, Prefix
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -100,17 +102,33 @@ IPV6_BLOCKS = (
 )
 
 
-class Guard:
-    """Says which addresses may not become a route; immutable, free to be shared by threads.
+class Space(NamedTuple):
+    """What a configuration opens and refuses beside the tables.
 
-    Args:
-        protected: Packed addresses that are never announced (our own, next-hops, neighbors), nor what carries them.
-        strict: Refuse private, documentation, benchmarking and protocol space too.
-        allow: Opens these prefixes where the tier is below `NEVER`. A carried IPv4 address needs to be open by itself.
-        deny: Refuses these prefixes; stronger than `allow`.
+    Attributes:
+        allow: Opened where the tier is below `NEVER`. A carried IPv4 address needs to be open by itself.
+        deny: Refused; stronger than `allow`.
     """
 
-    __slots__ = ("_protected", "_tables")
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+
+
+class Guard:
+    """Says which addresses may not become a route; free to be shared by threads.
+
+    Args:
+        protected: Packed addresses that are never announced (our own, next-hops, neighbors), nor what carries them, nor
+            a network around them.
+        strict: Refuse private, documentation, benchmarking and protocol space too.
+        allow: See `Space`.
+        deny: See `Space`.
+        lists: List name -> what counts for that list, beside the above.
+        resolvers: The addresses that answers come from: never announced either. The set may grow meanwhile; they don't
+            speak against a network around them, lest a frame take away what an operator wrote.
+    """
+
+    __slots__ = ("_of_list", "_protected", "_resolvers", "_rules")
 
     def __init__(
         self,
@@ -119,24 +137,39 @@ class Guard:
         strict: bool = False,
         allow: Iterable[Network] = (),
         deny: Iterable[Network] = (),
+        lists: Mapping[str, Space] | None = None,
+        resolvers: AbstractSet[Address] = frozenset(),
     ) -> None:
         self._protected = frozenset(protected)
+        self._resolvers = resolvers
         refused_from = Tier.STRICT if strict else Tier.ALLOW
-        opened, denied = tuple(allow), tuple(deny)
-        self._tables = {
-            4: _table(IPV4_BLOCKS, refused_from, _of_version(4, opened), _of_version(4, denied)),
-            16: _table(IPV6_BLOCKS, refused_from, _of_version(6, opened), _of_version(6, denied)),
+        common = Space(tuple(allow), tuple(deny))
+        self._rules = _Rules(refused_from, common)
+        self._of_list = {
+            name: _Rules(refused_from, Space(common.allow + space.allow, common.deny + space.deny))
+            for name, space in (lists or {}).items()
+            if space.allow or space.deny
         }
 
-    def refusal(self, address: Address) -> str | None:
+    def protecting(self, protected: Iterable[Address]) -> "Guard":
+        """The same guard with other protected addresses; costs next to nothing."""
+        other = copy(self)
+        other._protected = frozenset(protected)  # noqa: SLF001 - of our own class, and nobody has it yet
+        return other
+
+    def refusal(self, address: Address, list_name: str = "") -> str | None:
         """Why the address may not become a route, as a short word that stays the same; None: it may.
 
         Args:
             address: Packed. Any other length than 4 or 16 is refused as `malformed`.
+            list_name: The list that claims it.
         """
         if address in self._protected:
             return "protected"
-        table = self._tables.get(len(address))
+        if address in self._resolvers:
+            return "resolver"
+        rules = self._of_list.get(list_name, self._rules) if self._of_list else self._rules
+        table = rules.tables.get(len(address))
         if table is None:
             return "malformed"
         ranges = table[address[0]]  # mostly empty: 0.2 us, where a search through the table takes 2
@@ -145,35 +178,113 @@ class Guard:
         value = int.from_bytes(address)
         for mask, network, reason, inner in ranges:
             if value & mask == network:
-                return (inner and self.refusal(address[inner])) or reason
+                return (inner and self.refusal(address[inner], list_name)) or reason
         return None
+
+    def prefix_refusals(self, prefixes: Iterable[Prefix], list_name: str = "") -> Iterator[tuple[Prefix, str | None]]:
+        """For each prefix why it may not be announced, or None: a network is no better than the worst address in it.
+
+        Args:
+            prefixes: Static networks and addresses.
+            list_name: The list that they belong to.
+        """
+        rules = self._of_list.get(list_name, self._rules)
+        around: dict[int, set[int]] = {}  # bits * 256 + length -> the networks around protected addresses
+        for prefix in prefixes:
+            if len(prefix) in rules.tables:
+                yield prefix, self.refusal(prefix, list_name)
+                continue
+            address, length = prefix[:-1], prefix[-1]
+            size = len(address) * 8
+            kind = size * 256 + length
+            if kind not in around:
+                around[kind] = {int.from_bytes(one) >> size - length for one in self._protected if len(one) * 8 == size}
+            value = int.from_bytes(address)
+            if not length:
+                yield prefix, "default-route"
+            elif value >> size - length in around[kind]:
+                yield prefix, "protected"
+            elif length >= 8 and not rules.tables[len(address)][address[0]]:
+                yield prefix, None
+            else:
+                yield prefix, rules.within(size, value, length)
 
 
 _Range: TypeAlias = tuple[int, int, str | None, slice | None]  # mask, network, reason or None: open, inner
+_Row: TypeAlias = tuple[Network, str | None, slice | None]
+
+
+class _Rules:
+    """The tables of one `Space`."""
+
+    __slots__ = ("_rows", "tables")
+
+    def __init__(self, refused_from: Tier, space: Space) -> None:
+        rows = {
+            size: _rows(blocks, refused_from, _of_version(version, space.allow), _of_version(version, space.deny))
+            for size, version, blocks in ((4, 4, IPV4_BLOCKS), (16, 6, IPV6_BLOCKS))
+        }
+        self._rows = {size * 8: _spans(of_family) for size, of_family in rows.items()}
+        self.tables = {size: [_ranges(first, of_family) for first in range(256)] for size, of_family in rows.items()}
+
+    def within(self, size: int, value: int, length: int) -> str | None:
+        """Why some address of a network is refused; None: all are open.
+
+        Args:
+            size: Bits of an address.
+            value: The network's address.
+            length: Its prefix length, at least 1.
+        """
+        last = value | (1 << size - length) - 1
+        opened: list[tuple[int, int]] = []
+        for first, end, reason, inner in self._rows[size]:
+            if first <= value and last <= end:
+                return (inner and self._carried(size, value, length, inner)) or reason
+            inside = value <= first and end <= last
+            if not inside:
+                continue
+            if reason is None:
+                opened.append((first, end))
+            elif not any(low <= first and end <= high for low, high in opened):
+                return reason
+        return None
+        return None
+
+    def _carried(self, size: int, value: int, length: int, inner: slice) -> str | None:
+        """Why the IPv4 addresses that a network carries are refused; the whole of a carrier is open."""
+        fixed = min(32, length - inner.start * 8)
+        if fixed <= 0:
+            return None
+        carried = value >> size - inner.stop * 8 & 0xFFFFFFFF
+        return self.within(32, carried, fixed)
 
 
 def _of_version(version: int, networks: tuple[Network, ...]) -> list[Network]:
     return [network for network in networks if network.version == version]
 
 
-def _table(
-    blocks: Iterable[Block], refused_from: Tier, allow: list[Network], deny: list[Network]
-) -> list[list[_Range]]:
-    """Give each first byte its ranges, in the order in which the first that fits decides.
+def _rows(blocks: Iterable[Block], refused_from: Tier, allow: list[Network], deny: list[Network]) -> list[_Row]:
+    """All ranges of a family, in the order in which the first that fits decides.
 
     An address is denied, or in a block that nothing opens, or allowed, or in the block with the longest prefix.
     """
-    rows: list[tuple[Network, str | None, slice | None]] = [(network, "denied", None) for network in deny]
+    rows: list[_Row] = [(network, "denied", None) for network in deny]
     known = sorted(((ipaddress.ip_network(b.prefix), b) for b in blocks), key=lambda pair: -pair[0].prefixlen)
     rows += [(network, b.reason, b.inner) for network, b in known if b.tier is Tier.NEVER]
     carriers = [(network, b) for network, b in known if b.inner and b.tier is not Tier.NEVER]
     rows += [(network, None, b.inner) for network, b in carriers]
     rows += [(network, None, None) for network in allow]
     rows += [(network, b.reason if b.tier >= refused_from else None, b.inner) for network, b in known if not b.inner]
-    return [_ranges(first, rows) for first in range(256)]
+    return rows
 
 
-def _ranges(first: int, rows: list[tuple[Network, str | None, slice | None]]) -> list[_Range]:
+def _spans(rows: list[_Row]) -> list[tuple[int, int, str | None, slice | None]]:
+    return [
+        (int(network.network_address), int(network.broadcast_address), reason, inner) for network, reason, inner in rows
+    ]
+
+
+def _ranges(first: int, rows: list[_Row]) -> list[_Range]:
     """The rows that tell apart the addresses with this first byte; none where all of them are open."""
     ranges: list[_Range] = []
     for network, reason, inner in rows:

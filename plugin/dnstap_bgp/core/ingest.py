@@ -24,6 +24,7 @@ from dnstap_bgp.core.dnstap_pb2 import Chunk, Frame
 from dnstap_bgp.core.domains import RuleSet
 from dnstap_bgp.core.model import Sighting
 from dnstap_bgp.core.screen import Hit, Screen
+from dnstap_bgp.core.trust import Distrust, Trust
 from dnstap_bgp.errors import DnsError
 
 FRAME_MAX_BYTES = (1 << 21) - 1
@@ -60,6 +61,8 @@ class IngestCounters:
         truncated: Messages for listed names that were skipped because TC is set.
         malformed: Messages that were dropped because they are cut, lying or looping, as far as anyone looked: what is
             for a name on no list is not read on.
+        foreign: Answers for listed names that didn't count, because `identities` has not their sender.
+        rewritten: Answers for listed names that didn't count, because the resolver's own policy (RPZ) rewrote them.
         odd_chunks: Chunks that had to be read frame by frame.
     """
 
@@ -71,6 +74,8 @@ class IngestCounters:
     sightings: int = 0
     truncated: int = 0
     malformed: int = 0
+    foreign: int = 0
+    rewritten: int = 0
     odd_chunks: int = 0
 
     def add(self, other: "IngestCounters") -> None:
@@ -91,18 +96,25 @@ class Ingest:
         counters: What came in; a successor goes on with them.
     """
 
-    def __init__(self, rules: RuleSet, messages: frozenset[int], counters: IngestCounters | None = None) -> None:
+    def __init__(
+        self,
+        rules: RuleSet,
+        messages: frozenset[int],
+        counters: IngestCounters | None = None,
+        trust: Trust | None = None,
+    ) -> None:
         """Start with an empty memo.
 
         Args:
             rules: What the names are matched with.
             messages: The numbers of the dnstap message types whose answers count (6: CLIENT_RESPONSE).
             counters: Those of the Ingest that this one replaces.
+            trust: Whose answers count; None: everybody's that no policy rewrote.
         """
-        self.rules = rules
         self.rules = rules
         self.counters = counters or IngestCounters()
         self._messages = messages
+        self._trust = trust or Trust()
         self._screen = Screen(rules)
 
     def feed(self, buffer: bytearray, start: int, end: int, frame_max: int) -> tuple[int, list[Sighting]]:
@@ -162,15 +174,13 @@ class Ingest:
             message = frame.message
             if message.response_message != wires[index]:
                 raise _OddChunkError
-            # Here a frame with a message for a listed name is at hand: its policy, response_address or identity are a
-            # matter of declaring them in dnstap.proto.
-            return frame.type == _MESSAGE and message.type in accepted
+            return frame.type == _MESSAGE and message.type in accepted and self._trusts(frame, tally)
 
         return self._read(hits, accepts, tally)
 
     def _read_frames(self, buffer: bytearray, offsets: list[int], tally: IngestCounters) -> list[Sighting]:
         """Decode frame by frame; `buffer` may be overwritten already, `offsets` tell the frames."""
-        wires = []
+        frames: list[Frame] = []
         for start, end in pairwise(offsets):
             try:
                 frame = Frame.FromString(bytes(buffer[start + _PREFIX_BYTES : end]))
@@ -179,10 +189,20 @@ class Ingest:
                 continue
             if frame.type == _MESSAGE and frame.message.type in self._messages:
                 tally.messages += 1
-                wires.append(frame.message.response_message)
-        tally.empty = wires.count(b"")
-        wires = list(filter(None, wires))
-        return self._read(self._screen.scan(wires), lambda _: True, tally)
+                if frame.message.response_message:
+                    frames.append(frame)
+        tally.empty = tally.messages - len(frames)
+        wires = [frame.message.response_message for frame in frames]
+        return self._read(self._screen.scan(wires), lambda index: self._trusts(frames[index], tally), tally)
+
+    def _trusts(self, frame: Frame, tally: IngestCounters) -> bool:
+        """Whether the answer in a frame counts, by who sent it and what became of it there."""
+        distrust = self._trust.distrust(frame)
+        if distrust is None:
+            return True
+        tally.foreign += distrust is Distrust.FOREIGN
+        tally.rewritten += distrust is Distrust.REWRITTEN
+        return False
 
     def _read(self, hits: list[Hit], accepts: Callable[[int], bool], tally: IngestCounters) -> list[Sighting]:
         """Read what the screen let through; only a message with an outcome is worth asking whether it counts."""

@@ -44,6 +44,29 @@ class Attributes:
 
 
 @dataclass(frozen=True, slots=True)
+class DnsTtl:
+    """A lifetime that follows the record's own TTL, within bounds.
+
+    Attributes:
+        min_s: A shorter TTL counts as this: an address that changes every few seconds would only flap.
+        max_s: A longer TTL counts as this.
+        grace_s: Added to each: clients and their connections hold on to an address longer than the record says.
+    """
+
+    min_s: float
+    max_s: float
+    grace_s: float
+
+    def lifetime_s(self, dns_ttl_s: float) -> float:
+        """How long a claim outlives a sighting with this TTL."""
+        return min(max(dns_ttl_s, self.min_s), self.max_s) + self.grace_s
+
+    def within_s(self, lifetime_s: float) -> float:
+        """The nearest lifetime that some TTL gives."""
+        return self.lifetime_s(lifetime_s - self.grace_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What a list asks for the addresses that its names claim.
 
@@ -51,13 +74,29 @@ class Policy:
         list: The list's name.
         ipv4: Attributes of its /32 routes; None: the list announces no IPv4.
         ipv6: Attributes of its /128 routes; None: the list announces no IPv6.
-        ttl_s: How long a claim outlives its last sighting.
+        ttl_s: How long a claim outlives its last sighting, unless `dns_ttl` says it.
+        dns_ttl: The record's own TTL decides; None: `ttl_s`.
+        routes_max: How many addresses its names may hold; None: as many as all lists together.
     """
 
     list: str
     ipv4: Attributes | None
     ipv6: Attributes | None
     ttl_s: float
+    dns_ttl: DnsTtl | None = None
+    routes_max: int | None = None
+
+    def attributes(self, prefix: Prefix) -> Attributes | None:
+        """The attributes of the prefix's family."""
+        return self.ipv4 if len(prefix) < 16 else self.ipv6
+
+    def lifetime_s(self, dns_ttl_s: int) -> float:
+        """How long a claim outlives a sighting with this TTL."""
+        return self.ttl_s if self.dns_ttl is None else self.dns_ttl.lifetime_s(dns_ttl_s)
+
+    def held_s(self, lifetime_s: float) -> float:
+        """How long a claim lives that had this lifetime under an earlier policy."""
+        return self.ttl_s if self.dns_ttl is None else self.dns_ttl.within_s(lifetime_s)
 
 
 class Change(NamedTuple):

@@ -36,6 +36,7 @@ class Outbox:
         told_count: How many of each family.
         given_up: How many prefixes the host has refused for good, ever.
         changes: How many wishes were put in.
+        muted: Nothing is to be said for now: wishes wait.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class Outbox:
         self.told_count: Counter[str] = Counter()
         self.given_up = 0
         self.changes = 0
+        self.muted = False
         self._live = Lane(fifo=True)
         self._bulk = Lane(fifo=False)
         self._alone: OrderedDict[Prefix, Step] = OrderedDict()  # suspects that wait to be tried alone

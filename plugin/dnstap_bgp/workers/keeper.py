@@ -12,10 +12,11 @@ from itertools import chain
 from typing import Any
 
 from dnstap_bgp.core.domains import RuleSet
-from dnstap_bgp.core.guard import Guard
-from dnstap_bgp.core.model import Attributes, Change, Claim, Policy, Prefix, Sighting
+from dnstap_bgp.core.model import Attributes, Change, Claim, Prefix, Sighting
 from dnstap_bgp.core.outbox import Outbox
+from dnstap_bgp.core.policies import Policies
 from dnstap_bgp.core.prefixmap import SHARDS
+from dnstap_bgp.core.refusals import Refusal
 from dnstap_bgp.core.routes import RouteTable
 from dnstap_bgp.workers.clocks import process_clock
 
@@ -24,9 +25,11 @@ logger = logging.getLogger(__name__)
 EXPIRE_AT_ONCE = 2_000
 """Claims that one hold of the lock looks at: about 2 ms."""
 
-
 COPY_AT_ONCE = 500
 """Addresses that one hold of the lock copies: about 0.5 ms."""
+
+PUT_AT_ONCE = 1_000
+"""Static prefixes that one hold of the lock puts into the outbox: about 2 ms."""
 
 
 class Keeper:
@@ -36,6 +39,7 @@ class Keeper:
         lock: Guards table and outbox.
         work: Condition on `lock`: the outbox has something new.
         rules: The rule set by which sightings are valid now.
+        unknown: Lists whose rules are not known yet, or not all: what they hold stays.
     """
 
     def __init__(self, table: RouteTable, outbox: Outbox, rules: RuleSet) -> None:
@@ -44,6 +48,8 @@ class Keeper:
         self.table = table
         self.outbox = outbox
         self.rules = rules
+        self.unknown: frozenset[str] = frozenset()
+        self._gone: list[Change] = []  # static prefixes that wait for `revise` to be withdrawn
         # while a state file is read: equal addresses, names and times become one object, for 80 bytes less a route
         self._same: dict[Any, Any] = {}
 
@@ -71,20 +77,21 @@ class Keeper:
 
     # -- restore and reload
 
-    def adopt(self, claims: Sequence[Claim], *, listed: bool = True) -> None:
+    def adopt(self, claims: Sequence[Claim]) -> None:
         """Take claims from the state file; what becomes of their routes is settled by `resync`.
 
         Args:
-            claims: Any number.
-            listed: Only as far as the rules of now still match them; False: there are no rules to ask yet.
+            claims: Any number. They count as far as the rules still match them; what a list gave up, or was renamed
+                with, goes to the lists that the name is on now.
         """
-        rules = self.rules
-        if listed:
-            claims = [claim for claim in claims if claim.list in rules.lists(claim.name)]
+        rules, unknown = self.rules, self.unknown
         same = self._same.setdefault
         claims = [
             Claim(same(address, address), list_name, same(name, name), same(seen, seen), same(first, first), ttl_s)
-            for address, list_name, name, seen, first, ttl_s in claims
+            for claim in claims
+            for address, list_name, name, seen, first, ttl_s in (
+                (claim,) if claim.list in unknown else _of_lists(claim, rules.lists(claim.name))
+            )
         ]
         with self.lock:
             self.table.adopt(claims, process_clock())
@@ -95,37 +102,50 @@ class Keeper:
         with self.lock:
             self.outbox.recall(told, untold)
 
-    def switch(self, rules: RuleSet, policies: Sequence[Policy], guard: Guard) -> None:
-        """Put new lists, policies and a new guard in force for what comes; `revise` follows for what is held."""
-        with self.lock:
-            self.rules = rules
-            self.table.configure(policies, guard)
-
-    def revise(self, *, listed: bool = True) -> int:
-        """Hold all that is held against the rules, policies and guard of now, shard by shard.
+    def switch(self, rules: RuleSet, policies: Policies, unknown: frozenset[str] = frozenset()) -> None:
+        """Put new lists and policies in force for what comes; `revise` follows for what is held.
 
         Args:
-            listed: False: there are no rules to ask yet; every name keeps its list.
+            rules: The rules.
+            policies: The policies.
+            unknown: See the attribute.
+        """
+        added, gone = policies.statics.changes(self.table.policies.statics)
+        with self.lock:
+            self.rules, self.unknown = rules, unknown
+            self.table.configure(policies)
+        # a network comes before the routes that it covers go, and goes after they are back
+        self._put_statics(added)
+        self._gone += gone
+
+    def revise(self) -> int:
+        """Hold all that is held against the rules and policies of now, shard by shard.
 
         Returns:
             How many claims ended by it; the state file holds them until its next snapshot.
         """
-        rules, ended = self.rules, 0
+        rules, unknown, before = self.rules, self.unknown, self.table.ended
         for shard in range(SHARDS):
             with self.lock:
-                names = self.table.names(shard) if listed else set()
+                names = self.table.names(shard)
             lists = {name: rules.lists(name) for name in names}
             with self.lock:
-                before = self.table.claims
-                self._put(self.table.revise(shard, lists), bulk=True)
-                ended += before - self.table.claims
-        return ended
+                self._put(self.table.revise(shard, lists, process_clock(), unknown), bulk=True)
+        more = True
+        while more:
+            with self.lock:
+                changes, more = self.table.trim(EXPIRE_AT_ONCE)
+                self._put(changes, bulk=True)
+        gone, self._gone = self._gone, []
+        self._put_statics(gone)
+        return self.table.ended - before
 
     def resync(self) -> None:
         """Announce all that is claimed, and withdraw what an earlier process told the host and nothing claims.
 
         Once, after all of `adopt` and `recall`: an earlier claim may stand behind a later record of what was told.
         """
+        self._put_statics(list(self.table.policies.statics.wishes()))
         # ExaBGP takes a tenth more routes a second in the order of their addresses (tests.bench router); what is put
         # as bulk leaves last in, first out
         addresses = sorted(chain.from_iterable(map(self.table.addresses, range(SHARDS))), reverse=True)
@@ -140,7 +160,27 @@ class Keeper:
                 self.work.notify_all()
         self._same.clear()
 
+    def mute(self, *, muted: bool) -> None:
+        """Have the host told nothing for now (`dry_run`), or let it be told all that has waited."""
+        with self.lock:
+            self.outbox.muted = muted
+            self.work.notify_all()
+
     # -- copies
+
+    def refusals(self) -> list[Refusal]:
+        """What was refused or let go since the last call."""
+        with self.lock:
+            return self.table.refusals.take()
+
+    def fullness(self) -> list[tuple[str, int, int]]:
+        """For the table and each list with a cap of its own: its name, how many addresses it holds, and its cap."""
+        with self.lock:
+            table = self.table
+            caps = [(policy.list, policy.routes_max) for policy in table.policies.by_list.values()]
+            return [("the table", len(table), table.policies.caps.routes_max)] + [
+                (f"list {name}", table.routes_of(name), most) for name, most in caps if most is not None
+            ]
 
     def dirty(self) -> list[Claim]:
         """The claims that the state file should learn of."""
@@ -174,7 +214,25 @@ class Keeper:
                     ]
                 yield claims, []
 
+    def _put_statics(self, changes: list[Change]) -> None:
+        """Put changes of static prefixes; a lone address that is static no more may still be claimed."""
+        for start in range(0, len(changes), PUT_AT_ONCE):
+            with self.lock:
+                self._put(
+                    [
+                        Change(prefix, wanted if wanted or len(prefix) not in (4, 16) else self.table.wanted(prefix))
+                        for prefix, wanted in changes[start : start + PUT_AT_ONCE]
+                    ],
+                    bulk=True,
+                )
+
     def _put(self, changes: list[Change], *, bulk: bool = False) -> None:
         if changes:
             self.outbox.put(changes, bulk=bulk)
             self.work.notify_all()
+
+
+def _of_lists(claim: Claim, lists: Sequence[str]) -> Sequence[Claim]:
+    if claim.list in lists:
+        return (claim,)
+    return [claim._replace(list=list_name) for list_name in lists]

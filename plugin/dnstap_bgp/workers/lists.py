@@ -1,4 +1,4 @@
-"""Configured lists -> a rule set that is in force; owns a child process while it loads (no threads).
+"""Configured lists -> rules and static prefixes that are in force; owns a child process while it loads (no threads).
 
 A child reads and compiles (see `compiler.py`), we check and map the result: the tap stalls for milliseconds, and a
 million rules cost the process next to no memory. The compiled file stays in a directory of ours, and as long as the
@@ -13,7 +13,6 @@ import logging
 import mmap
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,18 +20,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
+from dnstap_bgp.config import Config
+from dnstap_bgp.core import plausible
 from dnstap_bgp.core.compiled import unpack
 from dnstap_bgp.core.domains import RuleSet
+from dnstap_bgp.core.listsource import ListSource
+from dnstap_bgp.core.model import Prefix
 from dnstap_bgp.errors import ListError
 from dnstap_bgp.workers import compiler
-from dnstap_bgp.workers.sources import ListSource, SourceReport, build_here, digest_of, from_json
+from dnstap_bgp.workers.copies import Copies
+from dnstap_bgp.workers.listfiles import SourceReport, digest_of, from_json
+from dnstap_bgp.workers.sources import Plan, build_here, plan
 
 logger = logging.getLogger(__name__)
 
 COMPILED_FILE = "lists.compiled"
-
-SHRINK_FROM = 1000
-"""Rules that a list must have had for a loss of more than half to look like a half-written file."""
 
 _ERRORS_TOLD = 5  # files in one sentence; the reports have all
 
@@ -43,6 +45,7 @@ class Loaded:
 
     Attributes:
         rules: What is to be in force.
+        prefixes: List name -> its static prefixes, in force with `rules`.
         reports: Of each file, as `rules` or, where they were refused, the new lists were read from it.
         how: Where `rules` is from. `unchanged`: the set of the load before, as the files have the same bytes;
             `mapped`: the compiled file; `compiled`: made by a child; `built`: made here, for want of a child.
@@ -50,21 +53,34 @@ class Loaded:
     """
 
     rules: RuleSet
+    prefixes: dict[str, tuple[Prefix, ...]]
     reports: tuple[SourceReport, ...]
     how: Literal["unchanged", "mapped", "compiled", "built"]
     refused: str | None = None
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The lists that have a URL which was never fetched: they may be short of rules for now."""
+        return tuple(dict.fromkeys(report.list_name for report in self.reports if report.pending))
+
+
+def compiled_dir(config: Config) -> Path:
+    """Where compiled lists and copies of URLs live: beside the state file, so that they outlive a boot as it does."""
+    return config.cache.with_name(config.cache.name + ".lists") if config.cache else config.runtime_dir / "lists"
 
 
 class ListLoader:
     """Loads lists, and remembers what it gave last; used by one thread, but for `cancel`.
 
     Args:
-        compiled_dir: Where the compiled file lives, made if missing. None, or if it can't be written: nothing is kept
+        directory: Where the compiled file lives, made if missing. None, or if it can't be written: nothing is kept
             for the next start.
+        kept: The copies of URLs; None: there are none.
     """
 
-    def __init__(self, compiled_dir: Path | None) -> None:
-        self._dir = compiled_dir
+    def __init__(self, directory: Path | None, kept: Copies | None = None) -> None:
+        self._dir = directory
+        self._kept = kept
         self._held: Loaded | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._cancelled = False
@@ -80,16 +96,17 @@ class ListLoader:
             ListError: They can't be in force, and nothing was before; or `cancel` was called.
         """
         held = self._standing(sources)
-        if held is not None and _origin(held.reports) == _current_origin(sources):
+        places = plan(sources, self._kept)
+        if held is not None and _is_from(held.reports, places):
             return held
         with _scratch_file(self._dir) as scratch:
             try:
-                new = self._compile(sources, scratch)
+                new = self._compile(places, scratch)
             except ListError as error:
                 if held is None or self._cancelled:
                     raise
                 return replace(held, reports=(), refused=str(error))
-            refused = _refusal(new, held, force=force)
+            refused = _refusal(new, held, sources, force=force)
             if refused is None:
                 self._held = new
                 scratch.keep()
@@ -97,6 +114,12 @@ class ListLoader:
         if held is None:
             raise ListError(refused)
         return replace(held, reports=new.reports, refused=refused)
+
+    def aside(self) -> "ListLoader":
+        """A loader that knows what is in force and whose loads change nothing here, nor on the disk."""
+        other = ListLoader(None, self._kept)
+        other._held = self._held
+        return other
 
     def cancel(self) -> None:
         """End a load that is under way, and any later one; from any thread or a signal handler."""
@@ -112,35 +135,36 @@ class ListLoader:
             return None
         try:
             with (self._dir / COMPILED_FILE).open("rb") as file:
-                rules, reports = _map(file)
+                found = _map(file)
         except FileNotFoundError:
             return None
         except (OSError, ListError) as error:
             logger.warning("%s: not used, the lists are compiled anew: %s", self._dir / COMPILED_FILE, error)
             return None
-        if rules.list_names != tuple(source.name for source in sources) or _places(reports) != _places_of(sources):
+        rules, _, reports = found
+        if rules.list_names != tuple(source.name for source in sources) or not _is_of(reports, sources):
             return None
-        self._held = Loaded(rules, reports, "mapped")
+        self._held = Loaded(*found, "mapped")
         return self._held
 
-    def _compile(self, sources: Sequence[ListSource], scratch: "_Scratch") -> Loaded:
+    def _compile(self, places: Plan, scratch: "_Scratch") -> Loaded:
         """Let a child compile into the scratch file and map it; without a child or a file, build here.
 
         Raises:
             ListError: The child was killed, failed or took too long.
         """
         try:
-            failure = self._run_child(sources, scratch.file.fileno())
+            failure = self._run_child(places, scratch.file.fileno())
             if failure is None:
                 return Loaded(*_map(scratch.file), "compiled")
         except OSError as error:
             failure = str(error)
         logger.warning("the lists are built in this process, which stalls for as long as that takes: %s", failure)
         scratch.drop()
-        rules, reports = build_here(sources)
-        return Loaded(rules, tuple(reports), "built")
+        built = build_here(places)
+        return Loaded(built.rules, built.prefixes, tuple(built.reports), "built")
 
-    def _run_child(self, sources: Sequence[ListSource], output: int) -> str | None:
+    def _run_child(self, places: Plan, output: int) -> str | None:
         """Compile into a descriptor; None, or why that couldn't be written.
 
         Raises:
@@ -148,18 +172,18 @@ class ListLoader:
             OSError: There is no child.
         """
         with subprocess.Popen(  # noqa: S603 - our own module; paths go by stdin
-            [sys.executable, "-P", "-m", compiler.__name__, str(output)],
+            compiler.command(str(output)),
             stdin=subprocess.PIPE,  # never ours: the host's answers come there
             stdout=subprocess.PIPE,
             pass_fds=(output,),
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+            env=compiler.environment(),
             start_new_session=True,  # a Ctrl-C is for us; we end the child
         ) as child:
             self._child = child
             try:
                 if self._cancelled:
                     child.kill()
-                failure, _ = child.communicate(compiler.job(sources), timeout=compiler.TIME_LIMIT_S)
+                failure, _ = child.communicate(compiler.job(places), timeout=compiler.TIME_LIMIT_S)
             except subprocess.TimeoutExpired as error:
                 raise ListError(f"the lists took longer than {compiler.TIME_LIMIT_S} s to compile") from error
             finally:
@@ -219,7 +243,7 @@ def _scratch_file(directory: Path | None) -> Iterator[_Scratch]:
         yield _Scratch(file, None)
 
 
-def _map(file: IO[bytes]) -> tuple[RuleSet, tuple[SourceReport, ...]]:
+def _map(file: IO[bytes]) -> tuple[RuleSet, dict[str, tuple[Prefix, ...]], tuple[SourceReport, ...]]:
     """Map a compiled file.
 
     Raises:
@@ -231,55 +255,66 @@ def _map(file: IO[bytes]) -> tuple[RuleSet, tuple[SourceReport, ...]]:
     if status.st_size == 0:
         raise ListError("it is empty")
     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    rules, about = unpack(memoryview(mapped))
+    rules, prefixes, about = unpack(memoryview(mapped))
     # The checksum has touched every page; the tap will need few of them.
     mapped.madvise(mmap.MADV_DONTNEED)
-    return rules, tuple(from_json(about))
+    return rules, prefixes, tuple(from_json(about))
 
 
-def _refusal(new: Loaded, held: Loaded | None, *, force: bool) -> str | None:
+def _refusal(new: Loaded, held: Loaded | None, sources: Sequence[ListSource], *, force: bool) -> str | None:
     """Why the new lists must not come into force; None: they may."""
     errors = [f"{report.path}: {report.error}" for report in new.reports if report.error]
     if errors:
         return "; ".join(errors[:_ERRORS_TOLD])
     if force:
         return None
-    before = held.rules.counts if held is not None else {}
-    for name, count in new.rules.counts.items():
-        had = before.get(name, 0)
-        where = _files(new, name)
-        if had and not count:
-            return f"list {name} had {had} rules and is empty now ({where})"
-        if had >= SHRINK_FROM and count < had / 2:
-            return f"list {name} had {had} rules and has only {count} now, as if it were half-written ({where})"
-    if not len(new.rules):
-        skipped = sum(report.complaints for report in new.reports)
+    before, after = _sizes(held), _sizes(new)
+    for source in sources:
+        reason = plausible.refusal(before.get(source.name, 0), after[source.name], source.shrink_max, source.growth_max)
+        if reason is not None:
+            return f"list {source.name} {reason} ({_where(new, source.name)})"
+    if not any(after.values()) and not all(report.pending for report in new.reports):
+        skipped = sum(report.complaints + sum(report.skipped.values()) for report in new.reports)
         return f"there is no rule in any list; {skipped} lines were skipped"
     return None
 
 
-def _files(loaded: Loaded, name: str) -> str:
-    return ", ".join([report.path for report in loaded.reports if report.list_name == name][:_ERRORS_TOLD])
+def _sizes(loaded: Loaded | None) -> dict[str, int]:
+    """List name -> its different rules and static prefixes."""
+    if loaded is None:
+        return {}
+    return {name: count + len(loaded.prefixes.get(name, ())) for name, count in loaded.rules.counts.items()}
 
 
-_Origin = list[tuple[str, str, str]]
+def _where(loaded: Loaded, list_name: str) -> str:
+    reports = [report for report in loaded.reports if report.list_name == list_name]
+    pending = [report.path for report in reports if report.pending]
+    if pending:
+        return f"{', '.join(pending[:_ERRORS_TOLD])} is still to be fetched"
+    return ", ".join([report.path for report in reports][:_ERRORS_TOLD])
 
 
-def _origin(reports: Sequence[SourceReport]) -> _Origin:
-    return [(report.list_name, report.path, report.digest) for report in reports]
+def _is_of(reports: Sequence[SourceReport], sources: Sequence[ListSource]) -> bool:
+    """Whether reports are of these very sources, whatever a glob finds now and whatever is in them."""
+    there = dict.fromkeys((report.list_name, report.source, report.asked) for report in reports)
+    return list(there) == list(
+        dict.fromkeys((source.name, text, source.format) for source in sources for text in source.sources)
+    )
 
 
-def _current_origin(sources: Sequence[ListSource]) -> _Origin | None:
-    """The origin that rules read now would have; None: a file can't be read."""
+def _is_from(reports: Sequence[SourceReport], places: Plan) -> bool:
+    """Whether rules read now would be those that the reports are of: the same files with the same bytes."""
     try:
-        return [(source.name, str(path), digest_of(path)) for source in sources for path in source.paths]
+        now = [
+            (name, place.source, place.shown, place.format, "" if place.pending else digest_of(Path(place.path)))
+            for name, found in places.items()
+            for place in found
+        ]
+        included = all(digest_of(Path(report.file)) == report.digest for report in reports if report.included)
     except ListError:
-        return None
-
-
-def _places(reports: Sequence[SourceReport]) -> list[tuple[str, str]]:
-    return [(report.list_name, report.path) for report in reports]
-
-
-def _places_of(sources: Sequence[ListSource]) -> list[tuple[str, str]]:
-    return [(source.name, str(path)) for source in sources for path in source.paths]
+        return False
+    return included and now == [
+        (report.list_name, report.source, report.path, report.asked, report.digest)
+        for report in reports
+        if not report.included
+    ]

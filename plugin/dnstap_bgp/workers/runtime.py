@@ -4,7 +4,9 @@ up.pid           locked by the `up` that runs
 exabgp.conf      what ExaBGP was started with
 exabgp.env       empty: keeps ExaBGP from a file of settings that is not ours
 run/exabgp/      the FIFOs of ExaBGP's own client; EXABGP_ROOT points at the runtime folder
+lists.json       what each list has and where from, kept by the plugin
 reload.request   of `dnstap-bgp reload`; the answers are reload.result (plugin) and up.result (`up`)
+diff.request     of `dnstap-bgp diff`; the answer is diff.result (plugin)
 """
 
 import contextlib
@@ -36,6 +38,11 @@ def host_file(runtime_dir: Path) -> Path:
     return runtime_dir / "exabgp.conf"
 
 
+def lists_file(runtime_dir: Path) -> Path:
+    """What each list of the running plugin has: `liststatus.Status` as JSON."""
+    return runtime_dir / "lists.json"
+
+
 def reload_request(runtime_dir: Path) -> Path:
     """JSON {"id": str, "force": bool}: what `dnstap-bgp reload` asks for."""
     return runtime_dir / "reload.request"
@@ -51,6 +58,16 @@ def up_result(runtime_dir: Path) -> Path:
     return runtime_dir / "up.result"
 
 
+def diff_request(runtime_dir: Path) -> Path:
+    """JSON {"id": str}: what `dnstap-bgp diff` asks for, with USR1: one that comes too late only has counts logged."""
+    return runtime_dir / "diff.request"
+
+
+def diff_result(runtime_dir: Path) -> Path:
+    """JSON {"id", "ok", "messages"}: what a reload would do."""
+    return runtime_dir / "diff.result"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a `dnstap-bgp reload` asks for; `id` names the answer that it waits for."""
@@ -61,23 +78,32 @@ class Request:
 
 def read_request(runtime_dir: Path) -> Request | None:
     """The request that lies there; None: none, so that a HUP is a plain one."""
+    return _read(reload_request(runtime_dir))
+
+
+def read_diff_request(runtime_dir: Path) -> Request | None:
+    """The request that lies there; None: none, so that a USR1 is a plain one."""
+    return _read(diff_request(runtime_dir))
+
+
+def _read(file: Path) -> Request | None:
     try:
-        request = json.loads(reload_request(runtime_dir).read_bytes())
-        return Request(str(request["id"]), request["force"] is True)
+        request = json.loads(file.read_bytes())
+        return Request(str(request["id"]), request.get("force") is True)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("%s can't be read: %s", reload_request(runtime_dir), error)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        logger.warning("%s can't be read: %s", file, error)
         return None
 
 
 def answer(file: Path, request: Request, *, ok: bool, messages: Sequence[str], **counts: int) -> None:
-    """Answer a request in `reload_result` or `up_result`; a failure is logged, since nobody here can mend it."""
+    """Answer a request in one of the result files; a failure is logged, since nobody here can mend it."""
     text = json.dumps({"id": request.id, "ok": ok, "messages": list(messages), **counts})
     try:
         write_atomically(file, text, 0o644)
     except OSError as error:
-        logger.warning("the request to reload can't be answered in %s: %s", file, error)
+        logger.warning("the request can't be answered in %s: %s", file, error)
 
 
 def pipe_name(runtime_dir: Path) -> str:

@@ -1,151 +1,157 @@
-"""List files -> rules, in whatever process is asked (no threads here): the child that compiles, or a command.
+"""List sources -> rules, in whatever process is asked (no threads here): the child that compiles, or a command."""
 
-A file is read whole, so that its digest is that of the very bytes the rules came from.
-"""
-
-import hashlib
+import glob
 import io
-import json
-import mmap
 import os
-import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 from dnstap_bgp.core.domains import Rule, RuleSet
+from dnstap_bgp.core.formats import Include, Kind
 from dnstap_bgp.core.lists import Complaint, read_rules
-from dnstap_bgp.errors import ListError, Problem
-
-SOURCE_MAX_BYTES = 256 << 20
-"""Ten times the largest list in use (a million names are 25 MB): a wrong path shall not fill the memory."""
-
-_CHUNK_BYTES = 4 << 20  # large: between chunks another thread may keep the GIL for 5 ms
+from dnstap_bgp.core.listsource import ListSource, is_url
+from dnstap_bgp.core.model import Prefix
+from dnstap_bgp.errors import ListError
+from dnstap_bgp.workers import copies
+from dnstap_bgp.workers.copies import Copies
+from dnstap_bgp.workers.listfiles import Content, Place, SourceReport, contents, digest_of
 
 RULES_MAX = 4_000_000
 """In all lists together; they take 1 GB in the child while it builds."""
 
+PREFIXES_MAX = 200_000
+"""Static prefixes in all lists together: each is a route at once, and the default cap is half of this."""
+
 COMPLAINTS_KEPT = 20
 """Of each source, as an example; the rest is only counted: a whole file in another format is one mistake."""
 
+GLOB_MAX = 1000
+"""Files that one glob may find: a folder of lists has dozens."""
 
-@dataclass(frozen=True, slots=True)
-class ListSource:
-    """A list and the files that it is read from, in order."""
-
-    name: str
-    paths: tuple[Path, ...]
+Plan: TypeAlias = dict[str, tuple[Place, ...]]
+"""List name -> its files, in the configuration's order."""
 
 
-@dataclass(slots=True)
-class SourceReport:
-    """What one file gave.
+class Built(NamedTuple):
+    """What all sources gave.
 
     Attributes:
-        list_name: The list that it belongs to.
-        path: The file.
-        digest: SHA-256 of its bytes, hexadecimal.
-        rules: How many lines gave a rule, repeated ones included.
-        complaints: How many lines were skipped.
-        examples: The first of these.
-        error: Why the file can't be used at all; None: it can.
+        rules: Of all files that could be used.
+        prefixes: List name -> its static prefixes, sorted, each once.
+        reports: Of each file.
     """
 
-    list_name: str
-    path: str
-    digest: str = ""
-    rules: int = 0
-    complaints: int = 0
-    examples: list[Complaint] = field(default_factory=list)
-    error: str | None = None
-
-    def problems(self) -> list[Problem]:
-        """The error and the examples as a person reads them: `file:line: reason`."""
-        lines = [Problem(f"{self.path}:{complaint.line}", complaint.reason) for complaint in self.examples]
-        return [Problem(self.path, self.error), *lines] if self.error else lines
+    rules: RuleSet
+    prefixes: dict[str, tuple[Prefix, ...]]
+    reports: list[SourceReport]
 
 
-def build_here(
-    sources: Sequence[ListSource], *, complaints_kept: int = COMPLAINTS_KEPT
-) -> tuple[RuleSet, list[SourceReport]]:
+def plan(lists: Sequence[ListSource], kept: Copies | None) -> Plan:
+    """Find the files of lists as they are now: expand globs, take copies for URLs.
+
+    Args:
+        lists: In the configuration's order; names are unique.
+        kept: The copies of URLs; None: there are none.
+    """
+    return {
+        source.name: tuple(place for text in source.sources for place in _places(text, source, kept))
+        for source in lists
+    }
+
+
+def build_here(places: Plan, *, complaints_kept: int = COMPLAINTS_KEPT, tell_skipped: bool = False) -> Built:
     """Read and build in this process; 5 s for a million rules, in which other threads hardly run.
 
     Args:
-        sources: The lists in the configuration's order.
-        complaints_kept: How many skipped lines of each file to tell.
-
-    Returns:
-        The rules of all files that could be used, and a report of each file.
+        places: As `plan` gives them.
+        complaints_kept: How many lines of each file to tell.
+        tell_skipped: Tell also what was right and nothing that rules can say.
     """
-    reports: list[SourceReport] = []
-    lists = [(source.name, _rules_of(source, reports, complaints_kept)) for source in sources]
-    return RuleSet.build(lists), reports
+    reader = _Reader(complaints_kept, tell_skipped=tell_skipped)
+    rules = RuleSet.build([(name, reader.rules(name, files)) for name, files in places.items()])
+    prefixes = {name: tuple(sorted(reader.prefixes[name])) for name in places}
+    return Built(rules, prefixes, reader.reports)
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal: 20 ms for a million names, hardly any of it with the GIL held.
-
-    Raises:
-        ListError: It is missing, unreadable, no plain file or too large.
-    """
-    digest = hashlib.sha256()
-    # An anonymous map as the buffer: unlike memory of the heap it goes back to the system for certain.
-    with opened(path) as file, mmap.mmap(-1, _CHUNK_BYTES) as buffer, memoryview(buffer) as chunk:
-        while got := file.readinto(chunk):
-            digest.update(chunk[:got])
-    return digest.hexdigest()
+def inspect(place: Place) -> SourceReport:
+    """Read a file only to count what it gives."""
+    reader = _Reader(COMPLAINTS_KEPT, tell_skipped=False)
+    for _ in reader.rules("", (place,)):
+        pass
+    return reader.reports[0]
 
 
-def to_json(reports: Sequence[SourceReport]) -> str:
-    """Write reports, for another process."""
-    return json.dumps([asdict(report) for report in reports])
+def _places(text: str, source: ListSource, kept: Copies | None) -> list[Place]:
+    if is_url(text):
+        return [_copy(text, source, kept)]
+    if not glob.has_magic(text) or os.path.lexists(text):
+        return [Place(text, text, text, source.format)]
+    found = sorted(path for path in glob.iglob(text) if not Path(path).is_dir())  # noqa: PTH207 - absolute already
+    if not found or len(found) > GLOB_MAX:
+        return [Place(text, "", text, source.format, f"it names {len(found)} files, 1 to {GLOB_MAX} are allowed")]
+    return [Place(text, path, path, source.format) for path in found]
 
 
-def from_json(text: str) -> list[SourceReport]:
-    """Read reports that `to_json` wrote."""
-    return [
-        SourceReport(**(values | {"examples": [Complaint(**example) for example in values["examples"]]}))
-        for values in json.loads(text)
-    ]
+def _copy(url: str, source: ListSource, kept: Copies | None) -> Place:
+    """The copy of a URL; one that isn't what is pinned now is as good as none."""
+    shown = copies.shown(url)
+    if kept is None or not kept.path(url).exists():
+        return Place(url, "", shown, source.format, pending=True)
+    path = kept.path(url)
+    pinned = source.fetching.sha256
+    try:
+        good = pinned is None or digest_of(path) == pinned
+    except ListError as error:
+        return Place(url, str(path), shown, source.format, str(error))
+    return Place(url, str(path), shown, source.format, pending=not good)
 
 
-def _rules_of(source: ListSource, reports: list[SourceReport], complaints_kept: int) -> Iterator[Rule]:
-    for path in source.paths:
-        report = SourceReport(source.name, str(path))
-        room = RULES_MAX - sum(earlier.rules for earlier in reports)
-        reports.append(report)
-        try:
-            with opened(path) as file:
-                data = file.read()
-        except ListError as error:
-            report.error = str(error)
-            continue
-        report.digest = hashlib.sha256(data).hexdigest()
-        for item in read_rules(io.BytesIO(data)):
-            if isinstance(item, Complaint):
-                report.complaints += 1
-                if len(report.examples) < complaints_kept:
-                    report.examples.append(item)
-            elif report.rules == room:
-                report.error = f"more than {RULES_MAX} rules in all lists"
-                break
-            else:
+class _Reader:
+    """Reads lists one after the other, within limits that hold for all together."""
+
+    def __init__(self, complaints_kept: int, *, tell_skipped: bool) -> None:
+        self.reports: list[SourceReport] = []
+        self.prefixes: dict[str, set[Prefix]] = {}
+        self._complaints_kept = complaints_kept
+        self._tell_skipped = tell_skipped
+        self._rules = 0
+
+    def rules(self, list_name: str, places: Sequence[Place]) -> Iterator[Rule]:
+        """Read one list."""
+        prefixes = self.prefixes.setdefault(list_name, set())
+        for file in contents(list_name, places):
+            self.reports.append(file.report)
+            yield from self._rules_of(file, prefixes)
+
+    def _rules_of(self, file: Content, prefixes: set[Prefix]) -> Iterator[Rule]:
+        report = file.report
+        room = RULES_MAX - self._rules
+        for item in read_rules(io.BytesIO(file.data), file.form):
+            if type(item) is Rule:  # nearly all are, and this is the fastest way to see it
+                if report.rules == room:
+                    report.error = f"more than {RULES_MAX} rules in all lists"
+                    break
                 report.rules += 1
                 yield item
+            elif isinstance(item, bytes):
+                if sum(map(len, self.prefixes.values())) >= PREFIXES_MAX:
+                    report.error = f"more than {PREFIXES_MAX} static prefixes in all lists"
+                    break
+                report.prefixes += 1
+                prefixes.add(item)
+            elif isinstance(item, Include):
+                file.include(item)
+            elif isinstance(item, Complaint):
+                self._note(report, item)
+        self._rules += report.rules
+        file.free()
 
-
-@contextmanager
-def opened(path: Path) -> Iterator[io.FileIO]:
-    """Open a list file; what the caller's reading raises becomes a `ListError` too."""
-    try:
-        # Not blocking: a FIFO in place of the list would wait for a writer for ever.
-        with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ListError("not a file")
-            if status.st_size > SOURCE_MAX_BYTES:
-                raise ListError(f"it has {status.st_size} bytes, {SOURCE_MAX_BYTES} are allowed")
-            yield file
-    except OSError as error:
-        raise ListError(error.strerror or str(error)) from error
+    def _note(self, report: SourceReport, complaint: Complaint) -> None:
+        malformed = complaint.kind is Kind.MALFORMED
+        if malformed:
+            report.complaints += 1
+        else:
+            report.skipped[complaint.kind] = report.skipped.get(complaint.kind, 0) + 1
+        if (malformed or self._tell_skipped) and len(report.examples) < self._complaints_kept:
+            report.examples.append(complaint)

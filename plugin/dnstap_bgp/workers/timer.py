@@ -1,7 +1,7 @@
 """The timer; owns the thread "timer".
 
-A few times a second it ends claims that are due and hands to the store what changed in the table; every few seconds
-it keeps the garbage collector away from the table.
+A few times a second it ends claims that are due, hands to the store what changed in the table, and has the log told
+what the table refused; every few seconds it keeps the garbage collector away from the table.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ from dnstap_bgp.workers.clocks import process_clock
 from dnstap_bgp.workers.keeper import Keeper
 from dnstap_bgp.workers.store import Store
 from dnstap_bgp.workers.thread import CrashHandler, worker_thread
+from dnstap_bgp.workers.watch import Watch
 
 TICK_S = 0.25
 """An expired route is withdrawn within 2 s: one for its bucket's second, this, and the writer's turn."""
@@ -32,6 +33,7 @@ class Timer:
     def __init__(self, keeper: Keeper, store: Store | None, on_crash: CrashHandler) -> None:
         self._keeper = keeper
         self._store = store
+        self._watch = Watch(keeper)
         self._stop = threading.Event()
         self._thread = worker_thread("timer", self._run, on_crash)
 
@@ -52,6 +54,7 @@ class Timer:
         freeze_at = 0.0
         while not self._stop.wait(TICK_S):
             self._keeper.expire()
+            self._watch.look(process_clock())
             if self._store is not None:
                 claims = self._keeper.dirty()
                 if claims:

@@ -1,0 +1,51 @@
+"""`dnstap-bgp diff` against a plugin that is not there, and one that answers."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from dnstap_bgp.commands import diff
+from dnstap_bgp.errors import CommandError
+from dnstap_bgp.workers import instance, runtime
+from tests.commands.running import write_config
+
+
+def test_nothing_runs(tmp_path: Path):
+    with pytest.raises(CommandError, match=r"no plugin is running .*dnstap-bgp check"):
+        diff.run(write_config(tmp_path))
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_the_plugins_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ok: bool):
+    config = write_config(tmp_path)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    sent: list[tuple[int, int]] = []
+
+    def kill(pid: int, number: int) -> None:
+        sent.append((pid, number))
+        request = runtime.read_diff_request(folder)
+        assert request is not None
+        runtime.answer(runtime.diff_result(folder), request, ok=ok, messages=["list a: no change"])
+
+    monkeypatch.setattr(instance, "holder", lambda _: 12345)
+    monkeypatch.setattr("os.kill", kill)
+    if ok:
+        assert diff.run(config) == ["list a: no change"]
+    else:
+        with pytest.raises(CommandError, match=r"would fail[^\0]*list a"):
+            diff.run(config)
+    assert sent == [(12345, signal.SIGUSR1)]  # which alone has a plugin log its counts, and no more
+    assert not runtime.diff_request(folder).exists()
+
+
+def test_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = write_config(tmp_path)
+    (tmp_path / "run").mkdir()
+    runtime.diff_result(tmp_path / "run").write_text(json.dumps({"id": "an earlier one", "ok": True}))
+    monkeypatch.setattr(instance, "holder", lambda _: 12345)
+    monkeypatch.setattr("os.kill", lambda _pid, _number: None)
+    with pytest.raises(CommandError, match="no answer"):
+        diff.run(config, timeout_s=0.2)

@@ -1,0 +1,123 @@
+"""The running plugin and its lists: URLs come into force by themselves, what is held back by `reload --force`."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dnstap_bgp.workers import instance
+from tests.commands.running import cli, environment
+from tests.integration.lab import eventually
+from tests.workers import list_server
+from tests.workers.list_server import ListServer, content
+
+CONFIG = """
+runtime_dir = "run"
+cache = "state"
+[dnstap]
+listen = "./tap.sock"
+[bgp]
+next_hop = "192.0.2.1"
+[[list]]
+name = "files"
+sources = "l.txt"
+[[list]]
+name = "web"
+sources = "{url}"
+interval = "1s"
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[ListServer]:
+    with list_server.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, server: ListServer) -> Path:
+    (tmp_path / "d.toml").write_text(CONFIG.format(url=server.url("/l")))
+    (tmp_path / "l.txt").write_text("foo.com\n")
+    return tmp_path
+
+
+@contextmanager
+def plugin(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "dnstap_bgp", "plugin", "--config", str(folder / "d.toml")]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
+        )
+    with process:
+        try:
+            eventually(lambda: instance.holder(folder / "run" / "dnstap-bgp.pid") == process.pid, 20, "the plugin")
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0, (folder / "log").read_text()
+    assert "Traceback" not in (folder / "log").read_text()
+
+
+def lists(folder: Path) -> dict[str, Any]:
+    """List name -> its status."""
+    shown = cli("lists", "--json", "--config", str(folder / "d.toml"))
+    return {one["name"]: one for one in json.loads(shown.stdout)["lists"]} if shown.returncode == 0 else {}
+
+
+def becomes(folder: Path, rules: int, state: str) -> None:
+    def there() -> bool:
+        web = lists(folder).get("web")
+        return web is not None and (web["rules"], web["sources"][0]["state"]) == (rules, state)
+
+    try:
+        eventually(there, 20, f"{rules} rules, {state}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{lists(folder)}\n{(folder / 'log').read_text()}") from error
+
+
+def reload(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return cli("reload", *options, "--config", str(folder / "d.toml"))
+
+
+def numbered(count: int) -> str:
+    return "".join(f"d{n}.example\n" for n in range(count))
+
+
+def test_a_url_in_the_life_of_a_plugin(folder: Path, server: ListServer):
+    server.acts["/l"] = list_server.status(503)
+    with plugin(folder):
+        becomes(folder, 0, "pending")
+        assert lists(folder)["files"]["rules"] == 1
+        server.acts["/l"] = content(numbered(100))
+        assert reload(folder).returncode == 0  # looks at once
+        becomes(folder, 100, "ok")
+        server.acts["/l"] = content(numbered(120))
+        becomes(folder, 120, "ok")  # by itself
+        server.acts["/l"] = content(numbered(10))
+        becomes(folder, 120, "held")
+        assert reload(folder).returncode == 0
+        becomes(folder, 120, "held")
+        forced = reload(folder, "--force")
+        assert "what was held back is in use" in forced.stdout
+        becomes(folder, 10, "ok")
+        server.acts["/l"] = list_server.status(404)
+        becomes(folder, 10, "stale")
+    with plugin(folder):  # the server is down at its start
+        becomes(folder, 10, "stale")
+
+
+def test_lists_that_are_refused_say_so(folder: Path, server: ListServer):
+    server.acts["/l"] = content("bar.com\n")
+    with plugin(folder):
+        becomes(folder, 1, "ok")
+        (folder / "l.txt").write_text("")
+        assert reload(folder).returncode == 1
+        shown = cli("lists", "--config", str(folder / "d.toml")).stdout
+        assert shown.startswith("what the sources give now is not in force: list files had 1 rules and is empty now")
+        assert "files: 1 rules" in shown
