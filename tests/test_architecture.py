@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "plugin" / "dnstap_bgp"
-ORDER = ["cli", "commands", "plugin", "workers", "config", "core", "errors"]
+ORDER = ["cli", "commands", "plugin", "running", "workers", "config", "core", "errors"]
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:

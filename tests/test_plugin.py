@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers import instance, runtime
+from dnstap_bgp.workers.process import instance, runtime
 from tests.commands.running import cli, environment, write_config
 from tests.integration.lab import eventually
 

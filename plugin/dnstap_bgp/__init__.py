@@ -5,12 +5,13 @@ which ExaBGP announces. ExaBGP is the supervising daemon; this package is its `a
 
 Two rings, and imports that go one way (`tests/test_architecture.py` holds both):
 
-    cli -> commands -> plugin -> workers -> config -> core -> errors
+    cli -> commands -> plugin -> running -> workers -> config -> core -> errors
 
     core/      decides: pure, values in, values out; no clock, socket, thread, file or log
     workers/   blocks: each module owns its thread and says so in its first line
     config/    TOML -> frozen, validated models; every default and limit with its reason
-    plugin.py  the composition root: builds, starts, reloads, stops in order
+    running.py the composition root: builds the parts, starts, reloads, stops them in order
+    plugin.py  the process: stdin and stdout, signals, the wait for a usable configuration
     commands/  what a person runs; short-lived, in the foreground
 
 The way of the data:

@@ -26,17 +26,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dnstap_bgp.config import DnstapConfig
-from dnstap_bgp.core.dnstap_pb2 import Frame
-from dnstap_bgp.core.domains import Rule, RuleSet
-from dnstap_bgp.core.framestream import BUFFER_BYTES, CONTENT_TYPE
-from dnstap_bgp.core.guard import Guard
-from dnstap_bgp.core.ingest import Ingest
+from dnstap_bgp.core.exabgp.outbox import Outbox
+from dnstap_bgp.core.lists.domains import Rule, RuleSet
 from dnstap_bgp.core.model import Attributes, Policy
-from dnstap_bgp.core.outbox import Outbox
-from dnstap_bgp.core.policies import Policies
-from dnstap_bgp.core.routes import RouteTable
-from dnstap_bgp.workers.keeper import Keeper
-from dnstap_bgp.workers.tap import Tap
+from dnstap_bgp.core.routes.guard import Guard
+from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.core.tap.dnstap_pb2 import Frame
+from dnstap_bgp.core.tap.framestream import BUFFER_BYTES, CONTENT_TYPE
+from dnstap_bgp.core.tap.ingest import Ingest
+from dnstap_bgp.workers.routes.keeper import Keeper
+from dnstap_bgp.workers.tap.tap import Tap
 from tests.bench import traffic
 from tests.bench.figure import Figure, Settings
 

@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dnstap_bgp.core.domains import RuleSet
-from dnstap_bgp.core.listsource import ListSource
-from dnstap_bgp.workers.lists import COMPILED_FILE, ListLoader
+from dnstap_bgp.core.lists.domains import RuleSet
+from dnstap_bgp.core.lists.source import ListSource
+from dnstap_bgp.workers.lists.loader import COMPILED_FILE, ListLoader
 from tests.bench.figure import Figure, Settings
 
 ROUNDS = 5

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dnstap_bgp.core import exabgp
+from dnstap_bgp.core.exabgp import grammar
 from tests.bench.figure import LackingError
 from tests.integration.speaker import toml
 
@@ -29,10 +29,10 @@ NEIGHBORS = json.dumps(
                 "address": "127.0.0.1",
                 "as": 65001,
                 "id": "10.99.0.1",
-                "families": dict.fromkeys(exabgp.FAMILIES, True),
+                "families": dict.fromkeys(grammar.FAMILIES, True),
             },
             "peer": {"address": "127.0.0.2", "as": 65002},
-            "families": list(exabgp.FAMILIES),
+            "families": list(grammar.FAMILIES),
             "messages": {"sent": {"update": 1}},
         }
     ]

@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Self
 
 from dnstap_bgp.commands import host
-from dnstap_bgp.core import exabgp
-from dnstap_bgp.core.exabgp import IPV4, IPV6, Verb
+from dnstap_bgp.core.exabgp import grammar
+from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, Verb
 from dnstap_bgp.core.model import Address, Attributes, Claim
-from dnstap_bgp.workers.clocks import process_clock
-from dnstap_bgp.workers.store import Store
+from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.state.store import Store
 from tests.bench import traffic
 from tests.bench.figure import Figure, LackingError, Settings, percentile
 from tests.bench.plugin_process import NEXT_HOP, NEXT_HOP_V6, Plugin, cpu_s, wait_until
 from tests.bench.sink import Sink
 from tests.integration.tap_sender import TapSender
-from tests.workers.exabgp_host import Host, Process, neighbor
+from tests.workers.exabgp.exabgp_host import Host, Process, neighbor
 
 ROUTES = 20_000
 SHAPES = {IPV4: (49, 2), IPV6: (24, 1)}
@@ -124,7 +124,7 @@ class Scene:
         addresses = self._addresses.take(family, count)
         attributes = ATTRIBUTES[family]
         lines = [
-            exabgp.route_line(Verb.ANNOUNCE, attributes, addresses[at : at + size]) for at in range(0, count, size)
+            grammar.route_line(Verb.ANNOUNCE, attributes, addresses[at : at + size]) for at in range(0, count, size)
         ]
         self.sink.reset()
         before = cpu_s(self._exabgp_pid)
@@ -142,7 +142,7 @@ class Scene:
         attributes = ATTRIBUTES[IPV4]
         found: list[float] = []
         for address in self._addresses.take(IPV4, count):
-            line = exabgp.route_line(Verb.ANNOUNCE, attributes, [address])
+            line = grammar.route_line(Verb.ANNOUNCE, attributes, [address])
             found.append(self._probe(address, lambda: self._pipe.say(line)))  # noqa: B023 - called at once
             self._pipe.answered()
         return found

@@ -12,15 +12,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dnstap_bgp.core.domains import RuleSet
-from dnstap_bgp.core.framestream import BUFFER_BYTES
-from dnstap_bgp.core.guard import Guard
-from dnstap_bgp.core.ingest import Ingest
+from dnstap_bgp.core.exabgp.outbox import Outbox
+from dnstap_bgp.core.lists.domains import RuleSet
 from dnstap_bgp.core.model import Attributes, Policy
-from dnstap_bgp.core.outbox import Outbox
-from dnstap_bgp.core.policies import Policies
-from dnstap_bgp.core.routes import RouteTable
-from dnstap_bgp.workers.keeper import Keeper
+from dnstap_bgp.core.routes.guard import Guard
+from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.core.tap.framestream import BUFFER_BYTES
+from dnstap_bgp.core.tap.ingest import Ingest
+from dnstap_bgp.workers.routes.keeper import Keeper
 from tests.bench import traffic
 from tests.bench.blaster import Blaster
 from tests.bench.figure import Figure, Settings, percentile

@@ -21,19 +21,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dnstap_bgp.core.domains import Rule, RuleSet
-from dnstap_bgp.core.guard import Guard
+from dnstap_bgp.core.exabgp.outbox import Outbox
+from dnstap_bgp.core.lists.domains import Rule, RuleSet
 from dnstap_bgp.core.model import Attributes, Claim, Policy
-from dnstap_bgp.core.outbox import Outbox
-from dnstap_bgp.core.pending import Pending
-from dnstap_bgp.core.policies import Policies
-from dnstap_bgp.core.routes import RouteTable
-from dnstap_bgp.workers.clocks import process_clock, system_clock
-from dnstap_bgp.workers.intake import Intake
-from dnstap_bgp.workers.journal import Journal
-from dnstap_bgp.workers.keeper import Keeper
-from dnstap_bgp.workers.statefile import StateFile
-from dnstap_bgp.workers.store import Store
+from dnstap_bgp.core.routes.guard import Guard
+from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.core.state.pending import Pending
+from dnstap_bgp.workers.process.clocks import process_clock, system_clock
+from dnstap_bgp.workers.routes.keeper import Keeper
+from dnstap_bgp.workers.state.intake import Intake
+from dnstap_bgp.workers.state.journal import Journal
+from dnstap_bgp.workers.state.statefile import StateFile
+from dnstap_bgp.workers.state.store import Store
 from tests.bench.figure import Figure, Settings
 
 TTL_S = 86_400.0

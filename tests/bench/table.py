@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dnstap_bgp.core.guard import Guard
 from dnstap_bgp.core.model import Sighting
-from dnstap_bgp.core.policies import Caps, Policies
-from dnstap_bgp.core.routes import RouteTable
-from dnstap_bgp.workers.clocks import process_clock
+from dnstap_bgp.core.routes.guard import Guard
+from dnstap_bgp.core.routes.policies import Caps, Policies
+from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.workers.process.clocks import process_clock
 from tests.bench import traffic
 from tests.bench.figure import Figure, Settings
 from tests.bench.plugin_process import Host, Plugin, wait_until

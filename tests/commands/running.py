@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from dnstap_bgp.config.model import PIDFILE
-from dnstap_bgp.workers import instance, runtime
+from dnstap_bgp.workers.process import instance, runtime
 from tests.integration.lab import eventually
 
 STUB = Path(__file__).parent / "stub_plugin.py"
-PACKAGE_FOLDER = Path(runtime.__file__).parents[2]
+PACKAGE_FOLDER = Path(runtime.__file__).parents[3]
 
 CONFIG = """\
 domains = "domains.txt"

@@ -14,8 +14,8 @@ from pathlib import Path
 from dnstap_bgp import cli
 from dnstap_bgp import config as configuration
 from dnstap_bgp.commands import host
-from dnstap_bgp.workers import runtime
-from dnstap_bgp.workers.instance import PidFile
+from dnstap_bgp.workers.process import runtime
+from dnstap_bgp.workers.process.instance import PidFile
 
 
 def run_up(path: str) -> None:

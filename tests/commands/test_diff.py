@@ -8,7 +8,7 @@ import pytest
 
 from dnstap_bgp.commands import diff
 from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers import instance, runtime
+from dnstap_bgp.workers.process import instance, runtime
 from tests.commands.running import write_config
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from dnstap_bgp.commands import dump
 from dnstap_bgp.errors import CommandError
-from tests.workers.store_kit import ONE, TWO, Life, address, claim
+from tests.workers.state.store_kit import ONE, TWO, Life, address, claim
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from dnstap_bgp.commands import check, lists, match
 from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers import instance, runtime
+from dnstap_bgp.workers.process import instance, runtime
 from tests.commands.running import cli
 
 CONFIG = """

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from dnstap_bgp.workers import instance
+from dnstap_bgp.workers.process import instance
 from tests.commands.running import cli, environment
 from tests.integration.lab import eventually
-from tests.workers import list_server
-from tests.workers.list_server import ListServer, content
+from tests.workers.lists import list_server
+from tests.workers.lists.list_server import ListServer, content
 
 CONFIG = """
 runtime_dir = "run"

@@ -11,7 +11,7 @@ import pytest
 from dnstap_bgp import config as configuration
 from dnstap_bgp.commands import reload
 from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers import instance, runtime
+from dnstap_bgp.workers.process import instance, runtime
 from tests.commands.running import STUB, cli, environment, running, write_config
 from tests.integration.lab import eventually
 

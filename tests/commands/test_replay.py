@@ -14,7 +14,18 @@ from rich.console import Console
 
 from dnstap_bgp.commands import replay, replay_sender
 from dnstap_bgp.errors import CommandError
-from tests.workers.senders_kit import ACCEPT, FINISH, READY, START, STOP, Stage, data, free_port, receive, wait_until
+from tests.workers.tap.senders_kit import (
+    ACCEPT,
+    FINISH,
+    READY,
+    START,
+    STOP,
+    Stage,
+    data,
+    free_port,
+    receive,
+    wait_until,
+)
 
 FRAMES = [b"frame %d" % i * (1 + i % 50) for i in range(5000)]
 

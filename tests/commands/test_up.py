@@ -14,7 +14,7 @@ import pytest
 
 from dnstap_bgp.commands import host
 from dnstap_bgp.errors import CommandError, HostError
-from dnstap_bgp.workers import runtime
+from dnstap_bgp.workers.process import runtime
 from tests.commands.running import environment, python_for_others, running, write_config
 from tests.commands.test_exabgpcli import exabgpcli
 from tests.integration.lab import eventually

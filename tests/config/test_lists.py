@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp.config import Config, list_sources, parse
-from dnstap_bgp.core.guard import Space
-from dnstap_bgp.core.listsource import Fetching, ListSource
+from dnstap_bgp.core.lists.source import Fetching, ListSource
 from dnstap_bgp.core.model import Attributes, DnsTtl
-from dnstap_bgp.core.policies import Caps
+from dnstap_bgp.core.routes.guard import Space
+from dnstap_bgp.core.routes.policies import Caps
 from dnstap_bgp.errors import ConfigError
 
 BGP = """

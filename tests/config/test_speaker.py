@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp.config import parse
-from dnstap_bgp.core.exabgp_conf import Session
+from dnstap_bgp.core.exabgp.conf import Session
 from dnstap_bgp.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 from dnstap_bgp.commands import dump
-from dnstap_bgp.core.records import prefix_text
+from dnstap_bgp.core.state.records import prefix_text
 from dnstap_bgp.errors import CommandError
 from tests.integration.lab import POLL_S, becomes
 from tests.integration.routers import Bird, Router

@@ -12,13 +12,13 @@ import time
 
 import pytest
 
-from dnstap_bgp.core.blocks import Block, file_header, scan
-from dnstap_bgp.core.pending import Pending
+from dnstap_bgp.core.state.blocks import Block, file_header, scan
+from dnstap_bgp.core.state.pending import Pending
 from dnstap_bgp.errors import ForeignFileError, StateFileError
-from dnstap_bgp.workers import store as store_module
-from dnstap_bgp.workers.statefile import StateFile
-from dnstap_bgp.workers.store import Store
-from tests.workers.store_kit import ONE, TWO, Held, Life, SetClock, address, read, until
+from dnstap_bgp.workers.state import store as store_module
+from dnstap_bgp.workers.state.statefile import StateFile
+from dnstap_bgp.workers.state.store import Store
+from tests.workers.state.store_kit import ONE, TWO, Held, Life, SetClock, address, read, until
 
 
 @pytest.fixture
@@ -489,8 +489,8 @@ def test_a_file_that_cannot_be_read_is_kept_aside(path, monkeypatch):
 VICTIM = """
 import sys
 from pathlib import Path
-from tests.workers.store_kit import Held, Life, ONE, address
-from dnstap_bgp.workers import journal
+from tests.workers.state.store_kit import Held, Life, ONE, address
+from dnstap_bgp.workers.state import journal
 journal.GROWTH_MIN_BYTES = 20_000  # snapshots all the time
 life = Life(Path(sys.argv[1]))
 first = len(life.held.told)

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from dnstap_bgp.core.framestream import (
+from dnstap_bgp.core.tap.framestream import (
     BUFFER_BYTES,
     CONTENT_TYPE,
     CONTROL_MAX_BYTES,

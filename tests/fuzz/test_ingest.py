@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from dnstap_bgp.core import screen
-from dnstap_bgp.core.answer import parse
-from dnstap_bgp.core.ingest import Ingest
+from dnstap_bgp.core.dns.answer import parse
+from dnstap_bgp.core.tap import screen
+from dnstap_bgp.core.tap.ingest import Ingest
 from dnstap_bgp.errors import DnsError
 from tests.property.messages import ACCEPTED, draw_frame, draw_wires, expected, expected_of_frame, mutate, rules, stream
 

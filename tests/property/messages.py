@@ -16,9 +16,9 @@ import dns.rdataclass
 import dns.rdatatype
 from google.protobuf.message import DecodeError
 
-from dnstap_bgp.core.dnstap_pb2 import Frame
-from dnstap_bgp.core.domains import Rule, RuleKind, RuleSet
+from dnstap_bgp.core.lists.domains import Rule, RuleKind, RuleSet
 from dnstap_bgp.core.model import Sighting
+from dnstap_bgp.core.tap.dnstap_pb2 import Frame
 
 Labels = tuple[bytes, ...]
 Lists = Callable[[bytes], tuple[str, ...]]

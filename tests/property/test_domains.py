@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.domains import Rule, RuleKind, RuleSet
+from dnstap_bgp.core.lists.domains import Rule, RuleKind, RuleSet
 
 # Few labels, one of which ends another, so that rules meet and label boundaries matter.
 labels = st.sampled_from([b"a", b"b", b"ba", b"a-b", b"_x", b"\\032"])

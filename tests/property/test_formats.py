@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.listsource import ListSource
-from dnstap_bgp.workers.sources import Built, build_here, plan
+from dnstap_bgp.core.lists.source import ListSource
+from dnstap_bgp.workers.lists.sources import Built, build_here, plan
 
 Matcher = Callable[[list[str], str], bool]
 

@@ -6,7 +6,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.framestream import Control, FrameStream, State, control_frame, split_frames
+from dnstap_bgp.core.tap.framestream import Control, FrameStream, State, control_frame, split_frames
 
 FRAME_MAX_BYTES = 4096
 

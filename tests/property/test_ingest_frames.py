@@ -6,8 +6,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.ingest import Ingest
 from dnstap_bgp.core.model import Sighting
+from dnstap_bgp.core.tap.ingest import Ingest
 from tests.property.messages import ACCEPTED, draw_frame, draw_wires, expected_of_frame, rules, stream
 
 RULES = rules()

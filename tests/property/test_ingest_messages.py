@@ -5,10 +5,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.answer import parse
+from dnstap_bgp.core.dns.answer import parse
+from dnstap_bgp.core.dns.service import hints
 from dnstap_bgp.core.model import Sighting
-from dnstap_bgp.core.screen import Screen
-from dnstap_bgp.core.service import hints
+from dnstap_bgp.core.tap.screen import Screen
 from dnstap_bgp.errors import DnsError
 from tests.property.messages import HTTPS, addresses_in, draw_service, draw_wires, expected, rules
 

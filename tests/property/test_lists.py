@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnstap_bgp.core import lists
-from dnstap_bgp.core.domains import Rule
-from dnstap_bgp.core.formats import FORMATS, Format, Item, Skipped
+from dnstap_bgp.core.lists import lines as reader
+from dnstap_bgp.core.lists.domains import Rule
+from dnstap_bgp.core.lists.formats import FORMATS, Format, Item, Skipped
 from dnstap_bgp.errors import ListError
 
 separators = [
@@ -52,7 +52,7 @@ forms = st.sampled_from(list(FORMATS.values()))
 
 def full(line: bytes, form: Format) -> list[Item] | None:
     try:
-        text = lists._text(line, form)
+        text = reader._text(line, form)
         return list(form.read(text)) if text else []
     except ListError:
         return None
@@ -61,12 +61,12 @@ def full(line: bytes, form: Format) -> list[Item] | None:
 @settings(max_examples=4000)
 @given(lines, forms)
 def test_short_and_full_reader_agree(line: bytes, form: Format):
-    items = list(lists.read_rules([line], form))
+    items = list(reader.read_rules([line], form))
     expected = full(line, form)
-    assert all(item.reason.isprintable() for item in items if isinstance(item, lists.Complaint))
-    good = [item for item in items if not isinstance(item, lists.Complaint)]
+    assert all(item.reason.isprintable() for item in items if isinstance(item, reader.Complaint))
+    good = [item for item in items if not isinstance(item, reader.Complaint)]
     if expected is None:
-        assert isinstance(items[-1], lists.Complaint)
+        assert isinstance(items[-1], reader.Complaint)
         return
     assert good == [item for item in expected if not isinstance(item, Skipped)]
     assert len(items) == len(expected)
@@ -76,4 +76,4 @@ def test_short_and_full_reader_agree(line: bytes, form: Format):
         assert rule.domain == rule.domain.lower().strip(b".")
         assert 0 < len(rule.domain) <= 253
         assert all(0 < len(label) <= 63 for label in rule.domain.split(b"."))
-        assert list(lists.read_rules([str(rule).encode()])) == [rule]
+        assert list(reader.read_rules([str(rule).encode()])) == [rule]

@@ -5,11 +5,11 @@ import random
 
 import pytest
 
-from dnstap_bgp.core.conversation import Conversation
-from dnstap_bgp.core.exabgp import Verb, attributes_text, prefix_text, read_line, route_line
-from dnstap_bgp.core.flight import Stage
+from dnstap_bgp.core.exabgp.conversation import Conversation
+from dnstap_bgp.core.exabgp.flight import Stage
+from dnstap_bgp.core.exabgp.grammar import Verb, attributes_text, prefix_text, read_line, route_line
+from dnstap_bgp.core.exabgp.outbox import Outbox
 from dnstap_bgp.core.model import Attributes, Change
-from dnstap_bgp.core.outbox import Outbox
 from dnstap_bgp.core.prefixmap import SHARDS
 from tests.property.exabgp_model import ExaBgp, Neighbor
 

@@ -12,15 +12,15 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.domains import Rule, RuleKind, RuleSet
-from dnstap_bgp.core.guard import Guard, Space
+from dnstap_bgp.core.exabgp.outbox import Outbox
+from dnstap_bgp.core.lists.domains import Rule, RuleKind, RuleSet
 from dnstap_bgp.core.model import Attributes, DnsTtl, Policy, Prefix
-from dnstap_bgp.core.outbox import Outbox
-from dnstap_bgp.core.policies import Caps, Policies
-from dnstap_bgp.core.preview import Preview
-from dnstap_bgp.core.routes import RouteTable
-from dnstap_bgp.workers import foresight, keeper
-from dnstap_bgp.workers.keeper import Keeper
+from dnstap_bgp.core.routes.guard import Guard, Space
+from dnstap_bgp.core.routes.policies import Caps, Policies
+from dnstap_bgp.core.routes.preview import Preview
+from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.workers.routes import foresight, keeper
+from dnstap_bgp.workers.routes.keeper import Keeper
 
 NEIGHBORS = ("10.0.0.1", "10.0.0.2")
 NAMES = (b"a.example", b"b.example", b"c.example")

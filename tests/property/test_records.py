@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.blocks import Kind, file_header
 from dnstap_bgp.core.model import Attributes, Claim
-from dnstap_bgp.core.pending import Pending
-from dnstap_bgp.core.records import frames
-from dnstap_bgp.core.stamps import Stamp
-from dnstap_bgp.workers.restore import restore
+from dnstap_bgp.core.state.blocks import Kind, file_header
+from dnstap_bgp.core.state.pending import Pending
+from dnstap_bgp.core.state.records import frames
+from dnstap_bgp.core.state.stamps import Stamp
+from dnstap_bgp.workers.state.restore import restore
 
 NOW = Stamp(1.8e9, 500_000.0, bytes(range(16)))
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from dnstap_bgp import config as configuration
 from dnstap_bgp.config import Config
-from dnstap_bgp.core.formats import Kind
-from dnstap_bgp.core.listsource import ListSource
+from dnstap_bgp.core.lists.formats import Kind
+from dnstap_bgp.core.lists.source import ListSource
 from dnstap_bgp.errors import ConfigError, Problem
-from dnstap_bgp.workers.copies import Copies
-from dnstap_bgp.workers.listfiles import SourceReport, totals
-from dnstap_bgp.workers.lists import compiled_dir
-from dnstap_bgp.workers.sources import build_here, plan
+from dnstap_bgp.workers.lists.copies import Copies
+from dnstap_bgp.workers.lists.files import SourceReport, totals
+from dnstap_bgp.workers.lists.loader import compiled_dir
+from dnstap_bgp.workers.lists.sources import build_here, plan
 
 LINES_TOLD = 1000
 """Bad lines of each list file: more are one mistake, such as a file in another format, and only counted."""

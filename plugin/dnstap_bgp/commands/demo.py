@@ -24,12 +24,12 @@ from rich.table import Table as Grid
 
 from dnstap_bgp.commands import host, replay
 from dnstap_bgp.commands.demo_router import Heard, Router
-from dnstap_bgp.core import records
 from dnstap_bgp.core.model import Claim
+from dnstap_bgp.core.state import records
 from dnstap_bgp.errors import CommandError, DnstapBgpError
-from dnstap_bgp.workers import clocks
-from dnstap_bgp.workers.restore import restore
-from dnstap_bgp.workers.statefile import reading
+from dnstap_bgp.workers.process import clocks
+from dnstap_bgp.workers.state.restore import restore
+from dnstap_bgp.workers.state.statefile import reading
 
 ROUTES = 12
 """What the bundled capture and list give."""

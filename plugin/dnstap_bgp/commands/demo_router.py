@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dnstap_bgp.commands import host
-from dnstap_bgp.core.exabgp_conf import Session, Speaker, render
-from dnstap_bgp.workers import runtime
+from dnstap_bgp.core.exabgp.conf import Session, Speaker, render
+from dnstap_bgp.workers.process import runtime
 
 ADDRESS = "127.0.0.2"
 """All of 127.0.0.0/8 is this machine's own on Linux, without any set-up."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from dnstap_bgp import config as configuration
 from dnstap_bgp.commands.reload import await_answer
 from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers import instance, runtime
+from dnstap_bgp.workers.process import instance, runtime
 
 TIMEOUT_S = 60.0
 """A list of a million names compiles in about 10 s, and comparing it takes as long."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dnstap_bgp.core.model import Attributes, Claim, Prefix
-from dnstap_bgp.core.records import attributes_object, claim_object, prefix_text
-from dnstap_bgp.core.stamps import Stamp
+from dnstap_bgp.core.state.records import attributes_object, claim_object, prefix_text
+from dnstap_bgp.core.state.stamps import Stamp
 from dnstap_bgp.errors import CommandError, ForeignFileError
-from dnstap_bgp.workers.clocks import system_clock
-from dnstap_bgp.workers.restore import LoadReport, restore
-from dnstap_bgp.workers.statefile import reading
+from dnstap_bgp.workers.process.clocks import system_clock
+from dnstap_bgp.workers.state.restore import LoadReport, restore
+from dnstap_bgp.workers.state.statefile import reading
 
 COLUMNS = ("ADDRESS", "LIST", "NAME", "SEEN", "ENDS IN", "TOLD")
 

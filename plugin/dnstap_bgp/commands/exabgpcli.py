@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dnstap_bgp.config import DEFAULT_PATH
 from dnstap_bgp.config.model import default_runtime_dir
-from dnstap_bgp.workers import instance, runtime
+from dnstap_bgp.workers.process import instance, runtime
 
 SYSTEM_FOLDER = Path("/run/dnstap-bgp")
 

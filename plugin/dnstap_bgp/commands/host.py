@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dnstap_bgp.errors import HostError
-from dnstap_bgp.workers import runtime
+from dnstap_bgp.workers.process import runtime
 
 WANTED = "exabgp>=5.0.15,<6"
 OLDEST = (5, 0, 15)

@@ -8,11 +8,12 @@ from pathlib import Path
 from dnstap_bgp import config as configuration
 from dnstap_bgp.config import Config
 from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers import instance, liststatus, runtime
-from dnstap_bgp.workers.copies import Copies
-from dnstap_bgp.workers.lists import compiled_dir
-from dnstap_bgp.workers.liststatus import SourceStatus, Status
-from dnstap_bgp.workers.sources import build_here, plan
+from dnstap_bgp.workers.lists import status as liststatus
+from dnstap_bgp.workers.lists.copies import Copies
+from dnstap_bgp.workers.lists.loader import compiled_dir
+from dnstap_bgp.workers.lists.sources import build_here, plan
+from dnstap_bgp.workers.lists.status import SourceStatus, Status
+from dnstap_bgp.workers.process import instance, runtime
 
 _AGES = ((86400, "d"), (3600, "h"), (60, "m"), (0, "s"))
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dnstap_bgp import config as configuration
-from dnstap_bgp.core import names
-from dnstap_bgp.core.domains import Rule, RuleSet
-from dnstap_bgp.core.formats import Include
-from dnstap_bgp.core.lists import read_rules
+from dnstap_bgp.core.dns import names
+from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.core.lists.formats import Include
+from dnstap_bgp.core.lists.lines import read_rules
 from dnstap_bgp.core.model import Name
 from dnstap_bgp.errors import BadNameError, CommandError
-from dnstap_bgp.workers.copies import Copies
-from dnstap_bgp.workers.listfiles import Content, contents
-from dnstap_bgp.workers.lists import compiled_dir
-from dnstap_bgp.workers.sources import Plan, plan
+from dnstap_bgp.workers.lists.copies import Copies
+from dnstap_bgp.workers.lists.files import Content, contents
+from dnstap_bgp.workers.lists.loader import compiled_dir
+from dnstap_bgp.workers.lists.sources import Plan, plan
 
 
 @dataclass(frozen=True, slots=True)

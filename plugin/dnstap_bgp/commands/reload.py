@@ -11,7 +11,7 @@ from typing import Any
 
 from dnstap_bgp import config as configuration
 from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers import instance, runtime
+from dnstap_bgp.workers.process import instance, runtime
 
 TIMEOUT_S = 30.0
 """A list of a million names compiles in about 10 s."""

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from dnstap_bgp.commands.replay_sender import Sender, connect
-from dnstap_bgp.core.framestream import Fault, FrameStream, split_frames
+from dnstap_bgp.core.tap.framestream import Fault, FrameStream, split_frames
 from dnstap_bgp.errors import CommandError
 
 FRAME_MAX_BYTES = 1 << 20

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from dnstap_bgp.config import TcpAddress, UnixAddress, addresses
-from dnstap_bgp.core.framestream import (
+from dnstap_bgp.core.tap.framestream import (
     CONTENT_TYPE,
     CONTROL_MAX_BYTES,
     PREFIX_BYTES,

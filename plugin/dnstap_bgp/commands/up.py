@@ -25,9 +25,9 @@ from dnstap_bgp import config as configuration
 from dnstap_bgp.commands import host, privileges
 from dnstap_bgp.commands.host_reload import HostReload
 from dnstap_bgp.config import Config
-from dnstap_bgp.core import exabgp_conf
+from dnstap_bgp.core.exabgp import conf as exabgp_conf
 from dnstap_bgp.errors import CommandError, ConfigError, HostError
-from dnstap_bgp.workers import instance, runtime
+from dnstap_bgp.workers.process import instance, runtime
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dnstap_bgp.config.addresses import UnixAddress
 from dnstap_bgp.config.asked import packed
 from dnstap_bgp.config.model import FALLBACK_NEXT_HOP_IPV6, Config
-from dnstap_bgp.core.guard import Guard
+from dnstap_bgp.core.routes.guard import Guard
 
 HOLD_TIME_SAFE_S = 30
 """ExaBGP sends no KEEPALIVE while it carries out a command; the longest seen took 12 s, at 100,000 routes."""

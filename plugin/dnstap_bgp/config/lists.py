@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationI
 from dnstap_bgp.config import addresses, bgp_values, values
 from dnstap_bgp.config.addresses import IPNetwork
 from dnstap_bgp.config.tables import Community, LargeCommunity, Many, Once, Seconds, Table, Uint32, folder_of
-from dnstap_bgp.core.formats import ALIASES, FORMATS
-from dnstap_bgp.core.listsource import AUTO, Fetching, is_url
-from dnstap_bgp.core.policies import ROUTES_MAX
+from dnstap_bgp.core.lists.formats import ALIASES, FORMATS
+from dnstap_bgp.core.lists.source import AUTO, Fetching, is_url
+from dnstap_bgp.core.routes.policies import ROUTES_MAX
 
 DNS: Literal["dns"] = "dns"
 """In place of a duration: `ttl` follows the record's own."""

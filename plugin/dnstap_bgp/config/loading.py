@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dnstap_bgp.config import advice, asked
 from dnstap_bgp.config.model import Config
 from dnstap_bgp.config.spelling import Complaint, canonical
-from dnstap_bgp.core.listsource import ListSource
+from dnstap_bgp.core.lists.source import ListSource
 from dnstap_bgp.errors import ConfigError, Problem
 
 DEFAULT_PATH = Path("/etc/dnstap-bgp/dnstap-bgp.toml")

@@ -23,11 +23,11 @@ from dnstap_bgp.config.tables import (
     SyncerConfig,
     Table,
 )
-from dnstap_bgp.core.exabgp_conf import Speaker
-from dnstap_bgp.core.guard import Space
-from dnstap_bgp.core.listsource import Fetching, ListSource
+from dnstap_bgp.core.exabgp.conf import Speaker
+from dnstap_bgp.core.lists.source import Fetching, ListSource
 from dnstap_bgp.core.model import Address, Policy, Prefix
-from dnstap_bgp.core.policies import ROUTES_MAX, Caps
+from dnstap_bgp.core.routes.guard import Space
+from dnstap_bgp.core.routes.policies import ROUTES_MAX, Caps
 from dnstap_bgp.errors import ConfigError, Problem
 
 FALLBACK_NEXT_HOP_IPV6 = IPv6Address("fd00::1")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dnstap_bgp.config import bgp_values
 from dnstap_bgp.config.addresses import IPAddress
 from dnstap_bgp.config.tables import BgpConfig, Neighbor
-from dnstap_bgp.core.exabgp_conf import GTSM_TTL, Session
+from dnstap_bgp.core.exabgp.conf import GTSM_TTL, Session
 
 Lookup = Callable[[str], list[IPAddress]]
 

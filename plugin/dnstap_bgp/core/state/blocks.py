@@ -1,0 +1,239 @@
+r"""The state file's outer format: a header, then blocks that each stand for themselves.
+
+    header  magic 16 | version u32 | crc32 u32 of the 20 bytes before
+    block   marker 3 | kind u8 | length u32 | crc32 u32 | wall f64 | boottime f64 | boot id 16 | payload
+
+All numbers are big-endian. The checksum covers the kind, the length, the stamp and the payload. A block needs nothing
+of the blocks before it, so a damaged one costs what it held and no more: reading goes on at the next marker behind
+which a checksum is right. The marker begins with 0xC1, which msgpack never uses and no name contains.
+"""
+
+import enum
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dnstap_bgp.core.state.stamps import Stamp
+from dnstap_bgp.errors import ForeignFileError, StateFileError
+
+VERSION = 1
+MAGIC = b"\x8bDNSTAP-BGP\r\n\x1a\n\x00"
+"""High bit, CR LF, ^Z and LF: a transfer as text spoils it visibly."""
+
+MARKER = b"\xc1\xb7\xc1"
+PAYLOAD_MAX_BYTES = 4 << 20
+"""A full block of the longest names takes 1.2 MB; a length beyond this is damage, not worth reading for."""
+
+WINDOW_BYTES = 1 << 20
+"""Read at once: enough that the calls don't count, little enough that memory doesn't."""
+
+_VERSION = struct.Struct(">16sI")
+_CHECK = struct.Struct(">I")
+_BLOCK = struct.Struct(">3sBII")
+_STAMP = struct.Struct(">dd16s")
+HEADER_BYTES = _VERSION.size + _CHECK.size
+BLOCK_HEADER_BYTES = _BLOCK.size + _STAMP.size
+
+Read: TypeAlias = Callable[[int, int], bytes]
+"""(offset, length) -> the bytes there, fewer only at the end of the file."""
+
+
+class Kind(enum.IntEnum):
+    """Where a block comes from; both read alike."""
+
+    SNAPSHOT = 1
+    CHANGES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A whole block whose checksum is right; `end` is the offset behind it."""
+
+    offset: int
+    end: int
+    kind: int
+    stamp: Stamp
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Bytes that are no whole block.
+
+    Attributes:
+        offset: Where it begins.
+        length: Up to the next whole block, or to the end of the file.
+        torn: Nothing follows, and it is what an interrupted write leaves: a beginning only, or zero bytes.
+        reason: What is wrong there.
+    """
+
+    offset: int
+    length: int
+    torn: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.length} bytes at offset {self.offset}: {self.reason}"
+
+
+def file_header(version: int = VERSION) -> bytes:
+    """The file's first bytes."""
+    start = _VERSION.pack(MAGIC, version)
+    return start + _CHECK.pack(zlib.crc32(start))
+
+
+def frame(kind: Kind, stamp: Stamp, payload: bytes) -> bytes:
+    """Put a payload into a block.
+
+    Raises:
+        StateFileError: It is over `PAYLOAD_MAX_BYTES`: nobody could read it again.
+    """
+    if len(payload) > PAYLOAD_MAX_BYTES:
+        msg = f"a block of {len(payload)} bytes, where {PAYLOAD_MAX_BYTES} is the limit"
+        raise StateFileError(msg)
+    stamped = _STAMP.pack(*stamp) + payload
+    return _BLOCK.pack(MARKER, kind, len(payload), _checksum(kind, len(payload), stamped)) + stamped
+
+
+def identify(read: Read, size: int) -> Hole | None:
+    """See whether the file is ours.
+
+    Returns:
+        None if its header is whole; else what is wrong with it, the file being ours (or empty) all the same.
+
+    Raises:
+        ForeignFileError: It is of a newer version or of another kind.
+    """
+    head = read(0, HEADER_BYTES)
+    if len(head) < HEADER_BYTES and file_header().startswith(head):
+        return Hole(0, size, torn=True, reason="the header isn't whole") if head else None
+    if len(head) == HEADER_BYTES:
+        magic, version = _VERSION.unpack_from(head)
+        right = _CHECK.unpack_from(head, _VERSION.size)[0] == zlib.crc32(head[: _VERSION.size])
+        if magic == MAGIC and right and version == VERSION:
+            return None
+        if magic == MAGIC and right:
+            msg = f"is of version {version} of the format, and this program knows version {VERSION}"
+            raise ForeignFileError(msg)
+        # A flipped bit in the header must not cost the file: a whole block behind it proves whose it is.
+        if magic == MAGIC or isinstance(_block_at(_Window(read), HEADER_BYTES, size), Block):
+            return Hole(0, HEADER_BYTES, torn=False, reason="the header is damaged")
+    msg = f"is no state file of this program but {_kind(read(0, 4096))}"
+    raise ForeignFileError(msg)
+
+
+def scan(read: Read, size: int) -> Iterator[Block | Hole]:
+    """Go through the blocks of a file that `identify` accepted, in order, at bounded memory.
+
+    Args:
+        read: Gives the file's bytes.
+        size: The file's length in bytes.
+    """
+    window = _Window(read)
+    offset = HEADER_BYTES
+    while offset < size:
+        found = _block_at(window, offset, size)
+        if isinstance(found, Block):
+            yield found
+            offset = found.end
+            continue
+        following = _find_block(window, offset + 1, size)
+        torn = following == size and (found is _CUT or _is_zero(window, offset, size))
+        yield Hole(offset, following - offset, torn, found)
+        offset = following
+
+
+class _Window:
+    """A part of the file, moved on as it is read."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._base = 0
+        self._bytes = b""
+
+    def at(self, offset: int, length: int) -> bytes:
+        start = offset - self._base
+        if start < 0 or start + length > len(self._bytes):
+            self._base, start = offset, 0
+            self._bytes = self._read(offset, max(length, WINDOW_BYTES))
+        return self._bytes[start : start + length]
+
+    def rest(self, offset: int) -> bytes:
+        """What the window has from there on; at least a block's header unless the file ends."""
+        self.at(offset, BLOCK_HEADER_BYTES)
+        return self._bytes[offset - self._base :]
+
+
+_CUT = "the file ends within a block"
+
+
+def _block_at(window: _Window, offset: int, size: int) -> Block | str:
+    """The block at this offset, or why there is none."""
+    header = window.at(offset, BLOCK_HEADER_BYTES)
+    if len(header) < BLOCK_HEADER_BYTES:
+        return _CUT
+    marker, kind, length, checksum = _BLOCK.unpack_from(header)
+    if marker != MARKER:
+        return "no block begins here"
+    if length > PAYLOAD_MAX_BYTES:
+        return f"a block of {length} bytes, where {PAYLOAD_MAX_BYTES} is the limit"
+    end = offset + BLOCK_HEADER_BYTES + length
+    if end > size:
+        return _CUT
+    stamped = window.at(offset + _BLOCK.size, _STAMP.size + length)
+    if _checksum(kind, length, stamped) != checksum:
+        return "the checksum is wrong"
+    return Block(offset, end, kind, Stamp(*_STAMP.unpack_from(stamped)), stamped[_STAMP.size :])
+
+
+def _find_block(window: _Window, offset: int, size: int) -> int:
+    """The offset of the next whole block, or `size`."""
+    while offset < size:
+        part = window.rest(offset)
+        at = part.find(MARKER)
+        if at < 0:
+            offset += max(1, len(part) - len(MARKER) + 1)
+        elif isinstance(_block_at(window, offset + at, size), Block):
+            return offset + at
+        else:
+            offset += at + 1
+    return size
+
+
+def _checksum(kind: int, length: int, stamped: bytes) -> int:
+    return zlib.crc32(stamped, zlib.crc32(_BLOCK.pack(MARKER, kind, length, 0)))
+
+
+def _is_zero(window: _Window, offset: int, size: int) -> bool:
+    """Whether only zero bytes follow: a length that a power cut wrote before the data."""
+    while offset < size:
+        part = window.rest(offset)
+        if part.count(0) < len(part):
+            return False
+        offset += len(part)
+    return True
+
+
+_KINDS = (
+    (0, b"\x1f\x8b", "a gzip file"),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (0, b"PK\x03\x04", "a zip file"),
+    (0, b"SQLite format 3\x00", "an SQLite database"),
+    (16, b"\xed\x0c\xda\xed", "a Bolt database, as the Go program writes it"),
+    (16, b"\xed\xda\x0c\xed", "a Bolt database, as the Go program writes it"),
+)
+"""(offset, bytes, what it is). Bolt's magic number 0xED0CDAED stands behind its first page's header, in host order."""
+
+
+def _kind(head: bytes) -> str:
+    """What a file is that isn't ours, in words."""
+    for offset, magic, kind in _KINDS:
+        if head[offset : offset + len(magic)] == magic:
+            return kind
+    if not head.strip(b"\x00"):
+        return "zero bytes"
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
+        return "a text file"
+    return f"something else (it begins with {head[:8].hex(' ')})"

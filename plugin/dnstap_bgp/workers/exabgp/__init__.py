@@ -1,0 +1,6 @@
+"""Threads "bgp-reader" and "bgp-writer": ExaBGP's pipes.
+
+bgp      both, and their status
+reader   drains stdin from the first moment to the last
+writer   outbox -> lines -> stdout, windowed
+"""

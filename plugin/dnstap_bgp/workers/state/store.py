@@ -1,0 +1,302 @@
+"""The store: what is learnt and what the host was told, kept in the state file; owns the thread "store".
+
+The thread does all writing, so a disk that hangs, is full or read-only blocks nobody: `append` only queues, and whoever
+must know that it is written waits for the ticket, as long as it likes. A write without fsync survives the death of
+this process; every `sync_interval_s` the disk is made to take it, for a power cut.
+
+What is appended must be visible to the walk that `start` is given before it is appended; see `journal`.
+"""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dnstap_bgp.core.model import Attributes, Claim, Prefix
+from dnstap_bgp.core.state.pending import Pending
+from dnstap_bgp.errors import ForeignFileError, StateFileError
+from dnstap_bgp.workers.process.clocks import Clock, process_clock, system_clock
+from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
+from dnstap_bgp.workers.state.intake import Intake, Ticket
+from dnstap_bgp.workers.state.journal import Journal, Walk
+from dnstap_bgp.workers.state.restore import Adopt, LoadReport, Recall, restore
+from dnstap_bgp.workers.state.statefile import StateFile, reading
+
+logger = logging.getLogger(__name__)
+
+SYNC_INTERVAL_S = 5.0
+"""What a power cut may cost. One sync writes two or three pages, so an SSD hardly notices 720 an hour."""
+
+RETRY_FIRST_S, RETRY_MAX_S = 0.5, 30.0
+"""After a failure: soon, for a passing one; half a minute is short for the person who frees the disk."""
+
+LOCK_RETRY_S = 0.05
+LOCK_SAY_AFTER_S = 3.0
+"""ExaBGP kills an old plugin after 2 s: a lock that is held for longer is somebody else's."""
+
+STOP_WITHIN_S = 1.0
+"""The process has 1.5 s; a snapshot of 1,000,000 routes at full speed takes about as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """How the state file is.
+
+    Attributes:
+        path: Where it is.
+        durable: What was appended is in it, as far as our own death goes.
+        error: Why not, or what else doesn't work (a snapshot); None: all is well.
+        size: Bytes in the file.
+        written_bytes: Bytes written by this process, snapshots included.
+        queued: Records that wait.
+        snapshots: How many replaced the file.
+        synced: When the disk last had everything, process clock; None: not yet.
+        failures: Failed tries to write.
+    """
+
+    path: Path
+    durable: bool
+    error: str | None
+    size: int
+    written_bytes: int
+    queued: int
+    snapshots: int
+    synced: float | None
+    failures: int
+
+
+class Store:
+    """The state file's writer and reader.
+
+    Order of use: `lock`, `load`, `start`, any number of `append`, `shutdown`, `join`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        on_crash: CrashHandler,
+        *,
+        sync_interval_s: float = SYNC_INTERVAL_S,
+        clock: Clock | None = None,
+        file: StateFile | None = None,
+        pending: Pending | None = None,
+    ) -> None:
+        """Make it; nothing is opened yet.
+
+        Args:
+            path: The state file. Beside it come `.lock`, `.new` while a snapshot is written, and `.damaged-*`.
+            on_crash: Called when the thread ends by an error of ours.
+            sync_interval_s: The most that a power cut may cost.
+            clock: The machine's, or a test's.
+            file: A test's file on a slow or failing disk.
+            pending: A test's shorter queue.
+        """
+        self._clock = clock or system_clock()
+        self._file = file or StateFile(path)
+        self._intake = Intake(Pending() if pending is None else pending)
+        self._journal = Journal(self._file, self._intake, self._clock, sync_interval_s)
+        self._thread = worker_thread("store", self._run, on_crash)
+        self._error: str | None = None
+        self._failures = 0
+        self._retry_at, self._retry_s = 0.0, RETRY_FIRST_S
+
+    # -- before the start
+
+    def lock(self, stop: threading.Event) -> bool:
+        """Wait until no other process writes the file.
+
+        Returns:
+            False where `stop` was set first. True also where the lock can't be had because of the disk: then reading
+            does no harm, and the thread gets the lock before it writes.
+        """
+        began, said = process_clock(), False
+        try:
+            while not self._file.lock():
+                if stop.wait(LOCK_RETRY_S):
+                    return False
+                if not said and process_clock() - began > LOCK_SAY_AFTER_S:
+                    said = True
+                    logger.warning("another process holds the lock of %s: waiting for its end", self._file.path)
+        except OSError as error:
+            logger.warning("can't lock the state file %s: %s", self._file.path, error)
+        return True
+
+    def load(self, adopt: Adopt, recall: Recall) -> LoadReport:
+        """Read the file in the caller's thread; see `restore.restore`.
+
+        Raises:
+            ForeignFileError: It is of another kind or a newer version, and stays as it is. Don't `start` then: what is
+                appended is let go, and its tickets say False at once.
+            StateFileError: It can't be read. It is set aside before a new one takes its place.
+        """
+        path, locked = self._file.path, self._file.locked
+        try:
+            with reading(path) as (read, size):
+                report = restore(read, size, self._clock(), adopt, recall)
+        except ForeignFileError as error:
+            self._error = f"{path} {error}"
+            self._intake.end()
+            raise ForeignFileError(self._error) from error
+        except OSError as error:
+            self._journal.damaged = True
+            msg = f"{path} can't be read: {error}"
+            raise StateFileError(msg) from error
+        self._journal.damaged = not report.survey.torn_only
+        self._journal.report = report if locked else None
+        return report
+
+    def start(self, walk: Walk) -> None:
+        """Start the thread.
+
+        Args:
+            walk: Walks all that is held; called in the thread, each step may take the keeper's lock.
+        """
+        self._journal.walk = walk
+        self._thread.start()
+
+    # -- any thread
+
+    def append(
+        self,
+        *,
+        claims: Sequence[Claim] = (),
+        told: Sequence[tuple[Prefix, Attributes]] = (),
+        untold: Sequence[Prefix] = (),
+    ) -> Ticket:
+        """Queue records; never blocks.
+
+        Args:
+            claims: New ones, or with a deadline that moved far enough.
+            told: What the host is about to be told.
+            untold: What it has answered to have withdrawn.
+        """
+        return self._intake.append(claims, told, untold)
+
+    def save(self) -> Ticket:
+        """Have a full snapshot written; its ticket is served when it has replaced the file, synced."""
+        return self._intake.ask_snapshot()
+
+    @property
+    def status(self) -> StoreStatus:
+        """How the file is now."""
+        output, late = self._file.output, self._intake.late()
+        return StoreStatus(
+            path=self._file.path,
+            durable=not (self._intake.stuck or self._intake.ended or late),
+            error=self._error or ("the disk is slow" if late else None),
+            size=output.size if output else 0,
+            written_bytes=self._journal.written_bytes,
+            queued=len(self._intake),
+            snapshots=self._journal.snapshots,
+            synced=self._journal.synced,
+            failures=self._failures,
+        )
+
+    def shutdown(self, within_s: float = STOP_WITHIN_S) -> None:
+        """Ask the thread to write and sync what is queued, and to end; returns at once.
+
+        Args:
+            within_s: How long a snapshot may still take that is owed because the queue overflowed.
+        """
+        self._intake.shutdown(process_clock() + within_s)
+        if self._thread.ident is None:
+            self._file.close()
+
+    def join(self, deadline_s: float) -> bool:
+        """Wait for the thread's end.
+
+        Returns:
+            Whether it has ended, with everything written as far as the disk allows.
+        """
+        if self._thread.ident is not None:
+            self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    # -- the thread
+
+    def _run(self) -> None:
+        try:
+            while self._await_work():
+                self._turn()
+            self._last_turn()
+        finally:
+            self._intake.end()
+            self._file.close()
+
+    def _await_work(self) -> bool:
+        """Sleep until there is something to do; False: to stop."""
+        with self._intake.work:
+            while self._intake.stop_by is None:
+                idle_s = self._idle_s(process_clock())
+                if idle_s is not None and idle_s <= 0:
+                    return True
+                self._intake.work.wait(None if idle_s is None else min(idle_s, threading.TIMEOUT_MAX))
+        return False
+
+    def _idle_s(self, now: float) -> float | None:
+        """How long there is nothing to do; None: until somebody comes."""
+        if self._intake.stuck:
+            return self._retry_at - now
+        if self._intake.since is not None or self._journal.owed():
+            return 0.0
+        due = [self._retry_at] if self._journal.wanted() else []
+        if self._journal.sync_at is not None:
+            due.append(self._journal.sync_at)
+        return min(due) - now if due else None
+
+    def _turn(self) -> None:
+        """Do what is due; a failure is told once, and tried again later."""
+        try:
+            self._journal.prepare()
+            if self._journal.owed():
+                self._journal.snapshot()
+            self._journal.serve()
+            self._journal.sync_when_due()
+        except (OSError, StateFileError) as error:
+            self._failed(error, stuck=True)
+            return
+        if self._intake.stuck:
+            self._recovered()
+        if self._journal.wanted() and process_clock() >= self._retry_at:
+            try:
+                self._journal.snapshot()
+            except (OSError, StateFileError) as error:
+                self._failed(error, stuck=False)
+            else:
+                self._recovered()
+
+    def _last_turn(self) -> None:
+        """Leave nothing behind."""
+        try:
+            self._journal.prepare()
+            if self._journal.owed():
+                self._journal.snapshot()
+            self._journal.serve()
+            self._journal.sync()
+        except (OSError, StateFileError) as error:
+            self._failed(error, stuck=True)
+        if self._intake.records.served < self._intake.records.given:
+            logger.error("stopping, and the state file %s could not be written to its end", self._file.path)
+
+    def _failed(self, error: Exception, *, stuck: bool) -> None:
+        self._failures += 1
+        told, self._error = self._error is not None and stuck <= self._intake.stuck, str(error)
+        self._intake.set_stuck(stuck=stuck)
+        self._retry_at = process_clock() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
+        if isinstance(error, ForeignFileError):
+            self._retry_at = float("inf")
+        if told:
+            return
+        if stuck:
+            logger.error("can't write the state file %s: %s; routing goes on without it", self._file.path, error)
+        else:
+            logger.error("can't rewrite the state file %s, which grows on: %s", self._file.path, error)
+
+    def _recovered(self) -> None:
+        self._retry_at, self._retry_s = 0.0, RETRY_FIRST_S
+        if self._error is not None:
+            self._error = None
+            self._intake.set_stuck(stuck=False)
+            logger.warning("the state file %s is written again", self._file.path)

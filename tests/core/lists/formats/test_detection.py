@@ -1,0 +1,39 @@
+import pytest
+
+from dnstap_bgp.core.lists.formats import detect
+
+HEADS = {
+    "a hosts file": ("hosts", "# Title: hosts\n#\n127.0.0.1 localhost\n::1 localhost\n0.0.0.0 foo.com\n"),
+    "one hosts line": ("hosts", "0.0.0.0 foo.com"),
+    "CRLF and a mark": ("hosts", "\ufeff0.0.0.0 foo.com\r\n0.0.0.0 bar.com\r\n"),
+    "adblock": ("adblock", "! Title: x\n! Updated: y\n||foo.com^\n@@||bar.com^\n"),
+    "adblock with a header": ("adblock", "[Adblock Plus 2.0]\nfoo\nbar\nbaz\n"),
+    "cosmetic filters": ("adblock", "foo.com##.ad\nbar.com#@#.ad\n"),
+    "dnsmasq": ("dnsmasq", "# x\nserver=/foo.com/192.0.2.1\n"),
+    "dnsmasq with settings": ("dnsmasq", "no-resolv\nbogus-priv\nserver=/foo.com/192.0.2.1\n"),
+    "nftset": ("dnsmasq", "nftset=/foo.com/4#inet#fw4#set\n"),
+    "v2fly": ("v2fly", "# x\nfoo.com\nbar.com\nfull:www.foo.com @ads\n"),
+    "v2fly by attributes": ("v2fly", "foo.com\nbar.com @ads\nbaz.com\n"),
+    "v2fly that only includes": ("v2fly", "include:a\ninclude:b\n"),
+    "names": ("plain", "foo.com\nbar.com # why\n"),
+    "prefixes": ("plain", "192.0.2.0/24\n2001:db8::/32\n"),
+    "addresses": ("plain", "192.0.2.1\n2001:db8::1\n"),
+    "signs": ("plain", "foo.com\n=bar.com\n*.baz.com\n!x.foo.com\n"),
+    "exceptions only": ("plain", "!a.com\n!b.com\n"),
+    "a plain list with a foreign line": ("plain", "foo.com\n||bar.com^\nbaz.com\nqux.com\n"),
+    "a signed list with a v2fly line": ("plain", "foo.com\n=bar.com\n*.baz.com\nfull:qux.com\n"),
+    "nothing": ("plain", ""),
+    "comments": ("plain", "# a\n## b ##\n; c\n"),
+    "noise": ("plain", "\x00\x01\x02\n\xff\xfe"),
+}
+
+
+@pytest.mark.parametrize(("expected", "text"), HEADS.values(), ids=HEADS)
+def test_detection(expected: str, text: str):
+    assert detect(text.encode()) == expected
+
+
+def test_a_long_head_of_comments_and_a_hostile_line():
+    assert detect(b"# license\n" * 2000 + b"0.0.0.0 foo.com\n") == "hosts"
+    assert detect(b"a." * 100_000) == "plain"
+    assert detect(b"1:" * 100_000) == "plain"

@@ -1,0 +1,114 @@
+import pytest
+
+from dnstap_bgp.core.lists.formats.plain import LINE_MAX_BYTES
+from dnstap_bgp.core.lists.lines import Complaint, read_rules
+
+
+def read(*lines: bytes) -> tuple[list[str], list[Complaint]]:
+    items = list(read_rules(lines))
+    complaints = [item for item in items if isinstance(item, Complaint)]
+    return [str(item) for item in items if not isinstance(item, Complaint)], complaints
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        (b"foo.com", "foo.com"),
+        (b"foo.com\n", "foo.com"),
+        (b"foo.com\r\n", "foo.com"),
+        (b"  foo.com \t\r\n", "foo.com"),
+        (b"\xef\xbb\xbffoo.com\n", "foo.com"),
+        (b"\xef\xbb\xbf=foo.com\n", "=foo.com"),
+        (b"FOO.Com", "foo.com"),
+        (b".foo.com", "foo.com"),
+        (b"foo.com.", "foo.com"),
+        (b"..foo.com..", "foo.com"),
+        (b"foo.com # why", "foo.com"),
+        (b"foo.com#why", "foo.com"),
+        (b"foo.com ## why ##", "foo.com"),
+        (b"foo.com # caf\xe9 in Latin-1", "foo.com"),
+        (b"foo.com # " + b"x" * 5000, "foo.com"),
+        (b"=foo.com", "=foo.com"),
+        (b"=.foo.com", "=foo.com"),
+        (b"*.foo.com", "*.foo.com"),
+        (b"!foo.com", "!foo.com"),
+        (b"!.foo.com", "!foo.com"),
+        (b"!=foo.com", "!=foo.com"),
+        (b"!*.foo.com. # but", "!*.foo.com"),
+        ("münchen.de".encode(), "xn--mnchen-3ya.de"),
+        ("!*.MÜNCHEN.de # Bier".encode(), "!*.xn--mnchen-3ya.de"),
+        (b"r3---sn-x.googlevideo.com", "r3---sn-x.googlevideo.com"),
+        (b"_dmarc.foo.com", "_dmarc.foo.com"),
+        (b"foo.s3", "foo.s3"),
+        (b"com", "com"),
+        (b"a" * 63 + b".com", "a" * 63 + ".com"),
+    ],
+)
+def test_a_rule(line: bytes, rule: str):
+    assert read(line) == ([rule], [])
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"\n", b"\r\n", b"  \t ", b"#", b"# foo.com", b"   # foo.com", b"\xef\xbb\xbf# x", b"## x ##"]
+)
+def test_nothing(line: bytes):
+    assert read(line) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"0.0.0.0 foo.com", "hosts"),
+        (b"127.0.0.1\tfoo.com bar.com", "hosts"),
+        (b"::1 localhost", "hosts"),
+        (b"fe80::1%lo0 localhost", "word"),
+        (b"||foo.com^", "adblock"),
+        (b"@@||foo.com^$third-party", "adblock"),
+        (b"foo.com##.banner", "adblock"),
+        (b"foo.com#@#.banner", "adblock"),
+        (b"! Title: a list", "adblock"),
+        (b"!", "adblock"),
+        (b"[Adblock Plus 2.0]", "adblock"),
+        (b"server=/foo.com/192.0.2.1", "dnsmasq"),
+        (b"ipset=/foo.com/set", "dnsmasq"),
+        (b"nftset=/foo.com/4#inet#fw4#set", "dnsmasq"),
+        (b"domain:foo.com", "v2fly"),
+        (b"full:foo.com @ads", "v2fly"),
+        (b"include:other", "v2fly"),
+        (b"keyword:foo", "expression"),
+        (b"regexp:^foo$", "expression"),
+        (b"/^foo/", "expression"),
+        (b"https://foo.com/x", "URL"),
+        (b"192.0.2.1/24", "bits are set beyond"),
+        (b"192.0.2", "address"),
+        (b"2001:db8::1::", "address"),
+        (b"foo.com bar.com", "more than one word"),
+        (b"*", r"`\*` stands only in front"),
+        (b"www.*.com", r"`\*` stands only in front"),
+        (b"*.*.com", r"`\*` stands only in front"),
+        (b"=", "empty label"),
+        (b"!=", "empty label"),
+        (b"a..b", "empty label"),
+        (b"=!foo.com", "part of a name"),
+        (b"a" * 64 + b".com", "64 bytes"),
+        (b"a." * 127 + b"com", "257 bytes"),
+        (b"caf\xe9.fr", "no UTF-8 at byte 4"),
+        (b"\xff\xfef\x00o\x00", "UTF-16"),
+        (b"x" * (LINE_MAX_BYTES + 1), "bytes, 1024 are allowed"),
+        ("a\u202eb.com".encode(), "UTS 46"),
+    ],
+)
+def test_a_bad_line_is_skipped_with_its_number_and_reason(line: bytes, reason: str):
+    rules, complaints = read(b"# first", b"good.com", line, b"better.com")
+    assert rules == ["good.com", "better.com"]
+    assert [complaint.line for complaint in complaints] == [3]
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(complaints[0].reason)
+
+
+def test_a_complaint_shows_the_line_and_can_not_steer_a_terminal():
+    _, complaints = read(b"foo\x1b[31m\x07bar", "a\u202eb c".encode(), b"y" * 200_000 + b"?")
+    assert all(complaint.reason.isprintable() for complaint in complaints)
+    assert complaints[0].reason.startswith("`foo?[31m?bar`: ")
+    assert complaints[2].reason.startswith("`" + "y" * 60 + "...`: ")
+    assert max(len(complaint.reason) for complaint in complaints) < 250

@@ -1,0 +1,138 @@
+import pytest
+
+from dnstap_bgp.core.state.blocks import (
+    BLOCK_HEADER_BYTES,
+    HEADER_BYTES,
+    MARKER,
+    PAYLOAD_MAX_BYTES,
+    WINDOW_BYTES,
+    Block,
+    Hole,
+    Kind,
+    file_header,
+    frame,
+    identify,
+    scan,
+)
+from dnstap_bgp.core.state.stamps import Stamp
+from dnstap_bgp.errors import ForeignFileError, StateFileError
+
+STAMP = Stamp(1.8e9, 12.5, bytes(range(16)))
+FILE = file_header() + b"".join(frame(Kind.CHANGES, STAMP, bytes([n]) * (3 * n)) for n in range(1, 6))
+
+
+def reader(data):
+    return lambda offset, length: data[offset : offset + length]
+
+
+def parts(data):
+    return list(scan(reader(data), len(data)))
+
+
+def payloads(data):
+    return [part.payload for part in parts(data) if isinstance(part, Block)]
+
+
+def test_what_is_framed_comes_back():
+    data = file_header() + frame(Kind.SNAPSHOT, STAMP, b"hello") + frame(Kind.CHANGES, STAMP, b"")
+    assert identify(reader(data), len(data)) is None
+    middle = HEADER_BYTES + BLOCK_HEADER_BYTES + 5
+    assert parts(data) == [
+        Block(HEADER_BYTES, middle, Kind.SNAPSHOT, STAMP, b"hello"),
+        Block(middle, len(data), Kind.CHANGES, STAMP, b""),
+    ]
+
+
+def test_blocks_may_straddle_the_window():
+    sizes = [WINDOW_BYTES - 100, 300, 2 * WINDOW_BYTES, 1, WINDOW_BYTES]
+    data = file_header() + b"".join(frame(Kind.CHANGES, STAMP, bytes(size)) for size in sizes)
+    assert [len(payload) for payload in payloads(data)] == sizes
+
+
+def test_a_cut_anywhere_leaves_the_whole_blocks_and_is_torn():
+    ends = [part.end for part in parts(FILE)]
+    for size in range(HEADER_BYTES, len(FILE)):
+        cut = FILE[:size]
+        found = parts(cut)
+        assert len([part for part in found if isinstance(part, Block)]) == sum(end <= size for end in ends)
+        if size not in (HEADER_BYTES, *ends):
+            assert isinstance(found[-1], Hole)
+            assert found[-1].torn
+            assert found[-1].offset + found[-1].length == size
+
+
+def test_a_flipped_bit_costs_one_block_at_most():
+    whole = payloads(FILE)
+    for bit in range(8 * HEADER_BYTES, 8 * len(FILE)):
+        data = bytearray(FILE)
+        data[bit // 8] ^= 1 << bit % 8
+        left = payloads(bytes(data))
+        assert len(left) == len(whole) - 1
+        assert all(payload in whole for payload in left)
+
+
+def test_a_flip_in_the_last_block_is_no_torn_tail():
+    data = FILE[:-1] + bytes([FILE[-1] ^ 1])
+    assert [part.torn for part in parts(data) if isinstance(part, Hole)] == [False]
+
+
+def test_zero_bytes_at_the_end_are_a_torn_tail():
+    hole = parts(FILE + bytes(5000))[-1]
+    assert isinstance(hole, Hole)
+    assert (hole.torn, hole.offset, hole.length) == (True, len(FILE), 5000)
+
+
+def test_markers_in_a_damaged_payload_deceive_nobody():
+    damaged = bytearray(frame(Kind.CHANGES, STAMP, (MARKER + b"\x02\x00\x00\x00\x01") * 200))
+    damaged[-1] ^= 1
+    good = frame(Kind.CHANGES, STAMP, b"good")
+    assert payloads(file_header() + bytes(damaged) + good) == [b"good"]
+
+
+def test_a_file_that_grows_while_it_is_read_ends_where_it_began_to():
+    grown = FILE + frame(Kind.CHANGES, STAMP, b"later")
+    assert len(list(scan(reader(grown), len(FILE)))) == 5
+
+
+def test_an_empty_file_and_a_torn_header_are_ours():
+    assert identify(reader(b""), 0) is None
+    for size in range(1, HEADER_BYTES):
+        hole = identify(reader(FILE[:size]), size)
+        assert hole is not None
+        assert hole.torn
+
+
+def test_a_damaged_header_before_a_whole_block_is_ours():
+    for bit in range(8 * HEADER_BYTES):
+        data = bytearray(FILE)
+        data[bit // 8] ^= 1 << bit % 8
+        hole = identify(reader(bytes(data)), len(data))
+        assert hole is not None
+        assert not hole.torn
+        assert len(payloads(bytes(data))) == 5
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (bytes(16) + (0xED0CDAED).to_bytes(4, "little") + bytes(4000), "Bolt database"),
+        (b"\x1f\x8b\x08" + bytes(40), "gzip"),
+        (b"\x28\xb5\x2f\xfd" + bytes(40), "zstd"),
+        (b"PK\x03\x04" + bytes(40), "zip"),
+        (b"SQLite format 3\x00" + bytes(40), "SQLite"),
+        (b"# a list\nexample.com\n", "text file"),
+        (b"hello", "text file"),
+        (bytes(4096), "zero bytes"),
+        (bytes(range(256)), "begins with 00 01 02"),
+        (file_header(version=2), "version 2"),
+        (file_header(version=0), "version 0"),
+    ],
+)
+def test_other_kinds_are_named(data, kind):
+    with pytest.raises(ForeignFileError, match=kind):
+        identify(reader(data), len(data))
+
+
+def test_a_payload_that_nobody_could_read_again_is_refused():
+    with pytest.raises(StateFileError, match="4194305 bytes"):
+        frame(Kind.CHANGES, STAMP, bytes(PAYLOAD_MAX_BYTES + 1))

@@ -1,0 +1,101 @@
+"""The keeper with several lists: what a reload, a restart and unknown rules make of what is held."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dnstap_bgp.core.exabgp.outbox import Outbox
+from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.core.model import Attributes, Claim, Policy, Prefix
+from dnstap_bgp.core.routes.guard import Guard
+from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.routes.keeper import Keeper
+
+A, B = bytes((11, 0, 0, 1)), bytes((11, 0, 0, 2))
+NETWORK = bytes((11, 0, 0, 0, 8))
+HERE, THERE = Attributes(bytes((192, 0, 2, 1))), Attributes(bytes((192, 0, 2, 2)))
+ONE, TWO = Policy("one", HERE, None, 100.0), Policy("two", THERE, None, 100.0)
+
+
+def rule_set(**lists: str) -> RuleSet:
+    return RuleSet.build([(name, [Rule(rule.encode()) for rule in rules.split()]) for name, rules in lists.items()])
+
+
+def policies(*found: Policy, **prefixes: list[Prefix]) -> Policies:
+    return Policies(found or (ONE, TWO), Guard(), prefixes=prefixes)
+
+
+@pytest.fixture
+def keeper() -> Keeper:
+    return Keeper(RouteTable(policies()), Outbox(), rule_set(one="a.example", two="b.example"))
+
+
+def see(keeper: Keeper, address: bytes, name: bytes) -> None:
+    keeper.observe([(address, found, name, 300) for found in keeper.rules.lists(name)], keeper.rules)
+
+
+def lines(keeper: Keeper) -> Iterator[tuple[Prefix, bytes | None]]:
+    """What the host is told until nothing waits: (prefix, next-hop or None)."""
+    while (batch := keeper.outbox.take(0, brisk=False, moves=True)) is not None:
+        keeper.outbox.answered(batch, done=True)
+        keeper.outbox.settle(batch)
+        for prefix in batch.prefixes:
+            yield prefix, batch.step.wanted.next_hop if batch.step.wanted else None
+
+
+def test_a_network_comes_before_what_it_covers_goes_and_goes_after_it_is_back(keeper: Keeper):
+    see(keeper, A, b"a.example")
+    list(lines(keeper))
+    keeper.switch(keeper.rules, policies(two=[NETWORK]))
+    keeper.revise()
+    assert list(lines(keeper)) == [(NETWORK, THERE.next_hop), (A, None)]
+    keeper.switch(keeper.rules, policies())
+    keeper.revise()
+    assert list(lines(keeper)) == [(A, HERE.next_hop), (NETWORK, None)]
+
+
+def test_an_address_that_is_static_no_more_may_still_be_claimed(keeper: Keeper):
+    keeper.switch(keeper.rules, policies(two=[A, B]))
+    see(keeper, A, b"a.example")
+    keeper.revise()
+    assert dict(lines(keeper)) == {A: THERE.next_hop, B: THERE.next_hop}
+    keeper.switch(keeper.rules, policies())
+    keeper.revise()
+    assert dict(lines(keeper)) == {A: HERE.next_hop, B: None}
+
+
+def test_after_a_restart_networks_are_announced_and_those_of_before_withdrawn(keeper: Keeper):
+    gone = bytes((12, 0, 0, 0, 8))
+    keeper.recall([(gone, HERE), (NETWORK, HERE), (A, HERE)], [])
+    now = process_clock()
+    keeper.table.configure(policies(two=[NETWORK]))
+    keeper.adopt([Claim(A, "one", b"a.example", now, now, 100.0)])
+    keeper.resync()
+    assert dict(lines(keeper)) == {NETWORK: THERE.next_hop, gone: None, A: None}
+
+
+def test_after_a_restart_a_renamed_list_still_holds_what_it_held(keeper: Keeper):
+    now = process_clock()
+    old = Claim(A, "former", b"a.example", now, now - 50, 100.0)
+    keeper.adopt([old, old._replace(address=B, name=b"nobody.example")])
+    assert keeper.table.claims_of(A) == [old._replace(list="one")]
+    assert keeper.table.claims_of(B) == []
+
+
+def test_what_lists_hold_whose_rules_are_not_known_stays(keeper: Keeper):
+    now = process_clock()
+    keeper.unknown = frozenset({"two"})
+    keeper.adopt([Claim(A, "two", b"gone.example", now, now, 100.0), Claim(B, "one", b"gone.example", now, now, 100.0)])
+    assert (len(keeper.table.claims_of(A)), len(keeper.table.claims_of(B))) == (1, 0)
+    assert keeper.revise() == 0
+    keeper.switch(keeper.rules, policies())
+    assert keeper.revise() == 1
+
+
+def test_muted_everything_waits(keeper: Keeper):
+    keeper.mute(muted=True)
+    see(keeper, A, b"a.example")
+    assert keeper.outbox.muted
+    assert keeper.outbox.backlog.live == 1
