@@ -22,6 +22,7 @@ from dnstap_bgp.workers.exabgp.bgp import Bgp
 from dnstap_bgp.workers.lists.listing import Listing
 from dnstap_bgp.workers.lists.loader import Loaded
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.process.loop import Loop
 from dnstap_bgp.workers.process.thread import CrashHandler
 from dnstap_bgp.workers.routes.foresight import foresee
 from dnstap_bgp.workers.routes.keeper import Keeper
@@ -53,6 +54,7 @@ class Running:
         self.config = config
         self._bgp = bgp
         self._listing = listing
+        self._loop = Loop(end)
         self._rails = Rails()
         self._prefixes: dict[str, tuple[Prefix, ...]] = {}  # of the lists' sources
         self._store = self._open_store(stopping, end)
@@ -151,7 +153,8 @@ class Running:
         self._tap.shutdown()
         self._timer.shutdown()
         self._bgp.shutdown()
-        for worker in (self._tap, self._timer, self._bgp, self._listing):
+        self._loop.shutdown()
+        for worker in (self._tap, self._timer, self._bgp, self._listing, self._loop):
             worker.join(max(0.0, deadline - process_clock()))
         if self._store is not None:
             self._store.append(claims=self._keeper.dirty())
