@@ -12,8 +12,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.integration.lab import Lab
+
+settings.register_profile("any machine", deadline=None)  # a slow one proves nothing
+settings.load_profile("any machine")
 
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 """Debian keeps daemons where a plain user's PATH does not look."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-AREAS = ["ingest", "saturated", "table", "store"]
+AREAS = ["ingest", "saturated", "scrape", "table", "store"]
 """Those that need no daemon."""
 
 

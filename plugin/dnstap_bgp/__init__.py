@@ -27,9 +27,11 @@ The way of the data:
          RouteTable -> changes (a refresh makes none), by the Policies of now: the lists in order, the guard (may
            this address ever be a route?), the caps, the static prefixes and what they cover
          Outbox.put(changes)
+         turn: what may be said now, in the window -> store.append
      ------------------------------------------------------------------- the only hand-off
-       bgp writer: outbox.take() -> store.append (recorded before it is said) -> one line -> stdout, windowed
-       bgp reader: stdin line -> ack | event | answer; never stops draining
+       store: the record, then (recorded before it is said) one line -> stdout
+       bgp reader: stdin line -> ack | event | answer; takes a turn, too; never stops draining
+       bgp writer: what must wait: a host that reads nothing, a disk that is late, deadlines, the log
        timer: keeper.expire, store.append(what moved), the log of what was refused
        store: the state file; nobody waits for a disk longer than 200 ms
        refresh: lists from URLs, only where there are any; a new copy has main read the lists again
@@ -41,7 +43,7 @@ State and who may touch it:
     rule sets, Policies                main, by replacement; others hold a reference that never changes
     the resolvers' addresses           the tap thread adds; the guard looks
     RouteTable and Outbox              whoever holds the keeper's lock; others see copies
-    stdout / stdin of the host         the bgp writer / the bgp reader
+    stdout / stdin of the host         whoever holds the keeper's lock, never blocking / the bgp reader
     state file                         the store thread
     copies of URLs                     the refresh thread; main puts what was held back in use, under their lock
 

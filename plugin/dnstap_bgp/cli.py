@@ -4,33 +4,21 @@ A command's modules are imported when it runs, so that `plugin` starts with noth
 belongs to ExaBGP there, sees nothing else.
 """
 
-import logging
+import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from dnstap_bgp import __version__
-from dnstap_bgp.errors import DnstapBgpError
-
-CONFIG = Path("/etc/dnstap-bgp/dnstap-bgp.toml")
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-config_option: Callable[[Command], Command] = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    default=CONFIG,
-    show_default=True,
-    metavar="FILE",
-    help="The configuration file (TOML).",
-)
+from dnstap_bgp.commands import asking
+from dnstap_bgp.commands.options import CONFIG, FILE, config_option
+from dnstap_bgp.errors import DnstapBgpError, UnreachableError
 
 
 class Group(click.Group):
-    """Turns what our functions raise on purpose into a line for a person and exit status 1."""
+    """Turns what our functions raise on purpose into a line for a person and exit status 1; 2: nobody is there."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         """Run the command."""
@@ -38,7 +26,7 @@ class Group(click.Group):
             return super().invoke(ctx)
         except DnstapBgpError as error:
             click.echo(str(error), err=True)
-            ctx.exit(1)
+            ctx.exit(2 if isinstance(error, UnreachableError) else 1)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -100,6 +88,9 @@ def plugin(config_path: Path) -> None:
 
     A configuration that can't be used does not end it: it says what is wrong and waits for HUP.
     """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp import config  # noqa: PLC0415
+
+    config.values_only = True  # before anything imports a table
     from dnstap_bgp import plugin as composition  # noqa: PLC0415
 
     sys.exit(composition.run(config_path))
@@ -119,6 +110,56 @@ def exabgp_conf(config_path: Path) -> None:
     from dnstap_bgp.commands import exabgp_conf as command  # noqa: PLC0415
 
     click.echo(command.run(config_path), nl=False)
+
+
+@main.command("import")
+@click.argument("old", required=False, type=FILE)
+@click.option("--to", type=FILE, help="Our configuration file. [default: /etc/dnstap-bgp/dnstap-bgp.toml]")
+@click.option("--cache", type=FILE, help="Our state file. [default: /var/lib/dnstap-bgp/state.msgpack]")
+@click.option("--defaults", type=FILE, help="The old unit's environment file. [default: /etc/default/dnstap-bgp]")
+@click.option("--drop-in", type=FILE, help="[default: /etc/systemd/system/dnstap-bgp.service.d/import.conf]")
+@click.option("--fetch", metavar="HOST:PORT", help="Where the old program syncs. [default: as its file says]")
+@click.option("--routes/--no-routes", default=True, help="Whether to take over what the old program has learnt.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be written.")
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
+def import_(
+    *,
+    old: Path | None,
+    to: Path | None,
+    cache: Path | None,
+    defaults: Path | None,
+    drop_in: Path | None,
+    fetch: str | None,
+    routes: bool,
+    dry_run: bool,
+    force: bool,
+) -> None:
+    """Move over from the Go program of the same name.
+
+    Reads its configuration file OLD (default: the one that its systemd unit uses), says what carries over and what
+    means something else now, and writes our configuration, and a drop-in for our unit where the old one ran in a
+    network namespace. If the old program runs and has a [syncer], what it has learnt goes to our state file, so that
+    our first start announces all of it. The old files are left alone.
+
+    \b
+    Examples:
+        dnstap-bgp import --dry-run
+        dnstap-bgp import && systemctl stop OLD && systemctl start dnstap-bgp
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import import_original as command  # noqa: PLC0415
+
+    request = command.Request(
+        old=old,
+        to=to or CONFIG,
+        cache=cache or command.STATE_FILE,
+        defaults=defaults or command.OLD_DEFAULTS,
+        drop_in=drop_in or command.DROP_IN,
+        fetch=fetch,
+        routes=routes,
+        dry_run=dry_run,
+        force=force,
+    )
+    sys.exit(command.run(request))
 
 
 @main.command()
@@ -181,6 +222,30 @@ def check(config_path: Path, *, verbose: bool) -> None:
 
     report = command.run(config_path, verbose=verbose)
     for line in report.lines():
+        click.echo(line)
+    sys.exit(report.exit_status)
+
+
+@main.command()
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def doctor(config_path: Path, *, as_json: bool) -> None:
+    """Say what is wrong and what to change.
+
+    Looks at the configuration and its lists, at folders, the resolvers' way to the DNSTap socket and ExaBGP, and asks
+    the running plugin, if there is one, what is wrong with what arrives: senders that speak something else, answers
+    without the DNS message in them, neighbors that are down, and so on. Changes nothing. Exit status 1 where anything
+    is worse than a note.
+
+    \b
+    Examples:
+        dnstap-bgp doctor
+        sudo dnstap-bgp doctor --config ./dnstap-bgp.toml
+    """  # noqa: D301 - click wants a real \b
+    from dnstap_bgp.commands import doctor as command  # noqa: PLC0415
+
+    report = command.run(config_path)
+    for line in [json.dumps(report.to_json())] if as_json else report.lines():
         click.echo(line)
     sys.exit(report.exit_status)
 
@@ -296,5 +361,10 @@ def demo() -> None:
     sys.exit(command.run())
 
 
+asking.add_to(main)
+
+
 def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="dnstap-bgp up: %(levelname)s: %(message)s", stream=sys.stderr)
+    from dnstap_bgp.workers.process import logs  # noqa: PLC0415
+
+    logs.begin("dnstap-bgp up")

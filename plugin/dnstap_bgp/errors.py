@@ -10,7 +10,9 @@
       HostError          ExaBGP: missing, of another major version, or not answering
       StateFileError     the state file
         ForeignFileError   a file of another kind or a newer version: never overwritten
+      PeerError          what a peer of the sync says can't be used
       CommandError       a command for a person can't do its work
+        UnreachableError   the running plugin can't be reached
 
 Internals raise one of these; the edge (a worker or a command) turns it into a log line, a counter or an exit status.
 """
@@ -86,5 +88,13 @@ class ForeignFileError(StateFileError):
     """The file is of another kind or of a newer version: it is left as it is."""
 
 
+class PeerError(DnstapBgpError):
+    """A peer of the sync says what it may not, or not what it should: the message is for the log."""
+
+
 class CommandError(DnstapBgpError):
     """A command can't do its work; the text is for the person who typed it."""
+
+
+class UnreachableError(CommandError):
+    """The running plugin can't be reached: the message tells where, why, and what would help."""

@@ -9,19 +9,19 @@ import logging
 import os
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from dnstap_bgp.config import Config, load
+from dnstap_bgp.config import Config
 from dnstap_bgp.errors import CommandError, ConfigError
 from dnstap_bgp.running import Running
 from dnstap_bgp.workers.exabgp.bgp import Bgp
 from dnstap_bgp.workers.lists.listing import Listing
 from dnstap_bgp.workers.lists.loader import compiled_dir
-from dnstap_bgp.workers.process import runtime
+from dnstap_bgp.workers.process import logs, runtime
+from dnstap_bgp.workers.process.config_reader import load
 from dnstap_bgp.workers.process.instance import PidFile, brake
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,7 @@ def run(config_path: Path) -> NoReturn:
     host_out = os.dup(1)
     os.dup2(2, 1)  # from here on a stray print is a log line, never a BGP command
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    logging.raiseExceptions = False  # a reader of stderr that is gone is no reason to say so there
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="dnstap-bgp: %(levelname)s: %(message)s")
+    logs.begin()
     Plugin(config_path, host_in=0, host_out=host_out).run()
     logging.shutdown()
     os._exit(0)  # a million objects take a second to free one by one, and a thread may hang in a dead disk
@@ -91,6 +90,7 @@ class Plugin:
                 event = self._events.get(timeout=GUARD_S)
             except queue.Empty:
                 running.protect()
+                running.examine()
                 continue
             if event == signal.SIGHUP:
                 request = self._reload(running, request)
@@ -147,6 +147,7 @@ class Plugin:
             except CommandError as error:
                 logger.error("%s", error)
             else:
+                logs.configure(config.log.format, config.log.level)
                 for warning in config.warnings:
                     logger.warning("%s", warning)
                 if was_asked:  # who sent HUP may wait for an answer, which only a reload gives

@@ -6,22 +6,25 @@ This and `plugin` wire; nothing else does. All of it is called by the main threa
 import gc
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dnstap_bgp.config import Config, load
+from dnstap_bgp.config import Config
 from dnstap_bgp.core.exabgp.outbox import Outbox
 from dnstap_bgp.core.lists.domains import RuleSet
-from dnstap_bgp.core.model import Prefix
+from dnstap_bgp.core.model import Claim, Prefix
 from dnstap_bgp.core.routes.policies import Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.core.tap.ingest import Ingest, IngestCounters
 from dnstap_bgp.errors import ConfigError, ForeignFileError, ListError, StateFileError
+from dnstap_bgp.workers.doctor.doctor import Doctor
 from dnstap_bgp.workers.exabgp.bgp import Bgp
 from dnstap_bgp.workers.lists.listing import Listing
 from dnstap_bgp.workers.lists.loader import Loaded
+from dnstap_bgp.workers.process import logs
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.process.config_reader import load
 from dnstap_bgp.workers.process.loop import Loop
 from dnstap_bgp.workers.process.thread import CrashHandler
 from dnstap_bgp.workers.routes.foresight import foresee
@@ -29,7 +32,10 @@ from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.routes.rails import Rails
 from dnstap_bgp.workers.routes.timer import Timer
 from dnstap_bgp.workers.state.store import Store
+from dnstap_bgp.workers.sync.syncer import Syncer
 from dnstap_bgp.workers.tap.tap import Tap
+from dnstap_bgp.workers.web.services import Services
+from dnstap_bgp.workers.web.view import Parts
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +70,13 @@ class Running:
         self._keeper.unknown = _unknown(loaded, config)
         self._mute()
         self._tap = Tap(config.dnstap, self._keeper, self._ingest(self._keeper.rules), end)
-        self._timer = Timer(self._keeper, self._store, end)
+        parts = Parts(self._keeper, self._tap, bgp, self._store, listing)
+        self._services = Services(config, parts, self._loop, end)
+        self._doctor = Doctor(config, self._tap, self._keeper, self._services.view.status)
+        self._services.view.findings = self._doctor.findings
+        self._sync = Syncer(self._loop, self._keeper, self._store)
+        self._services.view.peers = self._sync.shown
+        self._timer = Timer(self._keeper, self._store, self._tick, end)
         if not stopping.is_set():
             self._start()
             self._listing.follow(config.list_sources())
@@ -90,12 +102,15 @@ class Running:
         messages += told
         if loaded is None:
             return False, messages
-        self.config = config
+        self.config = self._doctor.config = config
+        logs.configure(config.log.format, config.log.level)
         self._mute()
+        self._services.configure(self.config)
+        self._sync.configure(self.config.syncer)
         self._enforce(loaded)
-        self._tap.rebind(self.config.dnstap)
+        refused = self._tap.rebind(self.config.dnstap)
         self._listing.follow(config.list_sources(), look_now=True)
-        return loaded.refused is None, messages
+        return loaded.refused is None and not refused, messages + refused
 
     def refresh(self) -> tuple[bool, list[str]]:
         """Read the lists again, by the configuration that is in force.
@@ -112,9 +127,13 @@ class Running:
 
     def protect(self) -> None:
         """Keep what we learnt of since from ever becoming a route, or staying one."""
-        if self._rails.learn(self._bgp.session_addresses()):
+        if self._rails.learn(self._bgp.session_addresses() | self._sync.addresses()):
             self._keeper.switch(self._keeper.rules, self._policies(), self._keeper.unknown)
             self._revise()
+
+    def examine(self) -> None:
+        """Let the doctor look, if it is time."""
+        self._doctor.look()
 
     def preview(self, path: Path) -> tuple[bool, list[str]]:
         """Say what `reload` would do now, without doing it.
@@ -150,11 +169,12 @@ class Running:
         """Stop all threads and save, within `STOP_S` altogether."""
         deadline = process_clock() + STOP_S
         self._listing.shutdown()
+        self._services.shutdown()
         self._tap.shutdown()
         self._timer.shutdown()
         self._bgp.shutdown()
         self._loop.shutdown()
-        for worker in (self._tap, self._timer, self._bgp, self._listing, self._loop):
+        for worker in (self._services, self._tap, self._timer, self._bgp, self._listing, self._loop):
             worker.join(max(0.0, deadline - process_clock()))
         if self._store is not None:
             self._store.append(claims=self._keeper.dirty())
@@ -203,6 +223,11 @@ class Running:
         self._rails.tell(policies)
         return policies
 
+    def _tick(self, now: float, claims: Sequence[Claim]) -> None:
+        """Hand on what the timer brings: our own news to peers, and these with those of peers to whoever watches."""
+        self._sync.feed(claims)
+        self._services.tick(now, [*claims, *self._sync.learnt()])
+
     def _ingest(self, rules: RuleSet, counters: IngestCounters | None = None) -> Ingest:
         return Ingest(rules, self.config.dnstap.messages, counters, self._rails.trust(self.config.dnstap))
 
@@ -224,9 +249,11 @@ class Running:
         self._keeper.switch(loaded.rules, self._policies(), _unknown(loaded, self.config))
         self._tap.ingest = self._ingest(loaded.rules, self._tap.ingest.counters)
         self._revise()
+        self._sync.relearn()
 
     def _start(self) -> None:
         """Restore and start all threads."""
+        self._services.start()
         gc.disable()  # it would look at the growing table again and again, for half of the time of a restore
         if self._store is not None:
             self._restore(self._store)
@@ -235,6 +262,8 @@ class Running:
         gc.enable()
         self._bgp.start(self._keeper, self._store)
         self._bgp.restored()
+        self._services.restored()
+        self._sync.configure(self.config.syncer)
         self._tap.start()
         self._timer.start()
 

@@ -27,10 +27,13 @@ AREAS = {
     "ingest": "CPU a frame, as a multiple of the decode floor",
     "saturated": "through a unix socket: pace, fairness, and the way out while the tap is saturated",
     "resolver": "behind unbound at full tilt",
+    "scrape": "what a scrape a second costs",
     "lists": "1,000,000 domains: reload, stall, memory",
     "table": "memory of live routes; observe and expire as the table grows",
     "router": "through a real ExaBGP: bulk, a fresh address, latency",
     "store": "the state file: save, restore, stalls",
+    "sync": "a fleet: bytes of a change and an hour, everything to a new member",
+    "engine": "a fleet's engine: what a claim takes in Redis",
 }
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 """Debian keeps daemons where a plain user's PATH does not look."""

@@ -47,7 +47,9 @@ ROWS = {
 class Plugin:
     """`dnstap-bgp plugin` with its configuration; as a context manager it is ended in order."""
 
-    def __init__(self, folder: Path, domains: Iterable[str], *, ttl: str = "24h", cache: bool = True) -> None:
+    def __init__(
+        self, folder: Path, domains: Iterable[str], *, ttl: str = "24h", cache: bool = True, listen: str = ""
+    ) -> None:
         """Write its files.
 
         Args:
@@ -55,6 +57,7 @@ class Plugin:
             domains: The lines of its list.
             ttl: See the configuration.
             cache: Whether it has a state file.
+            listen: Where its tap listens instead of its unix socket.
         """
         self.tap = folder / "tap.sock"
         self.state = folder / "state"
@@ -65,7 +68,11 @@ class Plugin:
         config = {"domains": str(listed), "ttl": ttl, "runtime_dir": str(folder / "run")}
         if cache:
             config["cache"] = str(self.state)
-        tables = {"dnstap": {"listen": str(self.tap)}, "bgp": {"next_hop": NEXT_HOP, "next_hop_ipv6": NEXT_HOP_V6}}
+        tables = {
+            "dnstap": {"listen": listen or str(self.tap)},
+            "bgp": {"next_hop": NEXT_HOP, "next_hop_ipv6": NEXT_HOP_V6},
+            "guard": {"max_routes": 1_000_000},
+        }
         self._path.write_text(toml({**config, **tables}))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -96,6 +103,10 @@ class Plugin:
     def cpu_s(self) -> float:
         """CPU seconds of all its threads so far."""
         return cpu_s(self.pid)
+
+    def waited_s(self) -> float:
+        """Seconds that its threads were ready to run and had no CPU so far, added up."""
+        return cpu_s(self.pid, 1)
 
     def memory_mb(self) -> tuple[float, float]:
         """What it has in memory: resident, and its proportional share of that (pages that others map, divided)."""
@@ -207,10 +218,10 @@ class Host:
         return b"done\n"
 
 
-def cpu_s(pid: int) -> float:
-    """CPU seconds of all threads of a process so far."""
+def cpu_s(pid: int, column: int = 0) -> float:
+    """CPU seconds of all threads of a process so far; in column 1, those in which they waited for a CPU."""
     files = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+    return sum(int(file.read_text().split()[column]) for file in files) / 1e9
 
 
 def wait_until(condition: object, what: str, timeout_s: float = PATIENCE_S) -> None:

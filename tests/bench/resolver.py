@@ -1,7 +1,10 @@
 """Behind a real unbound at full tilt: is a frame lost for want of a reader, and whose CPU does it take?
 
-unbound answers from its cache, tapped over a unix socket by the real plugin; dnsperf asks as fast as it is answered, on
-the same cores. unbound drops what its tap's queue has no room for, so answers less frames is what was lost.
+unbound answers from its cache, tapped by the real plugin over a unix socket and over TCP; dnsperf asks as fast as it
+is answered, on the same cores. unbound drops what its tap's queue (1 MB a thread) has no room for, so answers less
+frames is what was lost. A unix socket takes some hundred frames of that queue (`net.core.wmem_default`, at 2 KB for
+each), so that its two ends run in turns, at the pace of the system's scheduler; TCP takes megabytes. Whose loss it is
+can be seen from the share of the time in which the plugin was ready to run and had no CPU.
 """
 
 import os
@@ -10,6 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +25,7 @@ LISTED = 20
 """One name in so many is on the list."""
 SECONDS = 5
 PORT = 5399
+TAP_PORT = 5398
 PROGRAMS = {"unbound": "unbound", "unbound-control": "unbound", "dnsperf": "dnsperf"}
 
 
@@ -29,40 +34,62 @@ def run(settings: Settings) -> Iterator[Figure]:
     missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
     if missing:
         raise LackingError(f"missing (Debian packages): {', '.join(missing)}")
-    seconds = settings.size(SECONDS, 1)
-    lost, answered, ours, theirs = [], [], [], []
+    unix, tcp = [], []
     for number in range(settings.rounds):
-        settings.say(f"full tilt, round {number + 1}")
-        folder = settings.fresh_folder("resolver")
-        questions = _write_names(folder)
-        listed = [f"n{index}.example" for index in range(0, NAMES, LISTED)]
-        with (
-            Host() as host,
-            Plugin(folder, listed).start(host.stdin, host.stdout).listening() as plugin,
-            Unbound(folder, plugin.tap) as unbound,
-        ):
-            _ask(questions, 1)  # every name is in its cache by now
-            unbound.settle(plugin)
-            frames, answers = plugin.counters()["frames"], unbound.answers()
-            cpu = plugin.cpu_s(), cpu_s(unbound.pid)
-            _ask(questions, seconds)
-            unbound.settle(plugin)
-            frames, answers = plugin.counters()["frames"] - frames, unbound.answers() - answers
-            ours.append((plugin.cpu_s() - cpu[0]) / answers * 1e6)
-            theirs.append((cpu_s(unbound.pid) - cpu[1]) / answers * 1e6)
-        lost.append(float(answers - frames))
-        answered.append(answers / seconds)
-    yield Figure("answers", "a second", tuple(answered))
-    yield Figure("answers without a frame", "", tuple(lost), at_most=0, always=True)
-    yield Figure("CPU of the plugin for each answer", "us", tuple(ours), tuple(theirs), "unbound's", at_most=0.5)
+        settings.say(f"full tilt, unix socket, round {number + 1}")
+        unix.append(_round(settings, ""))
+        settings.say(f"full tilt, TCP, round {number + 1}")
+        tcp.append(_round(settings, f"127.0.0.1:{TAP_PORT}"))
+    yield Figure("answers", "a second", tuple(one.answers_a_s for one in unix))
+    for how, rounds in (("unix socket", unix), ("TCP", tcp)):
+        lost = tuple(float(one.lost) for one in rounds)
+        yield Figure(f"answers without a frame, {how}", "", lost, at_most=0, always=True)
+        yield Figure(f"the plugin waits for a CPU, {how}", "of the time", tuple(one.waited for one in rounds))
+    ours, theirs = tuple(one.ours_us for one in unix), tuple(one.theirs_us for one in unix)
+    yield Figure("CPU of the plugin for each answer", "us", ours, theirs, "unbound's", at_most=0.5)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round gave: answers, those of them that have no frame, CPU an answer, and how long we waited for one."""
+
+    answers_a_s: float
+    lost: int
+    ours_us: float
+    theirs_us: float
+    waited: float
+
+
+def _round(settings: Settings, listen: str) -> Round:
+    seconds = settings.size(SECONDS, 1)
+    folder = settings.fresh_folder("resolver")
+    questions = _write_names(folder)
+    listed = [f"n{index}.example" for index in range(0, NAMES, LISTED)]
+    with (
+        Host() as host,
+        Plugin(folder, listed, listen=listen).start(host.stdin, host.stdout).listening() as plugin,
+        Unbound(folder, plugin.tap, tcp=bool(listen)) as unbound,
+    ):
+        _ask(questions, 1)  # every name is in its cache by now
+        unbound.settle(plugin)
+        frames, answers = plugin.counters()["frames"], unbound.answers()
+        cpu = plugin.cpu_s(), plugin.waited_s(), cpu_s(unbound.pid)
+        _ask(questions, seconds)
+        waited_s = plugin.waited_s() - cpu[1]
+        unbound.settle(plugin)
+        frames, answers = plugin.counters()["frames"] - frames, unbound.answers() - answers
+        ours_s, theirs_s = plugin.cpu_s() - cpu[0], cpu_s(unbound.pid) - cpu[2]
+    us = 1e6 / answers
+    return Round(answers / seconds, answers - frames, ours_s * us, theirs_s * us, waited_s / seconds)
 
 
 class Unbound:
     """The resolver, tapped; as a context manager it is ended."""
 
-    def __init__(self, folder: Path, tap: Path) -> None:
+    def __init__(self, folder: Path, tap: Path, *, tcp: bool = False) -> None:
         self._config = folder / "unbound.conf"
         self._log = (folder / "unbound.log").open("wb")
+        where = f"dnstap-ip: 127.0.0.1@{TAP_PORT}\n  dnstap-tls: no" if tcp else f'dnstap-socket-path: "{tap}"'
         self._config.write_text(f"""\
 server:
   interface: 127.0.0.1
@@ -87,7 +114,7 @@ remote-control:
   control-use-cert: no
 dnstap:
   dnstap-enable: yes
-  dnstap-socket-path: "{tap}"
+  {where}
   dnstap-log-client-response-messages: yes
 """)
         self._process = subprocess.Popen(

@@ -5,7 +5,8 @@ fastest for ExaBGP, made beforehand, one written for each answered), and to the 
 in turns, in the same ExaBGP. The neighbor is a process that only counts.
 
 `bulk` is what the plugin restores from its state file; the time runs from the first route at the neighbor to the last.
-`latency` is from a frame written to the tap, or a line to ExaBGP's pipe, to the neighbor.
+`latency` is from a frame written to the tap, or a line to ExaBGP's pipe, to the neighbor; also while another connection
+is blasted with frames as fast as the tap takes them.
 """
 
 import os
@@ -14,7 +15,7 @@ import random
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -26,6 +27,7 @@ from dnstap_bgp.core.model import Address, Attributes, Claim
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.state.store import Store
 from tests.bench import traffic
+from tests.bench.blaster import Blaster
 from tests.bench.figure import Figure, LackingError, Settings, percentile
 from tests.bench.plugin_process import NEXT_HOP, NEXT_HOP_V6, Plugin, cpu_s, wait_until
 from tests.bench.sink import Sink
@@ -42,6 +44,9 @@ ATTRIBUTES = {
 """What the plugin says by default: each word more costs ExaBGP some time."""
 PROBES = 60
 BULK_PROBES = 40
+SHARE = 0.05
+FRAMES = 100_000
+"""What saturates the tap is the traffic of the area `saturated`."""
 
 
 def run(settings: Settings) -> Iterator[Figure]:
@@ -61,6 +66,7 @@ def run(settings: Settings) -> Iterator[Figure]:
         busy, busies = (tuple(bulk.cpu_s / bulk.seconds for bulk in column) for column in (ours, plain))
         yield Figure(f"of that time ExaBGP is busy, {family}", "", busy, busies, "plain generator")
     yield from _latencies(settings, routes, probes)
+    yield from _saturated(settings)
 
 
 def _latencies(settings: Settings, routes: int, probes: int) -> Iterator[Figure]:
@@ -79,6 +85,20 @@ def _latencies(settings: Settings, routes: int, probes: int) -> Iterator[Figure]
         more = tuple(one - other for one, other in zip(under, ours, strict=True))
         yield Figure(f"fresh address during a restore, p{percent}", "ms", tuple(under), tuple(ours), "idle")
         yield Figure(f"fresh address during a restore, more than idle, p{percent}", "ms", more, at_most=busy_at_most)
+
+
+def _saturated(settings: Settings) -> Iterator[Figure]:
+    universe = traffic.Universe(SHARE)
+    stream = settings.folder / "router.stream"
+    stream.write_bytes(traffic.stream(traffic.resolver(universe, settings.size(FRAMES, 5000))))
+    found = []
+    for number in range(settings.rounds):
+        settings.say(f"latency while the tap is saturated, round {number + 1}")
+        with Scene(settings.fresh_folder("router")) as scene:
+            found.append(scene.saturated_latency_ms(settings.size(PROBES, 5), stream, map(str, universe.rules)))
+    for percent, at_most in ((50, None), (99, 50.0)):
+        values = tuple(percentile(values, percent) for values in found)
+        yield Figure(f"frame to neighbor, tap saturated, p{percent}", "ms", values, at_most=at_most)
 
 
 @dataclass(frozen=True)
@@ -153,6 +173,19 @@ class Scene:
             self._frame_probe(sender)  # by then all that a start brings is over
             return [self._frame_probe(sender) for _ in range(count)]
 
+    def saturated_latency_ms(self, count: int, stream: Path, domains: Iterable[str]) -> list[float]:
+        """The same while another connection sends all that the tap takes."""
+        with (
+            self._plugin([], [*domains, "example"]) as plugin,
+            TapSender(plugin.tap) as sender,
+            Blaster(plugin.tap, stream),
+        ):
+            before = -1
+            while (routes := self.sink.status()["routes"]) != before:  # what the stream brings is told first
+                before = routes
+                time.sleep(0.5)
+            return [self._frame_probe(sender) for _ in range(count)]
+
     def restore_latency_ms(self, routes: int) -> list[float]:
         """The same while a restore is under way."""
         self.sink.reset()
@@ -180,10 +213,10 @@ class Scene:
             raise LackingError("an address never came to the neighbor")
         return (seen - began) * 1000
 
-    def _plugin(self, addresses: Sequence[Address]) -> "Running":
+    def _plugin(self, addresses: Sequence[Address], domains: Sequence[str] = ("example",)) -> "Running":
         folder = self._folder / f"plugin{len(list(self._folder.iterdir()))}"
         folder.mkdir()
-        plugin = Plugin(folder, ["example"])
+        plugin = Plugin(folder, domains)
         if addresses:
             _write_state(plugin.state, addresses)
         self.sink.reset()

@@ -34,10 +34,37 @@ def change(folder, old, new):
     (folder / "d.toml").write_text(CONFIG.replace(old, new))
 
 
+GUARD = "guard: addresses of private, documentation and other special-purpose space never become routes"
+
+
 def test_all_is_good(folder):
     found = report(folder)
     assert found.exit_status == 0
-    assert found.lines() == [f"{folder}/d.toml: good", "list default: 3 rules"]
+    assert found.lines() == [
+        f"{folder}/d.toml: good",
+        "list default: 3 rules",
+        f"{GUARD}; [guard] allow = [...] opens it",
+    ]
+
+
+def test_static_prefixes_that_the_guard_keeps(folder):
+    (folder / "b.txt").write_text("192.168.1.0/24\n10.7.0.0/16\n12.0.0.0/8\n" + "10.0.0.1\n")
+    change(folder, "[dnstap]", "guard.allow = '10.7.0.0/16'\n[dnstap]")
+    found = report(folder)
+    assert found.exit_status == 0
+    assert found.warnings == tuple(
+        f"list default: {prefix} is not announced:"
+        f' refused by the guard (private {block}); [guard] allow = ["{block}"] opens it'
+        for prefix, block in (("10.0.0.1", "10.0.0.0/8"), ("192.168.1.0/24", "192.168.0.0/16"))
+    )
+    assert found.summary[1:] == (
+        "list default: 2 rules, 4 static prefixes",
+        f"{GUARD}, but for 10.7.0.0/16 ([guard])",
+    )
+    (folder / "b.txt").write_text("".join(f"10.1.{n}.0/24\n" for n in range(30)))
+    *_, last = report(folder).warnings
+    assert last == "30 static prefixes are not announced in all (`check -v` tells each)"
+    assert len(check.run(folder / "d.toml", verbose=True).warnings) == 30
 
 
 def test_every_error_of_file_and_lists_at_once(folder):
@@ -116,3 +143,8 @@ def test_users_and_groups(folder):
     ]
     change(folder, 'listen = "tap.sock"', 'listen = "tap.sock"\ngroup = 65534\n[process]\nuser = "root"')
     assert errors(folder) == []
+
+
+def test_files_of_tls(folder):
+    change(folder, 'listen = "tap.sock"', 'listen = "127.0.0.1:6000"\ntls_cert = "cert.pem"')
+    assert errors(folder) == [f"d.toml: dnstap: tls_cert {folder}/cert.pem: No such file or directory"]

@@ -11,7 +11,29 @@ from dnstap_bgp.cli import CONFIG, main
 from dnstap_bgp.config import DEFAULT_PATH
 from tests.commands.running import cli, environment, write_config
 
-COMMANDS = ["check", "demo", "diff", "dump", "exabgp-conf", "lists", "match", "plugin", "reload", "replay", "up"]
+COMMANDS = [
+    "add",
+    "check",
+    "demo",
+    "diff",
+    "doctor",
+    "dump",
+    "exabgp-conf",
+    "forget",
+    "import",
+    "lists",
+    "log-level",
+    "match",
+    "plugin",
+    "reload",
+    "replay",
+    "routes",
+    "save",
+    "status",
+    "up",
+    "watch",
+    "why",
+]
 
 
 def invoke(*arguments: str):
@@ -68,7 +90,7 @@ def test_exabgp_conf_prints_the_configuration_and_nothing_else(tmp_path):
 def test_check_tells_what_is_good(tmp_path):
     done = cli("check", "--config", str(write_config(tmp_path)))
     assert done.returncode == 0
-    assert "list default: 1 rules" in done.stdout
+    assert "list default: 1 rule\n" in done.stdout
 
 
 def test_match_tells_the_rule(tmp_path):

@@ -25,6 +25,9 @@ sources = ["*.txt", "geo"]
 [[list]]
 name = "web"
 sources = "http://user:word@127.0.0.1:1/list"
+[[list]]
+name = "nets"
+prefixes = ["12.0.0.0/8", "13.0.0.0/8"]
 """
 
 
@@ -35,24 +38,27 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "b.txt").write_text("=b.com\n192.0.2.0/24\n")
     (tmp_path / "geo").write_text("full:c.com\nkeyword:k\ninclude:more\n")
     (tmp_path / "more").write_text("d.com @ads\nregexp:x\n")
-    os.utime(tmp_path / "geo", (0, time.time() - 7200))
+    for name in ("a.txt", "b.txt", "geo"):
+        os.utime(tmp_path / name, (0, time.time() - 90_000))
+    os.utime(tmp_path / "more", (0, time.time() - 7300))
     (tmp_path / "run").mkdir()
     return tmp_path
 
 
 def test_offline(folder: Path):
     found = lists.read(folder / "d.toml")
+    skipped = "cosmetic filters 1, filters with options 1"
     assert list(lists.table(found)) == [
-        "no plugin runs: this is what its sources give now",
-        "files: 4 rules, 1 static prefixes",
+        "no plugin runs: this is what the sources give now",
+        "files: 4 rules, 1 static prefix",
         f"  {folder}/*.txt",
-        "    ok, adblock/plain, 2 files, 2 rules, 1 prefixes, 1 cosmetic filters, 1 filters with options, from 0 s ago",
+        f"    ok: 2 rules, 1 static prefix, adblock/plain, 2 files, changed 1 d ago; skipped: {skipped}",
         f"  {folder}/geo",
-        "    ok, v2fly, 2 files, 2 rules, 1 keywords, 1 regular expressions, from 0 s ago",
+        "    ok: 2 rules, v2fly, 2 files, changed 2 h ago; skipped: keywords 1, regular expressions 1",
         "web: 0 rules",
         "  http://127.0.0.1:1/list",
-        "    pending, 0 rules",
-        "    pending: it was not fetched yet",
+        "    pending: not fetched yet",
+        "nets: 0 rules, 2 static prefixes",
     ]
     (text,) = lists.json_lines(found)
     assert json.loads(text)["lists"][0]["sources"][1]["skipped"] == {"keywords": 1, "regular expressions": 1}
@@ -66,7 +72,8 @@ def test_of_a_running_plugin(folder: Path, monkeypatch):
     file.write_text("{}")
     with pytest.raises(CommandError, match="no status"):
         lists.read(folder / "d.toml")
-    source = {"source": "https://x/", "state": "held", "why": "a new version is odd", "changed": 5.0, "checked": 6.0}
+    source: dict[str, object] = {"source": "https://x/", "state": "held", "why": "the new version is odd"}
+    source |= {"files": 1, "rules": 7, "formats": ["plain"], "changed": 5.0, "checked": 6.0}
     listed = {"name": "web", "rules": 7, "prefixes": 0, "sources": [source]}
     file.write_text(json.dumps({"at": 1.0, "refused": "list files is empty", "lists": [listed]}))
     found = lists.Found(lists.read(folder / "d.toml").status, running=True, now=100_000.0)
@@ -74,8 +81,8 @@ def test_of_a_running_plugin(folder: Path, monkeypatch):
         "what the sources give now is not in force: list files is empty",
         "web: 7 rules",
         "  https://x/",
-        "    held, 0 files, 0 rules, from 1 d ago, checked 1 d ago",
-        "    held: a new version is odd",
+        "    held: the new version is odd",
+        "    7 rules, plain, fetched 1 d ago, checked 1 d ago",
     ]
 
 
@@ -83,11 +90,13 @@ def test_check_counts_and_tells_what_rules_can_not_say(folder: Path):
     report = check.run(folder / "d.toml")
     assert report.exit_status == 0
     said = [line.replace(f"{folder}/", "") for line in report.lines()]
+    skipped = "skipped, as no rule on names can say it"
     for line in (
-        "warning: a.txt: gave no rules: 1 cosmetic filters, 1 filters with options (`check -v` tells each line)",
-        "warning: geo: gave no rules: 1 keywords (`check -v` tells each line)",
-        "warning: http://127.0.0.1:1/list: was not fetched yet: the running plugin does that",
-        "list files: 4 rules, 1 static prefixes",
+        f"warning: a.txt: {skipped}: cosmetic filters 1, filters with options 1; `check -v` shows each line",
+        f"warning: geo: {skipped}: keywords 1; `check -v` shows each line",
+        "warning: http://127.0.0.1:1/list: not fetched yet: the running plugin does that",
+        "list files: 4 rules, 1 static prefix",
+        "list nets: 0 rules, 2 static prefixes",
     ):
         assert line in said
     assert not report.details

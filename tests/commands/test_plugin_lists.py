@@ -112,6 +112,25 @@ def test_a_url_in_the_life_of_a_plugin(folder: Path, server: ListServer):
         becomes(folder, 10, "stale")
 
 
+def test_a_start_while_nobody_listens_at_the_url(tmp_path: Path):
+    port = list_server.free_port()
+    (tmp_path / "d.toml").write_text(CONFIG.format(url=f"http://127.0.0.1:{port}/l"))
+    (tmp_path / "l.txt").write_text("foo.com\n")
+    with list_server.serving(port) as server:
+        server.acts["/l"] = content(numbered(50))
+        with plugin(tmp_path):
+            becomes(tmp_path, 50, "ok")
+    with plugin(tmp_path):
+        becomes(tmp_path, 50, "stale")
+        shown = cli("lists", "--config", str(tmp_path / "d.toml")).stdout
+        assert "stale: the last copy is used: " in shown
+        assert "50 rules, plain, fetched " in shown
+        with list_server.serving(port) as server:
+            server.acts["/l"] = content(numbered(60))
+            assert reload(tmp_path).returncode == 0
+            becomes(tmp_path, 60, "ok")
+
+
 def test_lists_that_are_refused_say_so(folder: Path, server: ListServer):
     server.acts["/l"] = content("bar.com\n")
     with plugin(folder):
@@ -119,5 +138,6 @@ def test_lists_that_are_refused_say_so(folder: Path, server: ListServer):
         (folder / "l.txt").write_text("")
         assert reload(folder).returncode == 1
         shown = cli("lists", "--config", str(folder / "d.toml")).stdout
-        assert shown.startswith("what the sources give now is not in force: list files had 1 rules and is empty now")
-        assert "files: 1 rules" in shown
+        assert shown.startswith("what the sources give now is not in force: list files had 1 rule and is empty now")
+        assert "`dnstap-bgp reload --force` takes it\n" in shown
+        assert "files: 1 rule\n" in shown

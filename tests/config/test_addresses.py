@@ -22,10 +22,22 @@ FOLDER = Path("/etc/dnstap-bgp")
         ("[::1]:6000", TcpAddress("::1", 6000)),
         ("[2001:DB8:0::1]:65535", TcpAddress("2001:db8::1", 65535)),
         ("LocalHost:6000", TcpAddress("localhost", 6000)),
+        ("tcp://192.0.2.1:6000", TcpAddress("192.0.2.1", 6000)),
+        ("tls://[::1]:6000", TcpAddress("::1", 6000, tls=True)),
+        ("tls://:6000", TcpAddress("0.0.0.0", 6000, tls=True)),
     ],
 )
 def test_listen_address(text, expected):
     assert addresses.listen_address(text, FOLDER) == expected
+
+
+def test_an_endpoint_speaks_tls_where_that_is_the_default_or_written():
+    texts = ("192.0.2.1:6000", "tcp://192.0.2.1:6001", "tls://192.0.2.1:6002")
+    assert [str(addresses.listen_address(text, FOLDER, tls=True)) for text in texts] == [
+        "tls://192.0.2.1:6000",
+        "192.0.2.1:6001",
+        "tls://192.0.2.1:6002",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +46,10 @@ def test_listen_address(text, expected):
         "",
         "dnstap",
         "unix:/run/dnstap.sock",
-        "tcp://127.0.0.1:6000",
+        "http://127.0.0.1:6000",
+        "tls:///run/dnstap.sock",
+        "tls://",
+        "tls://127.0.0.1",
         "127.0.0.1:6000/",
         "1234",
         "127.0.0.1",

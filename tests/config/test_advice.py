@@ -60,21 +60,46 @@ def test_short_hold_time():
     assert warnings(rest=peer + "30") == warnings(rest=peer + "0") == ()
 
 
-def test_sync_is_not_there_yet():
-    (warning,) = warnings(rest="[syncer]\npeers = ['192.0.2.2:8080']")
-    assert "[syncer]" in warning
-    assert warnings(rest="[syncer]\nsync_interval = '5m'") == ()
+def test_who_may_feed_us_without_showing_who_he_is():
+    assert warnings(rest="[syncer]\npeers = ['192.0.2.2:8080']") == ()
+    (closed,) = warnings(rest="[syncer]\nlisten = ':8080'\npeers = ['192.0.2.2:8080']")
+    assert "only the addresses of its peers are answered" in closed
+    (alone,) = warnings(rest="[syncer]\nlisten = ':8080'")
+    assert "nobody is answered" in alone
+    (opened,) = warnings(rest="[syncer]\nlisten = ':8080'\ninsecure = true")
+    assert "syncer.insecure = true: whoever reaches 0.0.0.0:8080 can make routes" in opened
+    assert warnings(rest="[syncer]\nlisten = ':8080'\ntoken = '0123456789abcdef'") == ()
 
 
 def test_static_prefixes_that_the_guard_keeps():
     net = "[[list]]\nname = 'net'\nprefixes = ['10.1.0.0/16', '11.0.0.0/8', '192.0.2.0/24', '0.0.0.0/0']\n"
     private, protected, default = warnings(rest=net)
-    assert private.startswith("list[0].prefixes: 10.1.0.0/16 is not announced: private; `allow`")
-    assert protected.endswith("192.0.2.0/24 is not announced: protected")
-    assert default.endswith("0.0.0.0/0 is not announced: default-route")
+    assert private == (
+        "list[0].prefixes: 10.1.0.0/16 is not announced:"
+        ' refused by the guard (private 10.0.0.0/8); [guard] allow = ["10.0.0.0/8"] opens it'
+    )
+    assert "192.0.2.0/24 is not announced: refused by the guard (protected);" in protected
+    assert "0.0.0.0/0 is not announced: refused by the guard (default-route);" in default
     assert len(warnings(rest=net + "allow = '10.0.0.0/8'")) == 2
 
 
 def test_dry_run():
     (warning,) = warnings(top="dry_run = true")
     assert "dry_run" in warning
+
+
+def test_tls_with_client_certificates_is_no_open_listener():
+    certificate = "tls_cert = 'a.pem'\n"
+    (warning,) = warnings(listen="':6000'", dnstap=certificate)
+    assert "tls://0.0.0.0:6000" in warning
+    assert "dnstap.tls_client_ca" in warning
+    asking = certificate + "tls_client_ca = 'b.pem'"
+    assert warnings(listen="':6000'", dnstap=asking) == ()
+    (warning,) = warnings(listen="[':6000', 'tcp://:6001']", dnstap=asking)
+    assert "0.0.0.0:6001" in warning
+    assert "tls_client_ca" not in warning
+
+
+def test_a_certificate_that_nobody_sees():
+    (warning,) = warnings(dnstap="tls_cert = 'a.pem'")
+    assert "no endpoint of dnstap.listen speaks TLS" in warning

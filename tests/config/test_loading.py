@@ -238,3 +238,24 @@ def test_no_value_raises_anything_else(table):
     content = "\n".join(f"{key} = {value}" for key, value in table.items())
     with pytest.raises(ConfigError):  # there is always something missing
         parse(content.encode(), Path("/etc/d/d.toml"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ("listen = 'tls://:6000'", "tls://0.0.0.0:6000 needs tls_cert"),
+        ("listen = ':6000'\ntls_key = 'k'", "of no use without tls_cert"),
+        ("listen = ':6000'\ntls_client_ca = 'c'", "of no use without tls_cert"),
+        ("listen = [':6000', 'tcp://:6000']\ntls_cert = 'c'", "0.0.0.0:6000 stands here twice"),
+    ],
+)
+def test_tls_keys_that_do_not_fit_together(keys, reason):
+    (problem,) = problems(f"domains = 'x'\n[dnstap]\n{keys}\n[bgp]\nnext_hop = '192.0.2.1'\n".encode())
+    assert reason in problem
+
+
+def test_tls_files_are_relative_to_the_configuration():
+    content = b"domains = 'x'\n[dnstap]\nlisten = ':6000'\ntls_cert = 'tls/a.pem'\n[bgp]\nnext_hop = '192.0.2.1'\n"
+    dnstap = parse(content, Path("/etc/d/d.toml")).dnstap
+    assert dnstap.tls_cert == Path("/etc/d/tls/a.pem")
+    assert dnstap.speaks_tls

@@ -1,4 +1,4 @@
-"""Real resolvers, and the authority that they ask.
+"""Real resolvers, tapped by the very files in `deploy/resolvers`, and the authority that they ask.
 
 The authority is a second named on 127.0.0.1 port 5301 with one zone, `example.`. A resolver forwards that zone to
 it, so that every name is a cache miss once and a cache hit until its TTL has passed.
@@ -6,13 +6,14 @@ it, so that every name is a cache miss once and a cache hit until its TTL has pa
 
 import socket
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import dns.exception
 import dns.message
 import dns.query
 
 from tests.integration.lab import Daemon, Lab, eventually
+from tests.integration.shipped import TAP_ADDRESS, TAP_SOCKET, shipped
 
 AUTHORITY_PORT = 5301
 
@@ -88,102 +89,230 @@ class Authority:
         self._daemon.stop()
 
 
-class Unbound:
-    """unbound 1.17 or later, tapped over a unix socket or TCP."""
+_POLICY = "$ORIGIN rpz.\n$TTL 300\n@ SOA localhost. hostmaster 1 3600 600 86400 5\n@ NS localhost.\n"
 
-    name = "unbound"
 
-    PORT = 5302
+class _Forwarder:
+    """The part that all resolvers share: one daemon in the host namespace, tapped as a file of `deploy/` says."""
 
-    def __init__(self, lab: Lab, tap: str) -> None:
-        """`tap` is a path or `host:port`."""
-        self.port = self.PORT
+    name: str
+    port: int
+
+    def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._daemon: Daemon | None = None
-        self._config = lab.folder / "unbound.conf"
-        target = f'dnstap-socket-path: "{tap}"' if tap.startswith("/") else f'dnstap-ip: "{_at(tap)}"\n  dnstap-tls: no'
-        self._config.write_text(f"""\
+        self._folder = lab.folder / self.name
+        self._folder.mkdir()
+
+    def start(self) -> None:
+        self._daemon = self._lab.start(self.name, self._argv(), self._lab.host)
+        _await_answers(self._lab, self._daemon, self.port)
+
+    def stop(self) -> None:
+        assert self._daemon
+        self._daemon.stop()
+
+    def _argv(self) -> list[str]:
+        raise NotImplementedError
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self._folder / name
+        path.write_text(text)
+        return path
+
+
+class Unbound(_Forwarder):
+    """unbound 1.17 or later, tapped over a unix socket, TCP or TLS."""
+
+    name = "unbound"
+    port = PORT = 5302
+
+    def __init__(
+        self, lab: Lab, tap: str, *, tls: str | None = None, server: str = "", dnstap: str = "", rewrites: str = ""
+    ) -> None:
+        """Make one.
+
+        Args:
+            lab: Where it runs.
+            tap: A path or `host:port`.
+            tls: A folder with ca.pem, client.pem and client.key.
+            server: More of its `server:`.
+            dnstap: More of its `dnstap:`.
+            rewrites: Records of a response policy zone.
+        """
+        super().__init__(lab)
+        if tap.startswith("/"):
+            snippet = shipped("resolvers/unbound-unix.conf", self._folder, {TAP_SOCKET: tap})
+        elif tls is None:
+            snippet = shipped("resolvers/unbound-tcp.conf", self._folder, {f"{TAP_ADDRESS}@6000": _at(tap)})
+        else:
+            substitutions = {f"{TAP_ADDRESS}@6000": _at(tap), "/etc/unbound/dnstap": tls}
+            snippet = shipped("resolvers/unbound-tls.conf", self._folder, substitutions)
+        policy = f'rpz:\n  name: rpz\n  zonefile: "{self._write("rpz.zone", _POLICY + rewrites)}"' if rewrites else ""
+        self._config = self._write(
+            "unbound.conf",
+            f"""\
 server:
   interface: 127.0.0.1
   port: {self.port}
   chroot: ""
   username: ""
-  directory: "{lab.folder}"
+  directory: "{self._folder}"
   pidfile: ""
   use-syslog: no
   logfile: ""
   verbosity: 1
   num-threads: 1
-  module-config: "iterator"
+  module-config: "{"respip " if rewrites else ""}iterator"
   do-not-query-localhost: no
   outgoing-interface: 127.0.0.1
+  {server}
 stub-zone:
   name: "example"
   stub-addr: 127.0.0.1@{AUTHORITY_PORT}
-dnstap:
-  dnstap-enable: yes
-  {target}
-  dnstap-log-client-response-messages: yes
 remote-control:
   control-enable: no
-""")
-
-    def start(self) -> None:
-        self._daemon = self._lab.start(self.name, ["unbound", "-d", "-p", "-c", str(self._config)], self._lab.host)
-        _await_answers(self._lab, self._daemon, self.port)
-
-    def stop(self) -> None:
-        assert self._daemon
-        self._daemon.stop()
-
-
-class Bind:
-    """BIND 9.18 or later, tapped over a unix socket, set to hand its frames on as early as it can."""
-
-    name = "bind"
-
-    PORT = 5303
-
-    def __init__(self, lab: Lab, tap: str) -> None:
-        self.port = self.PORT
-        self._lab = lab
-        self._daemon: Daemon | None = None
-        folder = lab.folder / "bind"
-        folder.mkdir()
-        self._config = folder / "named.conf"
-        self._config.write_text(
-            _named_options(
-                folder,
-                self.port,
-                f"""recursion yes;
-  dnstap {{ client response; }};
-  dnstap-output unix "{tap}";
-  fstrm-set-output-notify-threshold 1;
-  fstrm-set-buffer-hint 1024;
-  fstrm-set-flush-timeout 1;
-  fstrm-set-reopen-interval 1;""",
-            )
-            + f'zone "example" {{ type forward; forward only; forwarders {{ 127.0.0.1 port {AUTHORITY_PORT}; }}; }};\n'
+include: "{snippet}"
+dnstap:
+  {dnstap}
+{policy}
+""",
         )
 
+    def _argv(self) -> list[str]:
+        return ["unbound", "-d", "-p", "-c", str(self._config)]
+
+
+class Bind(_Forwarder):
+    """BIND 9.18 or later."""
+
+    name = "bind"
+    port = PORT = 5303
+
+    def __init__(self, lab: Lab, tap: str, *, options: str = "", rewrites: str = "") -> None:
+        """Make one.
+
+        Args:
+            lab: Where it runs.
+            tap: A path.
+            options: More of its `options`.
+            rewrites: Records of a response policy zone.
+        """
+        super().__init__(lab)
+        snippet = shipped("resolvers/bind.conf", self._folder, {TAP_SOCKET: tap})
+        zones = (
+            f'zone "example" {{ type forward; forward only; forwarders {{ 127.0.0.1 port {AUTHORITY_PORT}; }}; }};\n'
+        )
+        if rewrites:
+            options += 'response-policy { zone "rpz"; };'
+            zones += f'zone "rpz" {{ type primary; file "{self._write("rpz.zone", _POLICY + rewrites)}"; }};\n'
+        self._has_policy = bool(rewrites)
+        more = f'recursion yes;\n  include "{snippet}";\n  {options}'
+        self._config = self._write("named.conf", _named_options(self._folder, self.port, more) + zones)
+
     def start(self) -> None:
-        self._daemon = self._lab.start(self.name, ["named", "-g", "-c", str(self._config)], self._lab.host)
-        _await_answers(self._lab, self._daemon, self.port)
+        super().start()
+        if self._has_policy:  # named answers before it rewrites
+            daemon = self._daemon
+            assert daemon
+            eventually(lambda: "rpz: reload done" in daemon.text(), 15, "the policy is in force")
 
-    def stop(self) -> None:
-        assert self._daemon
-        self._daemon.stop()
+    def _argv(self) -> list[str]:
+        return ["named", "-g", "-c", str(self._config)]
 
 
-RESOLVERS: tuple[type[Unbound | Bind], ...] = (Unbound, Bind)
+class Knot(_Forwarder):
+    """Knot Resolver 5."""
+
+    name = "knot"
+    port = PORT = 5304
+
+    def __init__(self, lab: Lab, tap: str) -> None:
+        super().__init__(lab)
+        snippet = shipped("resolvers/knot-resolver.conf", self._folder, {TAP_SOCKET: tap})
+        self._config = self._write(
+            "kresd.conf",
+            f"""\
+net.listen('127.0.0.1', {self.port}, {{ kind = 'dns' }})
+net.ipv6 = false
+cache.open(10 * MB, 'lmdb://{self._folder}')
+trust_anchors.remove('.')
+policy.add(policy.suffix(policy.STUB('127.0.0.1@{AUTHORITY_PORT}'), policy.todnames({{'example.'}})))
+dofile('{snippet}')
+""",
+        )
+
+    def _argv(self) -> list[str]:
+        return ["kresd", "-n", "-c", str(self._config), str(self._folder)]
 
 
-def ask(lab: Lab, port: int, name: str, kind: str = "A", timeout_s: float = 5) -> list[str]:
+class Dnsdist(_Forwarder):
+    """dnsdist 1.7 with a cache of its own, in front of the authority."""
+
+    name = "dnsdist"
+    port = PORT = 5305
+
+    def __init__(self, lab: Lab, tap: str) -> None:
+        super().__init__(lab)
+        snippet = shipped("resolvers/dnsdist.conf", self._folder, {TAP_SOCKET: tap})
+        self._config = self._write(
+            "base.conf",
+            f"""\
+setLocal('127.0.0.1:{self.port}')
+setSecurityPollSuffix('')
+newServer({{address = '127.0.0.1:{AUTHORITY_PORT}', healthCheckMode = 'up'}})
+getPool(''):setCache(newPacketCache(1000))
+dofile('{snippet}')
+""",
+        )
+
+    def _argv(self) -> list[str]:
+        return ["dnsdist", "--supervised", "--disable-syslog", "-C", str(self._config)]
+
+
+class Recursor(_Forwarder):
+    """PowerDNS Recursor 4.8, which taps what it asks others for, and not what it answers."""
+
+    name = "recursor"
+    port = PORT = 5306
+
+    def __init__(self, lab: Lab, tap: str) -> None:
+        super().__init__(lab)
+        snippet = shipped("resolvers/pdns-recursor.lua", self._folder, {TAP_SOCKET: tap})
+        self._write(
+            "recursor.conf",
+            f"""\
+local-address=127.0.0.1:{self.port}
+socket-dir={self._folder}
+daemon=no
+disable-syslog=yes
+security-poll-suffix=
+dnssec=off
+threads=1
+config-dir={self._folder}
+hint-file=
+forward-zones=example=127.0.0.1:{AUTHORITY_PORT}
+lua-config-file={snippet}
+""",
+        )
+
+    def _argv(self) -> list[str]:
+        return ["pdns_recursor", f"--config-dir={self._folder}"]
+
+
+ClientTap: TypeAlias = Unbound | Bind | Knot | Dnsdist
+RESOLVERS: tuple[type[ClientTap], ...] = (Unbound, Bind, Knot, Dnsdist)
+"""Those that tap what they answer their clients."""
+
+
+def ask(
+    lab: Lab, port: int, name: str, kind: str = "A", timeout_s: float = 5, *, address: str = "127.0.0.1"
+) -> list[str]:
     """Ask the resolver on this port of the host, as an application would; returns the answer's records in text."""
     question = dns.message.make_query(name, kind)
     with lab.host.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.setblocking(False)  # dnspython waits itself, with its timeout
-        answer = dns.query.udp(question, "127.0.0.1", timeout=timeout_s, port=port, sock=udp)
+        answer = dns.query.udp(question, address, timeout=timeout_s, port=port, sock=udp)
     assert answer.rcode() in (0, 3), answer
     return [record.to_text() for rrset in answer.answer for record in rrset]
 
@@ -197,6 +326,12 @@ def _await_answers(lab: Lab, daemon: Daemon, port: int) -> None:
             return False
 
     eventually(answers, 15, f"{daemon.name} answers")
+
+
+def _rpz_file(lab: Lab, records: str) -> Path:
+    file = lab.folder / "rpz.zone"
+    file.write_text(f"$TTL 60\n@ SOA localhost. root.localhost. 1 3600 600 86400 60\n@ NS localhost.\n{records}")
+    return file
 
 
 def _at(tap: str) -> str:

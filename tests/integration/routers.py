@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.integration.lab import HOST_V4, HOST_V6, Daemon, Lab, eventually, run
+from tests.integration.lab import HOST_V4, HOST_V6, Daemon, Lab, Namespace, eventually, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,11 @@ class Router(Protocol):
 class _Process:
     """The part that all routers share: one daemon in the router namespace."""
 
-    def __init__(self, lab: Lab, session: Session, name: str) -> None:
+    def __init__(self, lab: Lab, session: Session, name: str, where: Namespace | None = None) -> None:
         self.name = name
         self.session = session
         self._lab = lab
+        self._where = where or lab.router
         self._folder = lab.folder / f"{name}{session.number}"
         self._folder.mkdir()
         self._daemon: Daemon | None = None
@@ -88,7 +89,7 @@ class _Process:
         self.daemon.kill()
 
     def _launch(self, *argv: str) -> None:
-        self._daemon = self._lab.start(f"{self.name}{self.session.number}", argv, self._lab.router)
+        self._daemon = self._lab.start(f"{self.name}{self.session.number}", argv, self._where)
 
     def _await(self, control: Path) -> None:
         def ready() -> bool:
@@ -100,6 +101,8 @@ class _Process:
 
 class Bird(_Process):
     """BIRD 2, without a kernel table: the routes stay in its own."""
+
+    protocol = "speaker"
 
     def __init__(self, lab: Lab, session: Session, *, graceful_restart: bool = True) -> None:
         super().__init__(lab, session, "bird")
@@ -130,18 +133,18 @@ protocol bgp speaker {{
         self._await(self._control)
 
     def up(self) -> bool:
-        return "Established" in self.ask("show protocols speaker")
+        return "Established" in self.ask(f"show protocols {self.protocol}")
 
     def holds_stale(self) -> bool:
         """Whether it keeps routes of an ended session and waits for our End-of-RIB (RFC 4724)."""
-        return "graceful restart active" in self.ask("show protocols all speaker")
+        return "graceful restart active" in self.ask(f"show protocols all {self.protocol}")
 
     def routes(self) -> dict[str, Route]:
-        return read_bird(self.ask("show route all protocol speaker"))
+        return read_bird(self.ask(f"show route all protocol {self.protocol}"))
 
     def prefixes(self) -> set[str]:
         # without `all`: quick enough to be polled each 50 ms
-        lines = self.ask("show route protocol speaker").splitlines()
+        lines = self.ask(f"show route protocol {self.protocol}").splitlines()
         return {line.split(" ", 1)[0] for line in lines if line and line[0] in "0123456789abcdef"}
 
     def ask(self, command: str) -> str:

@@ -109,20 +109,24 @@ def send(target: Path, messages: Iterable[bytes]) -> None:
         sender.send(messages)
 
 
-def dnstap(wire: bytes, kind: int = CLIENT_RESPONSE) -> bytes:
-    """Wrap one DNS response."""
-    message = b"\x08" + bytes([kind]) + _field(14, wire)
+def dnstap(wire: bytes, kind: int = CLIENT_RESPONSE, more: bytes = b"") -> bytes:
+    """Wrap one DNS response, with `more` fields of its message."""
+    message = b"\x08" + bytes([kind]) + _field(14, wire) + more
     return _field(14, message) + b"\x78\x01"
 
 
-def response(question: str, *records: str) -> bytes:
-    """A DNSTap payload of a response: `records` are lines such as `www.example 300 IN CNAME edge.example`."""
+def response(question: str, *records: str, policy_action: int | None = None) -> bytes:
+    """A DNSTap payload of a response: `records` are lines such as `www.example 300 IN CNAME edge.example`.
+
+    `policy_action` is what dnstap's policy field says (Policy.Action): 3 PASS, 6 LOCAL_DATA.
+    """
     [*_, last] = (line.split()[3] for line in records) if records else ["A"]
     answer = dns.message.make_response(dns.message.make_query(question, last))
     for line in records:
         owner, ttl, _, kind, data = line.split(maxsplit=4)
         answer.answer.append(dns.rrset.from_text(owner, int(ttl), "IN", kind, data))
-    return dnstap(answer.to_wire(origin=dns.name.root))
+    policy = b"" if policy_action is None else _field(15, b"\x18" + bytes([policy_action]))
+    return dnstap(answer.to_wire(origin=dns.name.root), more=policy)
 
 
 def sightings(name: str, addresses: Iterable[str]) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 """Several lists to different places, static prefixes, the guard and dry runs, at real routers."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,14 +8,14 @@ import pytest
 from tests.integration.lab import HOST_V4, HOST_V6, Lab, becomes, eventually, stays
 from tests.integration.routers import Bird, GoBgp, Route, Session
 from tests.integration.speaker import Speaker
-from tests.integration.tap_sender import send, sightings
+from tests.integration.tap_sender import response, send, sightings
 
 pytestmark = [pytest.mark.netns, pytest.mark.real("bird", "birdc", "gobgpd", "gobgp")]
 
 PLAIN_V4 = Route(HOST_V4, frozenset({"65535:65281"}), local_preference=100)
 PLAIN_V6 = Route(HOST_V6, frozenset({"65535:65281"}), local_preference=100)
-WORK_V4 = Route("10.99.0.77", frozenset({"65001:7"}), local_preference=300)
-WORK_V6 = Route("fd99::77", frozenset({"65001:7"}), local_preference=300)
+WORK_V4 = Route("10.99.0.77", frozenset({"65001:7"}), frozenset({"65001:7:1"}), local_preference=300, med=70)
+WORK_V6 = Route("fd99::77", frozenset({"65001:7"}), frozenset({"65001:7:1"}), local_preference=300, med=70)
 NETWORKS = {"12.0.0.0/8": PLAIN_V4, "2600:12::/32": PLAIN_V6}
 
 
@@ -42,7 +43,9 @@ def test_two_lists_to_different_places_and_static_prefixes(lab: Lab, bird: Bird,
             "next_hop": "10.99.0.77",
             "next_hop_ipv6": "fd99::77",
             "communities": ["65001:7"],
+            "large_communities": ["65001:7:1"],
             "local_preference": 300,
+            "med": 70,
             "peers": [bird.session.local],
         },
         {"name": "net", "prefixes": ["12.0.0.0/8", "2600:12::/32", "10.0.0.0/8"]},
@@ -96,8 +99,12 @@ def test_the_guard_keeps_a_lab_closed_until_it_is_allowed(lab: Lab, bird: Bird):
     becomes(bird.prefixes, {"11.1.0.1/32", "10.1.0.1/32", "fd01::1/128"}, 15, "what was allowed")
     send(speaker.tap, sightings("b.example", ["198.51.100.1"]))  # the least recently seen gives way at the cap
     becomes(bird.prefixes, {"198.51.100.1/32", "10.1.0.1/32", "fd01::1/128"}, 15, "at the cap")
-    assert "refused (protected)" in speaker.daemon.text()
-    for line in ("the table: 3 of at most 3 routes are held", "let go (routes), 1 times: 11.1.0.1 for a.example"):
+    for line in (
+        "refused by the guard (private 10.0.0.0/8): 10.1.0.1 for a.example of the list default and 1 more; [guard]",
+        "refused by the guard (protected): 10.99.0.1 for a.example",
+        "the table: 3 of at most 3 routes are held",
+        "let go at the cap (routes): 11.1.0.1 for a.example of the list default; [guard] max_routes raises it",
+    ):
         eventually(lambda: line in speaker.daemon.text(), 5, line)  # noqa: B023 - called at once
 
 
@@ -113,3 +120,28 @@ def test_a_dry_run_does_everything_but_send(lab: Lab, bird: Bird):
     speaker.write()
     speaker.run("reload")
     becomes(bird.prefixes, {"11.1.0.1/32"}, 15, "what has waited")
+
+
+def test_a_list_that_follows_the_records_own_ttl_gives_over_to_the_next(lab: Lab, bird: Bird):
+    """Two lists hold one address: the first lets go after the record's TTL, the second after its idle time."""
+    (brief := lab.folder / "brief.txt").write_text("brief.example\n")
+    listed: dict[str, Any] = {"name": "brief", "sources": str(brief), "communities": ["65001:7"]}
+    listed |= {"ttl": "dns", "ttl_min": "2s", "ttl_max": "1h", "grace": "1s", "next_hop": "10.99.0.77"}
+    listed |= {"local_preference": 300, "med": 70, "large_communities": ["65001:7:1"]}
+    speaker = Speaker(lab, [bird.session], ["example"])
+    del speaker.config["domains"]
+    speaker.config["list"] = [listed, {"name": "all", "sources": str(speaker.list)}]
+    speaker.config["ttl"] = "10s"
+    speaker.write()
+    for part in (bird, speaker):
+        part.start()
+    eventually(bird.up, 15, "the session")
+    records = [f"brief.example {ttl_s} IN A {address}" for ttl_s, address in ((1, "11.1.0.1"), (3600, "11.1.0.2"))]
+    sent = time.monotonic()
+    send(speaker.tap, [response("brief.example", record) for record in records])
+    table(bird, {"11.1.0.1/32": WORK_V4, "11.1.0.2/32": WORK_V4})
+    table(bird, {"11.1.0.1/32": PLAIN_V4, "11.1.0.2/32": WORK_V4})  # it changes over, and is there all the time
+    assert time.monotonic() - sent >= 3, "ttl_min and grace"
+    table(bird, {"11.1.0.2/32": WORK_V4})
+    assert time.monotonic() - sent >= 10
+    assert "2 claims" not in speaker.run("reload")

@@ -6,14 +6,18 @@ from itertools import count
 import pytest
 
 from tests.integration.lab import HOST_V4, HOST_V6, Lab, becomes, eventually, stays
-from tests.integration.resolvers import RESOLVERS, Authority, Bind, Unbound, ask
+from tests.integration.resolvers import RESOLVERS, Authority, Bind, ClientTap, Recursor, Unbound, ask
 from tests.integration.routers import Bird, GoBgp, Route, Session
+from tests.integration.shipped import tls_folder
 from tests.integration.speaker import Speaker
 
-pytestmark = [pytest.mark.netns, pytest.mark.real("unbound", "named", "bird", "birdc", "gobgpd", "gobgp")]
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.real("unbound", "named", "kresd", "dnsdist", "bird", "birdc", "gobgpd", "gobgp"),
+]
 
-ResolverType = type[Unbound | Bind]
-TAP_DELAY_S = 4  # unbound hands its frames on within 1 s, BIND within 2 s; and some reserve for a busy machine
+ResolverType = type[ClientTap]
+TAP_DELAY_S = 4  # unbound hands its frames on within 1 s, others within 2 s; and some reserve for a busy machine
 
 QUESTIONS = {  # what is asked, and the routes that come of it with LIST
     ("www.example", "A"): {"11.1.0.5/32"},
@@ -127,6 +131,53 @@ def test_unbound_over_tcp(lab: Lab):
         part.start()
     ask(lab, Unbound.PORT, "plain.example")
     becomes(bird.prefixes, {"11.1.0.1/32", "11.1.0.2/32"}, 15, "through TCP")
+
+
+@pytest.mark.real("openssl")
+def test_unbound_over_tls(lab: Lab):
+    """With the certificates that its file says how to make; a broken new one changes nothing, and is told."""
+    bird = Bird(lab, Session(2))
+    folder = tls_folder(lab.folder / "tls")
+    speaker = Speaker(lab, [bird.session], ["plain.example", "both.example"])
+    speaker.config["dnstap"] = {
+        "listen": ["127.0.0.1:6000", "tcp://127.0.0.1:6001", str(speaker.tap)],
+        "tls_cert": str(folder / "server.pem"),
+        "tls_key": str(folder / "server.key"),
+        "tls_client_ca": str(folder / "ca.pem"),
+    }
+    speaker.write()
+    unbound = Unbound(lab, "127.0.0.1:6000", tls=str(folder))
+    for part in (bird, speaker, Authority(lab), unbound):
+        part.start()
+    ask(lab, unbound.port, "plain.example")
+    becomes(bird.prefixes, {"11.1.0.1/32", "11.1.0.2/32"}, 15, "through TLS")
+
+    (folder / "server.pem").write_text("half of a certificate")
+    told = speaker.run("reload", status=1)
+    assert f"tls_cert {folder}/server.pem: holds no certificate" in told
+    assert "stays in use" in told
+    unbound.stop()
+    unbound.start()
+    ask(lab, unbound.port, "both.example")
+    becomes(bird.prefixes, {"11.1.0.1/32", "11.1.0.2/32", "11.1.0.3/32"}, 15, "with the old certificate")
+
+
+@pytest.mark.real("pdns_recursor")
+def test_the_recursor_shows_only_what_it_asks_for(lab: Lab):
+    """As deploy/resolvers/pdns-recursor.lua says: what comes from its cache is missed."""
+    bird = Bird(lab, Session(2))
+    speaker = Speaker(lab, [bird.session], ["plain.example", "both.example"], dnstap={"messages": "resolver_response"})
+    for part in (bird, speaker, Authority(lab), recursor := Recursor(lab, str(speaker.tap))):
+        part.start()
+    ask(lab, recursor.port, "plain.example")
+    becomes(bird.prefixes, {"11.1.0.1/32", "11.1.0.2/32"}, 15, "what it asked for")
+    speaker.write(["both.example"])
+    speaker.run("reload")
+    speaker.write(["both.example", "plain.example"])
+    speaker.run("reload")
+    ask(lab, recursor.port, "plain.example")
+    ask(lab, recursor.port, "both.example")
+    becomes(bird.prefixes, {"11.1.0.3/32"}, 15, "what it asked for, and nothing from its cache")
 
 
 def test_two_resolvers_at_once(lab: Lab):

@@ -37,6 +37,7 @@ class World:
         self.random = random.Random(seed)
         self.live = {}
         self.file = []  # (prefix, attributes or None) as the state file has them
+        self.prepared = None  # a line that is recorded and not said
         self.now = 1000.0
         self.exabgp = ExaBgp(neighbors if neighbors is not None else [Neighbor(ADDRESSES[0]), Neighbor(ADDRESSES[1])])
         self.outbox = Outbox()
@@ -61,9 +62,16 @@ class World:
         while (outgoing := self.talk.next(self.now)) is not None:
             outgoing.data.decode("ascii")
             self.file += self.outbox.take_corrections()
-            self.file += outgoing.news
+            if outgoing is not self.prepared:
+                self.file += outgoing.news
             self.exabgp.write(outgoing.data)
         self.file += self.outbox.take_corrections()
+        if self.random.random() < 0.7:  # what is prepared may be overtaken by anything, or prepared long before
+            prepared = self.talk.prepare(self.now)
+            self.file += self.outbox.take_corrections()
+            if prepared is not None:
+                self.prepared = prepared
+                self.file += prepared.news
 
     def _listen(self):
         for line in self.exabgp.read():
@@ -120,6 +128,11 @@ class World:
         sayable = [a for a in self.live.values() if not a.neighbors or neighbors & set(a.neighbors)]
         assert len(sayable) <= self.outbox.told_count.total() <= len(self.live)
         assert self.talk.stage is Stage.READY
+        self.talk.prepare(self.now)
+        self.file += self.outbox.take_corrections()
+        recorded = dict(self.file)
+        told = {prefix: attributes for shard in self.outbox.told.shards for prefix, attributes in shard.items()}
+        assert {prefix: attributes for prefix, attributes in recorded.items() if attributes} == told
 
 
 def some_wishes(dice, count):

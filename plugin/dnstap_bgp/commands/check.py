@@ -2,22 +2,30 @@
 
 import grp
 import pwd
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dnstap_bgp import config as configuration
-from dnstap_bgp.config import Config
+from dnstap_bgp.config import Config, asked
+from dnstap_bgp.core.lists import counts
 from dnstap_bgp.core.lists.formats import Kind
 from dnstap_bgp.core.lists.source import ListSource
-from dnstap_bgp.errors import ConfigError, Problem
+from dnstap_bgp.core.model import Prefix
+from dnstap_bgp.core.routes import remedies
+from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.state.records import prefix_text
+from dnstap_bgp.errors import ConfigError, ListenerError, Problem
 from dnstap_bgp.workers.lists.copies import Copies
 from dnstap_bgp.workers.lists.files import SourceReport, totals
 from dnstap_bgp.workers.lists.loader import compiled_dir
-from dnstap_bgp.workers.lists.sources import build_here, plan
+from dnstap_bgp.workers.lists.sources import Built, build_here, plan
 
 LINES_TOLD = 1000
 """Bad lines of each list file: more are one mistake, such as a file in another format, and only counted."""
+
+PREFIXES_TOLD = 20
+"""Refused static prefixes of sources, one by one; the rest is only counted, unless every line is asked for."""
 
 LINES_TOLD_ALL = 1_000_000
 """The same where every line is asked for."""
@@ -65,21 +73,21 @@ def run(path: Path, *, verbose: bool = False) -> Report:
     """
     errors: list[Problem] = []
     warnings: list[str] = []
-    kept: Copies | None = None
+    config: Config | None = None
     try:
         config = configuration.load(path)
     except ConfigError as error:
         errors += error.problems
     else:
-        kept = Copies(compiled_dir(config))
         errors += _accounts(config)
+        errors += _certificates(config)
         warnings += config.warnings
         wrong, worth_a_thought = _speaker(config)
         errors += wrong
         warnings += worth_a_thought
-    lists = _lists(configuration.list_sources(path), kept, verbose=verbose)
+    lists = _lists(configuration.list_sources(path), config, verbose=verbose)
     errors += lists.errors
-    summary = () if errors else (f"{path}: good", *lists.summary)
+    summary = () if errors or config is None else (f"{path}: good", *lists.summary, _opened(config))
     return Report(tuple(errors), (*warnings, *lists.warnings), summary, lists.details)
 
 
@@ -97,6 +105,18 @@ def _accounts(config: Config) -> Iterator[Problem]:
             yield Problem(f"{config.path}: {key}", f"there is no {name!r} on this system")
 
 
+def _certificates(config: Config) -> Iterator[Problem]:
+    """Say which file of the tap's TLS can't be used."""
+    if not config.dnstap.speaks_tls:
+        return
+    from dnstap_bgp.workers.tap.tls import Tls  # noqa: PLC0415 - ssl takes 5 MB, and few have it
+
+    try:
+        Tls(config.dnstap)
+    except ListenerError as error:
+        yield Problem(f"{config.path}: dnstap", str(error))
+
+
 def _speaker(config: Config) -> tuple[list[Problem], list[str]]:
     """Check what only `up` and `exabgp-conf` need; a file for an operator's own exabgp.conf may leave it out."""
     if config.bgp.as_number is None and not config.bgp.neighbors:
@@ -112,9 +132,18 @@ def _speaker(config: Config) -> tuple[list[Problem], list[str]]:
     return [], []
 
 
-def _lists(lists: Sequence[ListSource], kept: Copies | None, *, verbose: bool) -> Report:
+def _opened(config: Config) -> str:
+    """Say what the guard keeps, which surprises whoever tries this in a lab."""
+    told = "guard: addresses of private, documentation and other special-purpose space never become routes"
+    opened = {"[guard]": config.guard.allow} | {f"list {found.name}": found.allow for found in config.lists}
+    allowed = [f"{', '.join(map(str, networks))} ({where})" for where, networks in opened.items() if networks]
+    return f"{told}{', but for ' + ', '.join(allowed) if allowed else '; [guard] allow = [...] opens it'}"
+
+
+def _lists(lists: Sequence[ListSource], config: Config | None, *, verbose: bool) -> Report:
     """Read all lists: the problems of their files and lines, and what they hold."""
     told = LINES_TOLD_ALL if verbose else LINES_TOLD
+    kept = Copies(compiled_dir(config)) if config is not None else None
     built = build_here(plan(lists, kept), complaints_kept=told, tell_skipped=verbose)
     errors = [problem for report in built.reports for problem in _errors(report)]
     files = [report for report in built.reports if not report.pending]
@@ -122,14 +151,28 @@ def _lists(lists: Sequence[ListSource], kept: Copies | None, *, verbose: bool) -
         errors.append(Problem(", ".join(report.path for report in files), "there is no rule in any list"))
     return Report(
         tuple(errors),
-        tuple(warning for report in built.reports for warning in _warnings(report)),
-        tuple(_held(name, count, len(built.prefixes[name])) for name, count in built.rules.counts.items()),
+        (
+            *(warning for report in built.reports for warning in _warnings(report, verbose=verbose)),
+            *(_refused(config, built.prefixes, told if verbose else PREFIXES_TOLD) if config is not None else ()),
+        ),
+        tuple(_held(built, source) for source in lists),
         tuple(problem for report in built.reports for problem in _details(report)) if verbose else (),
     )
 
 
-def _held(name: str, rules: int, prefixes: int) -> str:
-    return f"list {name}: {rules} rules" + (f", {prefixes} static prefixes" if prefixes else "")
+def _held(built: Built, source: ListSource) -> str:
+    held = counts.held(built.rules.counts[source.name], len(built.prefixes[source.name]) + source.prefixes)
+    return f"list {source.name}: {held}"
+
+
+def _refused(config: Config, prefixes: Mapping[str, Sequence[Prefix]], at_most: int) -> Iterator[str]:
+    """Say which static prefixes of sources the guard keeps; those of the file itself are told with it."""
+    refused = Policies(config.policies(), asked.guard(config), prefixes=prefixes).refused
+    for found in refused[:at_most]:
+        said = remedies.sentence(found.reason, found.prefix)
+        yield f"list {found.list}: {prefix_text(found.prefix)} is not announced: {said}"
+    if len(refused) > at_most:
+        yield f"{len(refused)} static prefixes are not announced in all (`check -v` tells each)"
 
 
 def _from_url(report: SourceReport) -> bool:
@@ -148,17 +191,17 @@ def _errors(report: SourceReport) -> Iterator[Problem]:
             yield Problem(report.path, f"{report.complaints - len(bad)} more lines like these")
 
 
-def _warnings(report: SourceReport) -> Iterator[str]:
+def _warnings(report: SourceReport, *, verbose: bool) -> Iterator[str]:
     """What nobody here can put right."""
     if report.pending:
-        yield f"{report.path}: was not fetched yet: the running plugin does that"
+        yield f"{report.path}: not fetched yet: the running plugin does that"
         return
-    counts = totals([report])
+    skipped = totals([report])
     if not _from_url(report):
-        counts.pop(Kind.MALFORMED, None)
-    if counts:
-        numbers = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        yield f"{report.path}: gave no rules: {numbers} (`check -v` tells each line)"
+        skipped.pop(Kind.MALFORMED, None)
+    if skipped:
+        hint = "" if verbose else "; `check -v` shows each line"
+        yield f"{report.path}: skipped, as no rule on names can say it: {counts.skipped(skipped)}{hint}"
 
 
 def _details(report: SourceReport) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dnstap_bgp import config as configuration
 from dnstap_bgp.config import Config
+from dnstap_bgp.core.lists import counts
 from dnstap_bgp.errors import CommandError
 from dnstap_bgp.workers.lists import status as liststatus
 from dnstap_bgp.workers.lists.copies import Copies
@@ -70,34 +71,30 @@ def json_lines(found: Found) -> Iterator[str]:
 def table(found: Found) -> Iterator[str]:
     """As a person reads it."""
     if not found.running:
-        yield "no plugin runs: this is what its sources give now"
+        yield "no plugin runs: this is what the sources give now"
     if found.status.refused is not None:
         yield f"what the sources give now is not in force: {found.status.refused}"
     for one in found.status.lists:
-        prefixes = f", {one.prefixes} static prefixes" if one.prefixes else ""
-        yield f"{one.name}: {one.rules} rules{prefixes}"
+        yield f"{one.name}: {counts.held(one.rules, one.prefixes)}"
         for source in one.sources:
             yield f"  {source.source}"
-            yield f"    {_facts(source, found.now)}"
-            if source.why:
-                yield f"    {source.state}: {source.why}"
+            yield f"    {source.state}: {source.why or _facts(source, found.now)}"
+            if source.why and source.files:
+                yield f"    {_facts(source, found.now)}"
 
 
 def _facts(source: SourceStatus, now: float) -> str:
-    facts = [source.state]
+    facts = [counts.held(source.rules, source.prefixes)]
     if source.formats:
         facts.append("/".join(source.formats))
-    if source.files != 1 and source.state != "pending":
+    if source.files > 1:
         facts.append(f"{source.files} files")
-    facts.append(f"{source.rules} rules")
-    if source.prefixes:
-        facts.append(f"{source.prefixes} prefixes")
-    facts += [f"{count} {kind}" for kind, count in source.skipped.items()]
     if source.changed:
-        facts.append(f"from {_age(now - source.changed)} ago")
+        facts.append(f"{'changed' if source.checked is None else 'fetched'} {_age(now - source.changed)} ago")
     if source.checked:
         facts.append(f"checked {_age(now - source.checked)} ago")
-    return ", ".join(facts)
+    skipped = counts.skipped(source.skipped)
+    return ", ".join(facts) + (f"; skipped: {skipped}" if skipped else "")
 
 
 def _age(age_s: float) -> str:

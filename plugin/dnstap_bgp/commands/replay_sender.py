@@ -134,6 +134,8 @@ def connect(to: str) -> socket.socket:
         address = addresses.listen_address(to if ":" in to else str(Path(to).absolute()), Path.cwd())
     except ValueError as error:
         raise CommandError(f"{to}: {error}") from None
+    if isinstance(address, TcpAddress) and address.tls:
+        raise CommandError(f"{to}: this command speaks no TLS: give a unix socket or a `tcp://` listener")
     deadline = time.monotonic() + OPENING_S
     while True:
         try:

@@ -27,7 +27,7 @@ from dnstap_bgp.commands.host_reload import HostReload
 from dnstap_bgp.config import Config
 from dnstap_bgp.core.exabgp import conf as exabgp_conf
 from dnstap_bgp.errors import CommandError, ConfigError, HostError
-from dnstap_bgp.workers.process import instance, runtime
+from dnstap_bgp.workers.process import instance, logs, runtime
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ def run(path: Path) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR1})  # kept until they can be heeded
     path = path.absolute()
     config = configuration.load(path)
+    logs.configure(config.log.format, config.log.level)
     version = host.installed_version()
     for warning in config.warnings:
         logger.warning("%s", warning)

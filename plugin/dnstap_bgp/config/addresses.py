@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import TypeAlias
@@ -12,7 +12,7 @@ from dnstap_bgp.config.values import text
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
 
-_UNIX_PATH_MAX_BYTES = 107  # sun_path of unix(7) has 108 with its closing NUL
+UNIX_PATH_MAX_BYTES = 107  # sun_path of unix(7) has 108 with its closing NUL
 _HOST_MAX = 253  # RFC 1035, 2.3.4, in text without the trailing dot
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -36,10 +36,12 @@ class TcpAddress:
     Attributes:
         host: An address in canonical text, or a host name.
         port: 1..65535.
+        tls: Whether TLS is spoken there.
     """
 
     host: str
     port: int
+    tls: bool = False
 
     @property
     def ip(self) -> IPAddress | None:
@@ -52,7 +54,8 @@ class TcpAddress:
         return self.host == "localhost" or (self.ip is not None and self.ip.is_loopback)
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        scheme = "tls://" if self.tls else ""
+        return f"{scheme}[{self.host}]:{self.port}" if ":" in self.host else f"{scheme}{self.host}:{self.port}"
 
 
 ListenAddress: TypeAlias = UnixAddress | TcpAddress
@@ -90,23 +93,27 @@ def network(value: object) -> IPNetwork:
     raise ValueError(msg)
 
 
-def listen_address(value: object, folder: Path) -> ListenAddress:
+def listen_address(value: object, folder: Path, *, tls: bool = False) -> ListenAddress:
     """Where to listen: a path of a unix socket, `host:port`, `[v6]:port`, or `:port` for every IPv4 address.
 
     Args:
-        value: The text.
+        value: The text; `tls://` or `tcp://` before a TCP endpoint says what is spoken there.
         folder: What a relative path is relative to.
+        tls: Whether TLS is spoken at an endpoint that doesn't say.
     """
     written = text(value)
+    scheme, _, endpoint = written.partition("://")
+    if endpoint and scheme in ("tls", "tcp"):
+        return replace(tcp_address(endpoint), tls=scheme == "tls")
     if "/" not in written and not written.endswith((".sock", ".socket")):
-        return tcp_address(written)
+        return replace(tcp_address(written), tls=tls)
     if ":" in written.partition("/")[0]:
         msg = f"{written!r} is no path: a unix socket's is written without a scheme"
         raise ValueError(msg)
     path = folder / written
     length = len(bytes(path))
-    if length > _UNIX_PATH_MAX_BYTES:
-        msg = f"{path} has {length} bytes; a unix socket's path has at most {_UNIX_PATH_MAX_BYTES}"
+    if length > UNIX_PATH_MAX_BYTES:
+        msg = f"{path} has {length} bytes; a unix socket's path has at most {UNIX_PATH_MAX_BYTES}"
         raise ValueError(msg)
     return UnixAddress(path)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from dnstap_bgp.config.lists import DNS
-from dnstap_bgp.core.model import Attributes, DnsTtl, Policy, Prefix
+from dnstap_bgp.core.model import Address, Attributes, DnsTtl, Policy, Prefix
+from dnstap_bgp.core.routes.guard import Guard
 
 if TYPE_CHECKING:
     from dnstap_bgp.config.addresses import IPAddress, IPNetwork
@@ -34,6 +36,24 @@ def policies(config: Config) -> tuple[Policy, ...]:
             routes_max=found.max_routes,
         )
         for found in config.all_lists
+    )
+
+
+def guard(config: Config, known: Iterable[Address] = (), resolvers: AbstractSet[Address] = frozenset()) -> Guard:
+    """Give the guard that the file asks for.
+
+    Args:
+        config: The file.
+        known: Addresses to protect beside those that it names.
+        resolvers: See `Guard`.
+    """
+    return Guard(
+        (*config.protected(), *known),
+        strict=True,
+        allow=config.guard.allow,
+        deny=config.guard.deny,
+        lists=config.spaces(),
+        resolvers=resolvers,
     )
 
 

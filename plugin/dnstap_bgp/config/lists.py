@@ -6,10 +6,9 @@ A key that a list leaves out has the value of `[bgp]`, or for a TTL that of the 
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainValidator, Strict, ValidationInfo, model_validator
-
 from dnstap_bgp.config import addresses, bgp_values, values
 from dnstap_bgp.config.addresses import IPNetwork
+from dnstap_bgp.config.schema import BeforeValidator, Field, PlainValidator, Strict, ValidationInfo, model_validator
 from dnstap_bgp.config.tables import Community, LargeCommunity, Many, Once, Seconds, Table, Uint32, folder_of
 from dnstap_bgp.core.lists.formats import ALIASES, FORMATS
 from dnstap_bgp.core.lists.source import AUTO, Fetching, is_url

@@ -6,17 +6,19 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
-
 from dnstap_bgp.config import asked, speaker, values
 from dnstap_bgp.config.addresses import IPAddress, TcpAddress
 from dnstap_bgp.config.lists import GuardConfig, ListConfig, Sources, Ttl
+from dnstap_bgp.config.schema import Field, ValidationInfo, field_validator
 from dnstap_bgp.config.tables import (
     DEFAULT_LIST,
     BgpConfig,
+    ControlConfig,
     DnstapConfig,
     FilePath,
     Flag,
+    HttpConfig,
+    LogConfig,
     ProcessConfig,
     Seconds,
     Some,
@@ -37,6 +39,7 @@ LISTS_MAX = 64
 """Each takes bits in every row of the rules; people have a handful."""
 
 PIDFILE = "dnstap-bgp.pid"
+CONTROL_SOCKET = "control.sock"
 
 RESTART_KEYS = ("runtime_dir", "pidfile", "cache", "process.user", "process.netns")
 """Keys that no reload can change: the files are open, and user and namespace are those of the process above."""
@@ -93,6 +96,9 @@ class Config(Table):
     guard: GuardConfig = GuardConfig()
     bgp: BgpConfig = BgpConfig()
     process: ProcessConfig = ProcessConfig()
+    log: LogConfig = LogConfig()
+    control: ControlConfig = ControlConfig()
+    http: HttpConfig | None = None
     syncer: SyncerConfig | None = None
     # Set by the loader. `exclude` is what keeps them from being keys of the file.
     path: Path = Field(default=Path("/"), exclude=True)
@@ -117,6 +123,11 @@ class Config(Table):
         return self.bgp.usable_next_hop_ipv6 or (FALLBACK_NEXT_HOP_IPV6 if self.ipv6 else None)
 
     @property
+    def control_socket(self) -> Path:
+        """Where commands reach the plugin: beside its pidfile."""
+        return self.pidfile.parent / CONTROL_SOCKET
+
+    @property
     def all_lists(self) -> tuple[ListConfig, ...]:
         """Every list in order of precedence, `default` among them."""
         if self.domains is None:
@@ -133,6 +144,7 @@ class Config(Table):
                 fetching=Fetching(found.interval_s, found.sha256, found.max_bytes),
                 shrink_max=found.shrink_max,
                 growth_max=found.growth_max,
+                prefixes=len(found.prefixes),
             )
             for found in self.all_lists
         )

@@ -5,9 +5,11 @@ A field's alias is its key in the file; without one it is the field's own name.
 
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import (
+from dnstap_bgp.config import addresses, bgp_values, engine, values
+from dnstap_bgp.config.addresses import IPAddress, IPNetwork, ListenAddress, TcpAddress
+from dnstap_bgp.config.schema import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
@@ -19,9 +21,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-
-from dnstap_bgp.config import addresses, bgp_values, values
-from dnstap_bgp.config.addresses import IPAddress, IPNetwork, ListenAddress, TcpAddress
 
 T = TypeVar("T")
 
@@ -41,7 +40,12 @@ def _in_folder(value: object, info: ValidationInfo) -> Path:
 
 
 def _listen_address(value: object, info: ValidationInfo) -> ListenAddress:
-    return addresses.listen_address(value, folder_of(info))
+    # A tls_cert that is no good has been told already, and is missing from `data`.
+    found = addresses.listen_address(value, folder_of(info), tls=info.data.get("tls_cert") is not None)
+    if isinstance(found, TcpAddress) and found.tls and info.data.get("tls_cert", found) is None:
+        msg = f"{found} needs tls_cert"
+        raise ValueError(msg)
+    return found
 
 
 def _distinct(found: tuple[T, ...]) -> tuple[T, ...]:
@@ -74,6 +78,11 @@ class DnstapConfig(Table):
     """`[dnstap]`: whom we listen to.
 
     Attributes:
+        tls_cert: PEM file of our certificate, its chain behind it. With it, TCP endpoints speak TLS, except those that
+            are written `tcp://host:port`. None: they are plain.
+        tls_key: PEM file of its key, without a passphrase; None: it is in `tls_cert`.
+        tls_client_ca: PEM file of whoever signs the senders' certificates; who has none is not let in. None: senders
+            need no certificate.
         listen: Unix sockets and TCP endpoints.
         perm: The unix sockets' mode. 0660: a resolver gets in through the group; nobody else feeds routes.
         group: The unix sockets' group; None: ours.
@@ -89,6 +98,10 @@ class DnstapConfig(Table):
             the name, but a block page or a detour of the resolver's operator.
     """
 
+    # Before `listen`, which depends on them.
+    tls_cert: FilePath | None = None
+    tls_key: FilePath | None = None
+    tls_client_ca: FilePath | None = None
     listen: Annotated[tuple[Annotated[ListenAddress, PlainValidator(_listen_address)], ...], Many, Some, Distinct]
     perm: Annotated[int, PlainValidator(values.file_mode)] = 0o660
     group: Annotated[str, PlainValidator(values.account)] | None = None
@@ -102,12 +115,26 @@ class DnstapConfig(Table):
     identities: Annotated[frozenset[Annotated[str, AfterValidator(values.text)]], Many] = frozenset()
     rewritten: Flag = False
 
+    @model_validator(mode="after")
+    def _tls_together(self) -> Self:
+        if self.tls_cert is None and (self.tls_key or self.tls_client_ca):
+            msg = "tls_key and tls_client_ca are of no use without tls_cert"
+            raise ValueError(msg)
+        values.distinct(str(found).removeprefix("tls://") for found in self.listen)  # once plain and once TLS
+        return self
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether any endpoint does."""
+        return any(isinstance(found, TcpAddress) and found.tls for found in self.listen)
+
     @property
     def open_endpoints(self) -> tuple[TcpAddress, ...]:
-        """TCP endpoints beyond loopback that anybody may connect to."""
+        """TCP endpoints beyond loopback that anybody may connect to and feed."""
         if self.allow:
             return ()
-        return tuple(found for found in self.listen if isinstance(found, TcpAddress) and not found.is_loopback)
+        tcp = (found for found in self.listen if isinstance(found, TcpAddress) and not found.is_loopback)
+        return tuple(found for found in tcp if not (found.tls and self.tls_client_ca))
 
 
 class Neighbor(Table):
@@ -220,18 +247,106 @@ class ProcessConfig(Table):
     netns: Annotated[str, PlainValidator(values.netns)] | None = None
 
 
+class LogConfig(Table):
+    """`[log]`: what stderr gets.
+
+    Attributes:
+        format: `plain` for people, `json` (an object a line) for machines.
+        level: What is less important is left out.
+    """
+
+    format: Literal["plain", "json"] = "plain"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ControlConfig(Table):
+    """`[control]`: the control socket, by which `status`, `why` and their like reach the running plugin.
+
+    Attributes:
+        group: The socket's group, whose members may ask and steer; None: ours.
+    """
+
+    group: Annotated[str, PlainValidator(values.account)] | None = None
+
+
+class HttpConfig(Table):
+    """`[http]`: for people and machines elsewhere; only to read. Without this table there is no such listener.
+
+    Attributes:
+        listen: TCP endpoints. By default this machine only: routes tell what people visit.
+        allow: Who may connect; empty: everybody who reaches it.
+        hosts: The names by which browsers and machines reach it, beside addresses, `localhost` and this machine's own
+            name: a page elsewhere that has its own name point here is refused by it.
+        connections_max: A browser takes six, a scraper one; each may hold some 100 KB.
+    """
+
+    listen: Annotated[tuple[Endpoint, ...], Many, Some, Distinct] = (TcpAddress("127.0.0.1", 8179),)
+    allow: Annotated[tuple[Annotated[IPNetwork, PlainValidator(addresses.network)], ...], Many, Once] = ()
+    hosts: Annotated[tuple[Annotated[str, PlainValidator(values.http_host)], ...], Many, Once] = ()
+    connections_max: Annotated[int, Strict(), Field(ge=1, le=4096)] = 64
+
+    @property
+    def open_endpoints(self) -> tuple[TcpAddress, ...]:
+        """Endpoints beyond loopback that anybody may read from."""
+        return () if self.allow else tuple(found for found in self.listen if not found.is_loopback)
+
+
 class SyncerConfig(Table):
-    """`[syncer]`: accepted as existing files have it; nothing is synced yet.
+    """`[syncer]`: other instances, and Go programs, that we share sightings with.
 
     Attributes:
         listen: Where peers ask us; None: nowhere.
-        sync_interval_s: Between two full pulls; 0: none.
-        peers: Whom we ask.
+        sync_interval_s: Between two full pulls from a Go program; 0: only the one at the start. Our own kind follow.
+        peers: Whom we ask; 128 for each of which a connection stays open. Larger fleets have an engine.
+        token: What every member knows and says. 16 characters at least: it is not guessed within any rate of ours.
+        tls_cert: PEM file of our certificate; peers speak TLS then, and each shows one.
+        tls_key: PEM file of its key.
+        tls_ca: PEM file of the fleet's own authority: whoever it signed for is a member.
+        insecure: Without a token or certificates, answer anybody, not only the addresses of the peers.
+        compatible: Speak the Go program's protocol too.
+        redis: The URL of a fleet's engine, Redis or Valkey.
+        redis_sentinels: Sentinels that know where its primary is; empty: it is where the URL says.
+        redis_service: The name that they know it by.
     """
 
     listen: Endpoint | None = None
     sync_interval_s: Seconds = Field(default=600.0, alias="sync_interval")
-    peers: Annotated[tuple[Endpoint, ...], Many, Once] = ()
+    peers: Annotated[tuple[Endpoint, ...], Many, Once] = Field(default=(), max_length=128)
+    token: Annotated[str, PlainValidator(values.token)] | None = Field(default=None, repr=False)
+    tls_cert: FilePath | None = None
+    tls_key: FilePath | None = None
+    tls_ca: FilePath | None = None
+    insecure: Flag = False
+    compatible: Flag = True
+    redis: Annotated[str, PlainValidator(engine.url)] | None = Field(default=None, repr=False)
+    redis_sentinels: Annotated[tuple[Endpoint, ...], Many, Once] = ()
+    redis_service: Annotated[str, AfterValidator(values.text)] = "mymaster"
+
+    @model_validator(mode="after")
+    def _tls_together(self) -> Self:
+        files = (self.tls_cert, self.tls_key, self.tls_ca)
+        if any(files) and not all(files):
+            msg = "tls_cert, tls_key and tls_ca go together: each member shows a certificate, and looks at the others'"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def is_active(self) -> bool:
+        """Whether there is anything to do."""
+        return self.listen is not None or bool(self.peers) or self.redis is not None
+
+    @property
+    def engine(self) -> engine.EngineConfig | None:
+        """The fleet's engine."""
+        if self.redis is None:
+            return None
+        sentinels = tuple((str(found.host), found.port) for found in self.redis_sentinels)
+        return engine.EngineConfig(self.redis, sentinels, self.redis_service)
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether members show what makes them members."""
+        return self.token is not None or self.tls_ca is not None
 
 
 def _usable(found: IPAddress) -> bool:

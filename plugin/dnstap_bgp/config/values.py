@@ -83,6 +83,15 @@ def netns(value: object) -> str:
     return written
 
 
+def http_host(value: object) -> str:
+    """A name by which HTTP clients may call us, without port."""
+    written = text(value).lower().rstrip(".")
+    if not re.fullmatch(r"[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?", written):
+        msg = f"{value!r} is no host name (without scheme and port)"
+        raise ValueError(msg)
+    return written
+
+
 def message_type(value: object) -> int:
     """A dnstap message type's number, from its name."""
     number = MESSAGE_TYPES.get(text(value).lower())
@@ -124,6 +133,15 @@ def url(value: object) -> str:
         good = False
     if not good:
         msg = "is no URL: https://host/path, in ASCII"
+        raise ValueError(msg)
+    return written
+
+
+def token(value: object) -> str:
+    """A secret that stands in a header: 16 to 256 characters of ASCII without spaces."""
+    written = text(value)
+    if not re.fullmatch(r"[!-~]{16,256}", written, re.ASCII):
+        msg = "is no token: 16 to 256 ASCII characters without spaces, as `openssl rand -hex 32` gives"
         raise ValueError(msg)
     return written
 

@@ -7,4 +7,7 @@ lists/      lines -> rules -> a trie
 routes/     claims on addresses; the guard, the policies
 exabgp/     wanted against told, and the conversation
 state/      the state file's contents
+status/     what the program says of itself: status, why, rates
+sync/       what peers tell each other
+doctor/     what is wrong and what to change
 """

@@ -14,6 +14,9 @@ Name: TypeAlias = bytes
 Address: TypeAlias = bytes
 Prefix: TypeAlias = bytes
 
+BY_HAND: Name = b"by hand"
+"""Stands for the name of a claim that a person made: no name has a space, so that no rule speaks for it."""
+
 Sighting: TypeAlias = tuple[Address, str, Name, int]
 """(address, list, name, dns_ttl_s): one address seen in one answer, and the list and name that claim it.
 

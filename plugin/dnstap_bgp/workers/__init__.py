@@ -5,5 +5,8 @@ routes/    the keeper (the one lock) and thread "timer"
 exabgp/    threads "bgp-reader" and "bgp-writer"
 state/     thread "store": the state file
 lists/     thread "refresh", and a child process that compiles
-process/   pidfile, runtime folder, clocks, how threads are made
+sync/      in thread "loop": what peers have seen, and what they are told
+doctor/    what is wrong and what to change; no thread
+web/       thread "doors": control socket and HTTP, served in thread "loop"
+process/   thread "loop": asyncio; pidfile, runtime folder, clocks, how threads are made
 """

@@ -3,7 +3,7 @@
 import json
 
 from dnstap_bgp.core.exabgp.barrier import BARRIER_BITS, Barrier
-from dnstap_bgp.core.exabgp.conversation import ANSWER_WAIT_S, SILENCE_S, Conversation
+from dnstap_bgp.core.exabgp.conversation import ANSWER_WAIT_S, BRISK_S, SILENCE_S, Conversation
 from dnstap_bgp.core.exabgp.flight import Stage
 from dnstap_bgp.core.exabgp.grammar import Answer, Row, read_line
 from dnstap_bgp.core.exabgp.outbox import Outbox
@@ -264,3 +264,96 @@ def test_rows_that_nobody_asked_for_are_ignored():
         talk.talk.receive(Row(row), talk.now)
     assert talk.talk.stage is Stage.READY
     assert len(talk.talk.duties.neighbors) == 1
+
+
+# -- lines that are prepared while others are on their way
+
+
+def bulk(count, start=0):
+    return [Change(bytes([10, 0, 1, number]), ONE) for number in range(start, start + count)]
+
+
+def lane_full():
+    """Two lines are unanswered, and 49 prefixes wait."""
+    talk = Talk().ready()
+    talk.outbox.put(bulk(3 * 49), bulk=True)
+    assert [talk.say() is None for _ in range(3)] == [False, False, True]
+    return talk
+
+
+def test_what_is_prepared_is_said_once_a_line_is_answered():
+    talk = lane_full()
+    prepared = talk.talk.prepare(talk.now)
+    assert prepared is not None
+    assert len(prepared.news) == 49
+    assert talk.talk.prepare(talk.now) is None, "it is recorded once"
+    assert talk.outbox.told_count.total() == 2 * 49, "nothing counts as told by it"
+    assert talk.talk.next(talk.now) is None
+    talk.hear(DONE)
+    assert talk.talk.next(talk.now) is prepared
+    assert talk.outbox.told_count.total() == 3 * 49
+    assert talk.talk.prepare(talk.now) is None
+    assert talk.outbox.take_corrections() == []
+
+
+def test_a_fresh_address_goes_before_what_is_prepared():
+    talk = lane_full()
+    prepared = talk.talk.prepare(talk.now)
+    talk.outbox.put([Change(X, ONE)])
+    talk.hear(DONE, DONE)
+    assert "10.0.0.1/32" in talk.say()
+    talk.hear(DONE)
+    # bulk keeps out of the way of fresh addresses now, in shorter lines: what was prepared is none of them
+    following = talk.talk.next(talk.now)
+    assert following is not prepared
+    assert set(following.news) <= set(prepared.news)
+    assert talk.outbox.take_corrections(), "what is recorded and was not said is taken back"
+
+
+def test_a_newer_wish_overtakes_what_is_prepared():
+    talk = lane_full()
+    prepared = talk.talk.prepare(talk.now)
+    gone, _ = prepared.news[0]
+    talk.outbox.put([Change(gone, None)])
+    again = talk.talk.prepare(talk.now)
+    assert (gone, None) in talk.outbox.take_corrections()
+    talk.hear(DONE)
+    said = talk.talk.next(talk.now)
+    assert said is again
+    assert gone not in dict(said.news)
+
+
+def test_what_was_said_and_withdrawn_meanwhile_is_recorded_anew():
+    talk = lane_full()
+    prepared = talk.talk.prepare(talk.now)
+    prefix, _ = prepared.news[0]
+    talk.outbox.put([Change(prefix, ONE)])
+    talk.hear(DONE, DONE)
+    assert talk.say().startswith("announce")
+    talk.outbox.put([Change(prefix, None)])
+    talk.hear(DONE)
+    assert talk.say().startswith("withdraw")
+    talk.hear(DONE)
+    assert (prefix, None) in talk.outbox.take_corrections()
+    talk.outbox.put([Change(prefix, ONE)], bulk=True)
+    talk.now += BRISK_S  # bulk's lines are long again
+    recorded = []
+    while (outgoing := talk.talk.next(talk.now)) is not None:
+        assert outgoing is not prepared, "its record was overtaken by that of the withdraw"
+        recorded += outgoing.news
+        talk.hear(DONE)
+    assert set(prepared.news) <= set(recorded)
+
+
+def test_nothing_is_prepared_behind_what_must_be_alone():
+    talk = Talk().ready()
+    talk.outbox.put(bulk(60), bulk=True)
+    assert talk.talk.prepare(talk.now) is None, "nothing is under way: next says it"
+    talk.say()
+    talk.outbox.muted = True
+    assert talk.talk.prepare(talk.now) is None
+    talk.outbox.muted = False
+    assert talk.talk.prepare(talk.now) is not None
+    talk.outbox.muted = True
+    assert talk.talk.prepare(talk.now) is None
+    assert len(talk.outbox.take_corrections()) == 11

@@ -1,11 +1,12 @@
 """A preview tells rules, routes and networks by list, with examples; that its counts come true, property tests show."""
 
 import ipaddress
+from dataclasses import replace
 
 from dnstap_bgp.core.lists.domains import Rule, RuleKind, RuleSet
 from dnstap_bgp.core.model import Attributes, Claim, Policy
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.policies import Caps, Policies
 from dnstap_bgp.core.routes.preview import EXAMPLES_MAX, Preview
 
 A, B = bytes((11, 0, 0, 1)), bytes((11, 0, 0, 2))
@@ -69,6 +70,22 @@ def test_routes_and_networks_by_list():
         "list two: routes: 1 added, 0 withdrawn, 1 changed",
         "  + 12.1.0.0/16",
         "  ~ 11.0.0.1",
+    ]
+
+
+def test_what_caps_would_let_go():
+    rules = rule_set(one=[Rule(b"example")])
+    lowered = Policies([replace(policy("one"), routes_max=4)], Guard(), Caps(routes_max=3, name_routes_max=2))
+    preview = Preview(Policies([policy("one")], Guard()), lowered)
+    for host in range(5):
+        names = (b"a.example", b"b.example") if host == 4 else (b"a.example",)
+        claims = [claim(bytes((11, 0, 0, host)), "one", name) for name in names]
+        preview.take_claims(claims, rules.lists, 1.0)
+    assert preview.lines() == [
+        "list one: no change",
+        "list one: 1 over max_routes = 4: the least recently seen go",
+        "guard: 2 over max_routes = 3: the least recently seen go",
+        "guard: 3 over max_routes_per_name = 2: the least recently seen of each name go",
     ]
 
 

@@ -319,10 +319,34 @@ def test_trim_brings_the_table_under_a_cap_that_was_lowered():
     table.observe([sighting(host(number), list_name="second") for number in range(20, 30)], 5.0)
     lowered = Policies([POLICY, replace(SECOND, routes_max=8)], Guard(), Caps(routes_max=12))
     table.configure(lowered)
-    changes, more = table.trim(1)
-    assert (len(changes), more) == (1, True)
-    table.trim(100)
+    steps = trimmed(table, 1)
+    assert max(map(len, steps)) == 1
+    assert sum(map(len, steps)) == 8
     assert (len(table), table.routes_of("default"), table.routes_of("second")) == (12, 4, 8)
+
+
+@pytest.mark.parametrize("addresses", [20, 1000])  # a chain of names, and a long one, which lies in a dict
+def test_trim_brings_each_name_under_a_cap_that_was_lowered(addresses):
+    table = capped(POLICY, SECOND)
+    for number in range(addresses):
+        table.observe([sighting(host(number)), sighting(host(number), list_name="second")], number / 1000)
+    table.observe([sighting(host(addresses + n), b"other.example") for n in range(3)], 0.0)
+    table.configure(Policies([POLICY, SECOND], Guard(), Caps(name_routes_max=3)))
+    steps = trimmed(table, 7)
+    assert max(map(len, steps)) <= 7
+    held = {claim.address for shard in range(256) for one in table.addresses(shard) for claim in table.claims_of(one)}
+    assert held == {host(number) for number in range(addresses - 3, addresses + 3)}, "the last three of each name"
+    assert table.claims == 9
+    assert table.refusals.evicted == {"name-routes": 2 * addresses - 6}
+
+
+def trimmed(table, at_most):
+    """The changes of each step."""
+    steps, start = [], 0
+    while start is not None:
+        changes, start = table.trim(at_most, start)
+        steps.append(changes)
+    return steps
 
 
 def test_refusals_are_told_once_each_with_an_example():

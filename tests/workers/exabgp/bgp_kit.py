@@ -15,10 +15,11 @@ class Wishes:
     def __init__(self):
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
+        self.turn = self.work.notify_all
         self.outbox = Outbox()
         self.live: dict[bytes, Attributes] = {}
 
-    def dirty(self):
+    def take_dirty(self):
         return []
 
     def put(self, wishes, *, bulk=False):
@@ -29,7 +30,7 @@ class Wishes:
                 else:
                     self.live[prefix] = attributes
             self.outbox.put([Change(prefix, attributes) for prefix, attributes in wishes.items()], bulk=bulk)
-            self.work.notify_all()
+            self.turn()
 
     def told(self):
         with self.lock:

@@ -1,12 +1,16 @@
 """Reader and writer on pipes: floods, stalls, ends."""
 
+import ipaddress
 import os
+import queue
+import random
 import threading
+import time
 from contextlib import closing
 
 import pytest
 
-from dnstap_bgp.core.model import Attributes
+from dnstap_bgp.core.model import Attributes, Change
 from dnstap_bgp.workers.exabgp.reader import LineReader
 from tests.workers.exabgp.bgp_kit import Plugin
 
@@ -17,6 +21,8 @@ ROW = (
     b'{"sent": {"update": 0}}}]\n'
 )
 
+FILL = b"# only fills the pipe\n"
+
 
 class Script:
     """The other ends of the plugin's pipes; answers like an ExaBGP with one neighbor, or does not."""
@@ -26,8 +32,10 @@ class Script:
         self._from_plugin, self.stdout = os.pipe()
         self.lines = []
         self.changed = threading.Condition()
+        self.on_line = lambda _: None
         self.answering = threading.Event()
         self.answering.set()
+        self.holding = threading.Event()  # reads nothing more
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
@@ -59,8 +67,12 @@ class Script:
     def _run(self):
         with os.fdopen(os.dup(self._from_plugin), "rb") as stream:
             for line in stream:
+                if not self.answering.is_set():
+                    self.holding.set()
                 self.answering.wait()
                 assert line.isascii()
+                if line == FILL:
+                    continue
                 answer = b"done\n"
                 if line == b"version\n":
                     answer = b"exabgp 5.0.15\n" + answer
@@ -69,6 +81,7 @@ class Script:
                 elif b"json" in line:
                     answer = ROW + answer
                 elif b"nlri" in line:
+                    self.on_line(line)
                     with self.changed:
                         self.lines.append(line)
                         self.changed.notify_all()
@@ -187,6 +200,12 @@ class SlowTicket:
     def __init__(self, store):
         self._store = store
 
+    hopeless = False
+
+    @property
+    def served(self):
+        return self._store.quick.is_set()
+
     def wait(self, timeout_s):
         return self._store.quick.wait(timeout_s)
 
@@ -197,6 +216,9 @@ class SlowStore:
     def __init__(self):
         self.quick = threading.Event()
         self.records = []
+
+    def on_recorded(self, call):
+        """What has become quick is so from the beginning of a line, or is noticed by the writer's own look."""
 
     @property
     def status(self):
@@ -243,4 +265,162 @@ def test_a_disk_that_hangs_does_not_hold_up_routes(script):
     store.quick.set()
     plugin.keeper.put(ipv4(1, second=9))
     plugin.wait(lambda status: status.durable)
+    plugin.stop()
+
+
+class HandStore:
+    """A store that writes when it likes, in a thread of its own, and remembers what its file would say."""
+
+    durable = True
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.written = {}  # prefix -> attributes, or None
+        self.given = self.served = 0
+        self._queue = queue.SimpleQueue()
+        self._on_recorded = lambda: None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    @property
+    def status(self):
+        return self
+
+    def on_recorded(self, call):
+        self._on_recorded = call
+
+    def append(self, *, claims=(), told=(), untold=()):
+        del claims
+        self.given += 1
+        self._queue.put((self.given, dict.fromkeys(untold) | dict(told)))
+        return HandTicket(self, self.given)
+
+    def close(self):
+        self._queue.put(None)
+        self._thread.join(10)
+
+    def _run(self):
+        while (item := self._queue.get()) is not None:
+            if self.random.random() < 0.3:
+                time.sleep(self.random.uniform(0, 0.002))
+            self.served, records = item
+            self.written.update(records)
+            self._on_recorded()
+
+
+class HandTicket:
+    hopeless = False
+
+    def __init__(self, store, number):
+        self._store = store
+        self._number = number
+
+    @property
+    def served(self):
+        return self._store.served >= self._number
+
+    def wait(self, timeout_s):
+        del timeout_s
+        return self.served
+
+
+def prefixes_of(line):
+    return [ipaddress.ip_network(word).network_address.packed for word in line.split(b" nlri ")[1].decode().split()]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_turns_of_many_threads_keep_lines_whole_and_records_first(script, seed):
+    with closing(HandStore(seed)) as store:
+        unrecorded, heard = [], set()
+
+        def check(line):
+            # the answer isn't given yet, so no later command of these prefixes can have changed the file
+            if line.startswith(b"announce"):
+                unrecorded.extend(prefix for prefix in prefixes_of(line) if store.written.get(prefix) is None)
+                heard.update(prefixes_of(line))
+
+        script.on_line = check
+        script.start()
+        plugin = Plugin(script.stdin, script.stdout, store=store)
+        plugin.keeper.put(ipv4(2_000), bulk=True)
+
+        def flap(second):
+            dice = random.Random(second)
+            mine = list(ipv4(50, second)) + [
+                bytes([10, 0, number >> 8, number & 255]) for number in range(second, 2_000, 3)
+            ]
+            for _ in range(300):
+                plugin.keeper.put({dice.choice(mine): dice.choice([ONE, None])}, bulk=dice.random() < 0.3)
+
+        threads = [threading.Thread(target=flap, args=(second,)) for second in (1, 2, 3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        plugin.wait(lambda status: status.settled)
+        assert unrecorded == []
+        assert heard >= plugin.keeper.live.keys()
+        assert plugin.keeper.told() == plugin.keeper.live
+        plugin.wait(lambda _: store.served == store.given)
+        plugin.stop()
+        recorded = {prefix: attributes for prefix, attributes in store.written.items() if attributes is not None}
+        assert recorded == plugin.keeper.live
+        assert plugin.status.durable
+
+
+def test_a_line_waits_for_its_record_and_goes_with_it(script):
+    store = SlowStore()
+    plugin = Plugin(script.stdin, script.stdout, store=store)
+    script.start()
+    plugin.wait(lambda status: status.settled)
+    with plugin.keeper.lock:
+        plugin.keeper.outbox.put([Change(bytes([10, 0, 0, 0]), ONE)])
+        plugin.keeper.turn()
+        assert len(store.records) == 1
+        assert plugin.bgp._writer is not None
+        assert plugin.bgp._writer._line is not None
+        store.quick.set()
+        plugin.keeper.turn()
+        assert plugin.bgp._writer._line is None
+    script.wait(1)
+    assert plugin.status.durable
+    plugin.stop()
+
+
+def test_the_answer_brings_the_prepared_line_in_the_thread_that_reads(script):
+    store = SlowStore()
+    store.quick.set()
+    plugin = Plugin(script.stdin, script.stdout, store=store)
+    script.start()
+    plugin.wait(lambda status: status.settled)
+    script.answering.clear()
+    plugin.keeper.put(ipv4(3 * 49), bulk=True)
+    plugin.wait(lambda _: len(store.records) == 3 * 49)  # two lines under way, and the third is recorded
+    assert plugin.status.unanswered == 2
+    script.answering.set()
+    script.wait(3)
+    plugin.wait(lambda status: status.settled)
+    assert len(store.records) == 3 * 49, "nothing is recorded twice"
+    plugin.stop()
+
+
+def test_a_full_pipe_takes_up_where_it_left_off(script):
+    plugin = Plugin(script.stdin, script.stdout)
+    script.start()
+    plugin.wait(lambda status: status.settled)
+    script.answering.clear()
+    plugin.keeper.put(ipv4(1))
+    assert script.holding.wait(5)
+    try:
+        while True:
+            os.write(script.stdout, FILL)
+    except BlockingIOError:
+        pass
+    plugin.keeper.put(ipv4(30, second=2))
+    plugin.wait(lambda status: status.stalled_s > 0)
+    plugin.keeper.put(ipv4(5, second=3))
+    script.answering.set()
+    plugin.wait(lambda status: status.settled and not status.stalled_s)
+    assert plugin.keeper.told() == plugin.keeper.live
+    assert sum(len(prefixes_of(line)) for line in script.lines) == 36
     plugin.stop()

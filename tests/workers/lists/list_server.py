@@ -37,8 +37,8 @@ class ListServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
+    def __init__(self, port: int = 0, address: str = "127.0.0.1") -> None:
+        super().__init__((address, port), Handler)
         self.acts: dict[str, Act] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.released = threading.Event()
@@ -51,8 +51,8 @@ class ListServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(port: int = 0) -> Iterator[ListServer]:
-    with ListServer(port) as server:
+def serving(port: int = 0, address: str = "127.0.0.1") -> Iterator[ListServer]:
+    with ListServer(port, address) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

@@ -347,7 +347,7 @@ def test_cancel_ends_the_child_and_every_later_load(compiled_dir: Path, source: 
         loader.load(default(source))
 
 
-def test_the_child_has_neither_our_streams_nor_our_session(tmp_path: Path, source: Path, monkeypatch):
+def test_the_child_has_neither_our_streams_nor_our_process_group(tmp_path: Path, source: Path, monkeypatch):
     """It must not eat ExaBGP's answers from stdin, nor say a word to it, nor die of our terminal's Ctrl-C."""
     seen = tmp_path / "seen.json"
     spy = tmp_path / "spy.py"
@@ -356,7 +356,7 @@ def test_the_child_has_neither_our_streams_nor_our_session(tmp_path: Path, sourc
         "from dnstap_bgp.workers.lists.compiler import main\n"
         "open_fds = [fd for fd in range(100) if os.path.exists(f'/proc/self/fd/{fd}')]\n"
         "fds = {fd: os.readlink(f'/proc/self/fd/{fd}') for fd in open_fds}\n"
-        f"json.dump([fds, os.getsid(0), os.getpid()], open({str(seen)!r}, 'w'))\n"
+        f"json.dump([fds, os.getpgid(0), os.getsid(0), os.getpid()], open({str(seen)!r}, 'w'))\n"
         "sys.exit(main())\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -364,8 +364,9 @@ def test_the_child_has_neither_our_streams_nor_our_session(tmp_path: Path, sourc
     with (tmp_path / "host").open("w+b") as host:
         os.set_inheritable(host.fileno(), True)
         assert ListLoader(None).load(default(source)).how == "compiled"
-    fds, session, pid = json.loads(seen.read_text())
-    assert session == pid
+    fds, group, session, pid = json.loads(seen.read_text())
+    assert group == pid
+    assert session == os.getsid(0), "its niceness would say nothing against another session"
     assert fds["0"].startswith("pipe:")
     assert fds["1"].startswith("pipe:")
     assert not any("host" in target for target in fds.values())

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from dnstap_bgp import workers
 from dnstap_bgp.core.lists.source import Fetching, ListSource
+from dnstap_bgp.workers import lists as package
 from dnstap_bgp.workers.lists import compiler, fetch, refresh
 from dnstap_bgp.workers.lists.copies import Copies, State
 from dnstap_bgp.workers.lists.loader import ListLoader
@@ -233,6 +233,20 @@ def test_redirects_are_followed(scene: Scene, server: ListServer):
     assert scene.look(of(server.url("/a"))).rules == 1
 
 
+def test_a_redirect_to_another_host_takes_no_password_along(scene: Scene, server: ListServer):
+    here = server.url("/a").replace("http://", "http://user:word@")
+    server.acts |= {
+        "/a": list_server.redirect("/b"),
+        "/b": list_server.redirect(server.url("/c").replace("0.1", "0.2")),
+    }
+    server.acts["/c"] = content("foo.com\n")
+    with list_server.serving(server.server_port, "127.0.0.2") as other:
+        other.acts = server.acts
+        assert scene.look(of(here)).rules == 1
+        asked = [(path, "Authorization" in headers) for path, headers in server.requests + other.requests]
+    assert asked == [("/a", True), ("/b", True), ("/c", False)]
+
+
 @pytest.mark.parametrize("act", [list_server.gzipped("foo.com\n"), content(gzip.compress(b"foo.com\n"))])
 def test_compressed_content(scene: Scene, server: ListServer, act: Act):
     server.acts["/l.gz"] = act
@@ -390,7 +404,7 @@ def test_a_child_that_dies_leaves_the_copy(scene: Scene, server: ListServer, mon
 
 def test_without_aiohttp_the_copies_are_used(scene: Scene, monkeypatch, caplog):
     monkeypatch.delitem(sys.modules, fetch.__name__)
-    monkeypatch.delattr(workers, "fetch")
+    monkeypatch.delattr(package, "fetch")
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     scene.refresher.follow([of("http://127.0.0.1:1/l")])
     scene.refresher.join(DEADLINE_S)
@@ -402,9 +416,16 @@ def test_nothing_is_imported_before_there_is_a_url(tmp_path: Path):
         "import sys; from pathlib import Path\n"
         "from dnstap_bgp import plugin; from dnstap_bgp.workers.lists.listing import Listing\n"
         f"listing = Listing(Path({str(tmp_path)!r}), Path('/dev/null'), print, print); listing.follow([])\n"
-        "assert 'aiohttp' not in sys.modules and 'yarl' not in sys.modules"
+        "assert 'aiohttp' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=True)
+
+
+def test_waits_are_moved_by_a_tenth_at_most():
+    one = refresh.Followed("http://x/", "auto", Fetching(interval_s=3600), None, None)
+    waits = [refresh._wait_s(one, State()) for _ in range(1000)]
+    assert 3240 <= min(waits) < 3300
+    assert 3900 < max(waits) <= 3960
 
 
 def test_retries_are_quick_first_and_never_slower_than_the_interval():

@@ -194,9 +194,9 @@ def test_what_the_log_says_is_bounded(tmp_path: Path):
     (report,) = build(tmp_path / "l").reports
     told = report.told()
     assert len(told) == 21
-    assert told[-1] == f"{tmp_path}/l: gave no rules: 80 malformed, 100 keywords"
+    assert told[-1] == f"{tmp_path}/l: skipped: malformed 80, keywords 100"
     url = SourceReport("l", "https://x/", "https://x/", file="/copy", complaints=7)
-    assert url.told() == ["https://x/: gave no rules: 7 malformed"]
+    assert url.told() == ["https://x/: skipped: malformed 7"]
 
 
 # Limits of growth for files, where they are set

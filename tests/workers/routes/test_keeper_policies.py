@@ -1,6 +1,7 @@
 """The keeper with several lists: what a reload, a restart and unknown rules make of what is held."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from dnstap_bgp.core.exabgp.outbox import Outbox
 from dnstap_bgp.core.lists.domains import Rule, RuleSet
 from dnstap_bgp.core.model import Attributes, Claim, Policy, Prefix
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.policies import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.routes.keeper import Keeper
@@ -99,3 +100,15 @@ def test_muted_everything_waits(keeper: Keeper):
     see(keeper, A, b"a.example")
     assert keeper.outbox.muted
     assert keeper.outbox.backlog.live == 1
+
+
+def test_caps_that_a_reload_lowers_hold_for_what_is_held(keeper: Keeper):
+    for host in range(1, 9):
+        see(keeper, bytes((11, 0, 0, host)), b"a.example" if host % 2 else b"b.example")
+    list(lines(keeper))
+    lowered = Policies((ONE, replace(TWO, routes_max=3)), Guard(), Caps(routes_max=4, name_routes_max=2))
+    keeper.switch(keeper.rules, lowered)
+    assert keeper.revise() == 4
+    gone = {prefix for prefix, hop in lines(keeper) if hop is None}
+    assert gone == {bytes((11, 0, 0, host)) for host in range(1, 5)}, "the least recently seen of each name"
+    assert len(keeper.table) == 4

@@ -27,7 +27,7 @@ def test_a_claim_is_recorded_and_ends_by_itself(tmp_path):
     assert store.lock(threading.Event())
     store.load(keeper.adopt, keeper.recall)
     store.start(keeper.walk)
-    timer = Timer(keeper, store, crashed)
+    timer = Timer(keeper, store, lambda _now, _claims: None, crashed)
     timer.start()
     try:
         size = store.status.size

@@ -34,7 +34,9 @@ def test_refusals_at_a_bounded_rate(keeper: Keeper, caplog: pytest.LogCaptureFix
         watch.look(tick * REPEAT_S / 500)
     told = [record.getMessage() for record in caplog.records]
     assert told == [
-        f"refused (private), {times} times: 10.0.0.1 for a.example of the list default" for times in (10, 5000)
+        f"refused by the guard (private 10.0.0.0/8): 10.0.0.1 for a.example of the list default and {more} more;"
+        ' [guard] allow = ["10.0.0.0/8"] opens it'
+        for more in (9, 4999)
     ]
 
 
@@ -47,5 +49,5 @@ def test_a_cap_is_warned_of_in_time_and_once(keeper: Keeper, caplog: pytest.LogC
     told = [record.getMessage() for record in caplog.records]
     assert told == [
         "list default: 3 of at most 4 routes are held",
-        "refused (list-routes), 1 times: 11.0.0.5 for a.example of the list default",
+        "refused at the cap (list-routes): 11.0.0.5 for a.example of the list default; the list's max_routes raises it",
     ]

@@ -1,7 +1,7 @@
 """The conversation with ExaBGP as a state machine: lines of stdin in, lines for stdout out.
 
-Strategy: `receive` takes what the host says, `next` gives what to say now, `wait_s` tells when to ask again; the caller
-brings the time, and holds the keeper's lock for each of the three. The stages:
+Strategy: `receive` takes what the host says, `next` gives what to say now, `prepare` what may be said next, `wait_s`
+tells when to ask again; the caller brings the time, and holds the keeper's lock for each of these. The stages:
 
     OPENING   `enable-ack` (an operator may have switched answers off), `version`; another major version: REFUSED
     BARRIER   see `barrier`: the answers to a dead predecessor's commands come first
@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 
 from dnstap_bgp.core.exabgp import grammar
+from dnstap_bgp.core.exabgp.ahead import Ahead
 from dnstap_bgp.core.exabgp.barrier import Barrier
 from dnstap_bgp.core.exabgp.batch import Batch
 from dnstap_bgp.core.exabgp.duties import Duties
@@ -26,7 +27,6 @@ from dnstap_bgp.core.exabgp.neighbors import Neighbor
 from dnstap_bgp.core.exabgp.notes import Level, Notes
 from dnstap_bgp.core.exabgp.outbox import Outbox
 from dnstap_bgp.core.exabgp.settling import Settling
-from dnstap_bgp.core.model import Attributes, Prefix
 
 SILENCE_S = 10.0
 """Worth a line in the log: another client's `show adj-rib out` holds answers up for so long."""
@@ -80,7 +80,8 @@ class Conversation:
         self._flights: deque[Flight] = deque()
         self._settling = Settling()
         self._lost: list[Batch] = []
-        self._prepared: Batch | None = None  # a change of attributes, to be said next
+        self._change: Batch | None = None  # of attributes: withdrawn where it must be, and to be said next
+        self._ahead = Ahead(outbox)
         self._answer_wait_s = ANSWER_WAIT_S
         self._neighbors_due = self._neighbors_asked = float("-inf")
         self._retrying = False  # something happened that may help what was given up
@@ -185,7 +186,7 @@ class Conversation:
             for batch in self._settling.line(flight.number, self.lines):
                 self._outbox.settle(batch)
         if flight.kind in (Kind.PREPARE, Kind.CLEAN):
-            self._prepared = flight.batch if flight.kind is Kind.PREPARE else None
+            self._change = flight.batch if flight.kind is Kind.PREPARE else None
             for neighbor in flight.neighbors if not done else ():
                 neighbor.foreign = True
         elif flight.batch is not None:
@@ -233,7 +234,18 @@ class Conversation:
         if self.stage is Stage.BARRIER:
             self._barrier = Barrier(self._bits)
             data = self._barrier.lines
-        return self._say(data, Kind.HANDSHAKE, now)
+        return self._say(Outgoing(data), Kind.HANDSHAKE, now)
+
+    def prepare(self, now: float) -> Outgoing | None:
+        """Make the line that `next` will most likely give once an answer comes; nothing counts as said by it.
+
+        Returns:
+            To be recorded now, for `next` to give it, or any other line that is due by then. None: nothing new.
+        """
+        batch = None
+        if self._is_routine and self.duties.replay() is None:
+            batch = self._outbox.foresee(brisk=now - self._last_live < BRISK_S, moves=self._may_move(now))
+        return self._ahead.prepare(batch)
 
     def wait_s(self, now: float) -> float:
         """After how long `next` may have something to say although nothing was received or put."""
@@ -269,9 +281,9 @@ class Conversation:
         if silent_s >= self._answer_wait_s:
             self._answer_wait_s = min(ANSWER_WAIT_MAX_S, 2 * self._answer_wait_s)
             self._lost += [flight.batch for flight in self._flights if flight.batch and flight.kind is not Kind.CLEAN]
-            if self._prepared is not None:
-                self._lost.append(self._prepared)
-            self._prepared = None
+            if self._change is not None:
+                self._lost.append(self._change)
+            self._change = None
             self._flights.clear()
             self.duties.changed()
             self.stage = Stage.OPENING
@@ -279,8 +291,8 @@ class Conversation:
     def _speak(self, now: float) -> Outgoing | None:
         if self._flights and self._flights[-1].kind.exclusive:
             return None
-        if self._prepared is not None:
-            batch, self._prepared = self._prepared, None
+        if self._change is not None:
+            batch, self._change = self._change, None
             return self._say_routes(batch, now)
         if self._neighbors_due <= now and now - self._neighbors_asked >= POLL_MIN_S and not self._asking:
             return self._ask(now)
@@ -295,7 +307,7 @@ class Conversation:
         batch = self._outbox.take(
             sum(flight.kind is not Kind.NEIGHBORS for flight in self._flights),
             brisk=now - self._last_live < BRISK_S,
-            moves=self.duties.calm(now, waiting=self._outbox.changing),
+            moves=self._may_move(now),
             refusing=self._pause_s > 0,
             replay=replay,
         )
@@ -325,52 +337,64 @@ class Conversation:
         addresses = tuple(dict.fromkeys(neighbor.address for neighbor in neighbors))
         data = grammar.route_line(Verb.WITHDRAW, told, batch.prefixes, addresses)
         self._count_units(batch)
-        return self._say(data, kind, now, batch=batch, neighbors=neighbors, news=batch.news)
+        return self._say(Outgoing(data, batch.news), kind, now, batch=batch, neighbors=neighbors)
 
     def _say_routes(self, batch: Batch, now: float) -> Outgoing:
-        what = batch.step
-        neighbors = (batch.replay_to,) if batch.replay_to else what.attributes.neighbors
-        data = grammar.route_line(what.verb, what.attributes, batch.prefixes, neighbors)
         self._count_units(batch)
-        return self._say(data, Kind.CHANGE if what.is_move else Kind.ROUTES, now, batch=batch, news=batch.news)
+        kind = Kind.CHANGE if batch.step.is_move else Kind.ROUTES
+        return self._say(self._ahead.say(batch), kind, now, batch=batch)
 
     def _say_duty(self, now: float) -> Outgoing | None:
         """What is exclusive, and so waits for a pause in the routes."""
         if self._outbox.awaits_settling and self.duties.calm(now, waiting=True):
             if self._settling.lacks_neighbors:
                 return self._ask(now)
-            return self._say(grammar.LATER_LINE, Kind.LATER, now)
+            return self._say(Outgoing(grammar.LATER_LINE), Kind.LATER, now)
         neighbor = self.duties.flush(now)
         if neighbor is not None:
-            return self._say(grammar.flush_line(neighbor.address), Kind.FLUSH, now, neighbors=(neighbor,))
+            return self._say(Outgoing(grammar.flush_line(neighbor.address)), Kind.FLUSH, now, neighbors=(neighbor,))
         due = self.duties.end_of_rib(now, handed_over=self._outbox.handed_over, bulk=self._outbox.bulk)
         if due is not None:
             neighbor, family = due
             data = grammar.end_of_rib_line(neighbor.address, family)
-            return self._say(data, Kind.END_OF_RIB, now, neighbors=(neighbor,))
+            return self._say(Outgoing(data), Kind.END_OF_RIB, now, neighbors=(neighbor,))
         return None
 
     def _ask(self, now: float) -> Outgoing:
         self._neighbors_asked = now
-        return self._say(grammar.SHOW_NEIGHBORS, Kind.NEIGHBORS, now)
+        return self._say(Outgoing(grammar.SHOW_NEIGHBORS), Kind.NEIGHBORS, now)
 
     @property
     def _asking(self) -> bool:
         return any(flight.kind is Kind.NEIGHBORS for flight in self._flights)
+
+    @property
+    def _is_routine(self) -> bool:
+        """Whether routes follow routes: nothing else is due, as far as one can see."""
+        return (
+            self.stage is Stage.READY
+            and bool(self._flights)
+            and not self._flights[-1].kind.exclusive
+            and not self._pause_s
+            and not self._outbox.muted
+            and not self._outbox.has_former
+        )
+
+    def _may_move(self, now: float) -> bool:
+        return self.duties.calm(now, waiting=self._outbox.changing)
 
     def _count_units(self, batch: Batch) -> None:
         self._units += len(batch.prefixes) if batch.step.family == grammar.IPV6 else 1
 
     def _say(
         self,
-        data: bytes,
+        outgoing: Outgoing,
         kind: Kind,
         now: float,
         *,
         batch: Batch | None = None,
         neighbors: tuple[Neighbor, ...] = (),
-        news: list[tuple[Prefix, Attributes]] | None = None,
     ) -> Outgoing:
         self._flights.append(Flight(self.lines, kind, now, batch, neighbors))
         self.lines += 1
-        return Outgoing(data, news or [])
+        return outgoing

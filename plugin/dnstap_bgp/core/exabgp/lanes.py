@@ -99,6 +99,11 @@ class Lane:
         chosen = [(what.wanted, group) for what, group in self._groups.items() if matches(what)]
         return {prefix: wanted for wanted, group in chosen for prefix in group}
 
+    def foresee(self, what: Step, count: int) -> tuple[Prefix, ...]:
+        """What `take` would give now."""
+        group = self._groups[what]
+        return tuple(islice(group if isinstance(group, OrderedDict) else reversed(group), count))
+
     def take(self, what: Step, count: int) -> tuple[Prefix, ...]:
         """Take at most `count` prefixes of one group; with first in, first out, the next line is another group's."""
         group = self._groups.pop(what)

@@ -32,6 +32,9 @@ class Notes:
         self._waiting: list[Note] = []
         self._said: dict[str, float] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
     def say(self, key: str, now: float, level: Level, text: str) -> None:
         """Note it, unless the same kind was noted less than `NOTE_EVERY_S` ago."""
         if now - self._said.get(key, float("-inf")) >= NOTE_EVERY_S:

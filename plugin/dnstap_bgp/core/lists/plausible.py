@@ -1,5 +1,7 @@
 """Whether a new version of a list is a new version, or a half-written file or somebody's mistake."""
 
+from dnstap_bgp.core.lists.counts import number
+
 SHRINK_MAX = 0.5
 """The share of its rules that a list may lose, unless it says otherwise."""
 
@@ -28,11 +30,11 @@ def refusal(
     if not had:
         return None
     if not has:
-        return f"had {had} rules and is empty now"
+        return f"had {number(had, 'rule')} and is empty now"
     small = shrink_max is None and had < shrink_from
     if not small and had - has > had * (SHRINK_MAX if shrink_max is None else shrink_max):
-        return f"had {had} rules and has only {has} now, as if it were half-written"
+        return f"had {number(had, 'rule')} and has only {has} now, as if it were half-written"
     small = growth_max is None and has < GROWTH_FROM
     if not small and has - had > had * (GROWTH_MAX if growth_max is None else growth_max):
-        return f"had {had} rules and has {has} now, as if it were another list"
+        return f"had {number(had, 'rule')} and has {has} now, as if it were another list"
     return None

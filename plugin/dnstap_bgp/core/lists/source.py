@@ -32,6 +32,7 @@ class ListSource:
         fetching: Of the URLs.
         shrink_max: The share of its rules (0..1) that a new version may lose; None: as `core.plausible` has it.
         growth_max: The share that it may gain, 1.0 being twice as many; None: as `core.plausible` has it.
+        prefixes: How many static prefixes the configuration itself gives the list.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ListSource:
     fetching: Fetching = field(default_factory=Fetching)
     shrink_max: float | None = None
     growth_max: float | None = None
+    prefixes: int = 0
 
 
 def is_url(source: str) -> bool:

@@ -12,7 +12,6 @@ import enum
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from copy import copy
 from typing import NamedTuple, TypeAlias
 
 from dnstap_bgp.core.model import Address, Prefix
@@ -151,12 +150,6 @@ class Guard:
             if space.allow or space.deny
         }
 
-    def protecting(self, protected: Iterable[Address]) -> "Guard":
-        """The same guard with other protected addresses; costs next to nothing."""
-        other = copy(self)
-        other._protected = frozenset(protected)  # noqa: SLF001 - of our own class, and nobody has it yet
-        return other
-
     def refusal(self, address: Address, list_name: str = "") -> str | None:
         """Why the address may not become a route, as a short word that stays the same; None: it may.
 
@@ -179,6 +172,19 @@ class Guard:
         for mask, network, reason, inner in ranges:
             if value & mask == network:
                 return (inner and self.refusal(address[inner], list_name)) or reason
+        return None
+
+    def block(self, address: Address, list_name: str = "") -> Network | None:
+        """The block or `deny` prefix for which the address is refused; None: it isn't, or for what it is itself."""
+        rules = self._of_list.get(list_name, self._rules)
+        value = int.from_bytes(address)
+        for mask, network, reason, inner in rules.tables.get(len(address), _NO_TABLE)[address[0]]:
+            if value & mask == network:
+                if inner and (carried := self.block(address[inner], list_name)) is not None:
+                    return carried
+                length = mask.bit_count()
+                text = (network.to_bytes(len(address)), length)
+                return ipaddress.ip_network(text) if reason is not None else None
         return None
 
     def prefix_refusals(self, prefixes: Iterable[Prefix], list_name: str = "") -> Iterator[tuple[Prefix, str | None]]:
@@ -212,6 +218,9 @@ class Guard:
 
 _Range: TypeAlias = tuple[int, int, str | None, slice | None]  # mask, network, reason or None: open, inner
 _Row: TypeAlias = tuple[Network, str | None, slice | None]
+
+
+_NO_TABLE: list[list[_Range]] = [[]] * 256
 
 
 class _Rules:

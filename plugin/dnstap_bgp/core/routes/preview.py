@@ -1,13 +1,13 @@
 """What a reload would do, told without doing it: rules and routes that would come and go, list by list."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 
 from dnstap_bgp.core.lists.domains import Rule, RuleKind, RuleSet
-from dnstap_bgp.core.model import Attributes, Claim, Name, Prefix
+from dnstap_bgp.core.model import BY_HAND, Attributes, Claim, Name, Prefix
 from dnstap_bgp.core.routes.policies import Policies
 from dnstap_bgp.core.state.records import prefix_text
 
@@ -54,6 +54,10 @@ class Preview:
         self.routes: defaultdict[str, Difference] = defaultdict(Difference)
         self._before, self._after, self._unknown = before, after, unknown
         self._statics = dict.fromkeys((*before.statics.announced, *after.statics.announced))
+        self._held = 0  # addresses that would be claimed
+        self._of_lists: Counter[str] = Counter()
+        lowered = after.caps.name_routes_max < before.caps.name_routes_max
+        self._of_names: Counter[tuple[str, Name]] | None = Counter() if lowered else None  # 100 MB for a million
 
     def take_rules(self, before: RuleSet, after: RuleSet) -> Iterator[None]:
         """Compare all rules, in steps: some seconds for a million."""
@@ -81,7 +85,12 @@ class Preview:
         self._statics.pop(address, None)
         held = [claim.list for claim in claims]
         before = self._before.wanted(address, held)
-        found = dict.fromkeys(list_name for claim in claims for list_name in self._lists_after(claim, lists, now))
+        pairs = {(found, claim.name): None for claim in claims for found in self._lists_after(claim, lists, now)}
+        found = dict.fromkeys(list_name for list_name, _ in pairs)
+        self._held += bool(found)
+        self._of_lists.update(found.keys())
+        if self._of_names is not None:
+            self._of_names.update(pairs.keys())
         after = self._after.wanted(address, found) if found else self._after.statics.announced.get(address)
         first_before, first_after = self._before.first(held), self._after.first(found) if found else None
         self._compare(
@@ -117,18 +126,34 @@ class Preview:
                     lines += [f"  {kind} {example}" for example in examples]
                     if difference.counts[kind] > len(examples):
                         lines.append(f"  {kind} ... {difference.counts[kind]} in all")
-        return lines
+        return [*lines, *self._over_caps()]
+
+    def _over_caps(self) -> Iterator[str]:
+        """Say what would have to go for caps that are lower than what is held."""
+        caps = self._after.caps
+        for name, policy in self._after.by_list.items():
+            if policy.routes_max is not None and self._of_lists[name] > policy.routes_max:
+                over = self._of_lists[name] - policy.routes_max
+                yield f"list {name}: {over} over max_routes = {policy.routes_max}: the least recently seen go"
+        if self._held > caps.routes_max:
+            over = self._held - caps.routes_max
+            yield f"guard: {over} over max_routes = {caps.routes_max}: the least recently seen go"
+        most = caps.name_routes_max
+        over = sum(count - most for count in (self._of_names or {}).values() if count > most)
+        if over:
+            yield f"guard: {over} over max_routes_per_name = {most}: the least recently seen of each name go"
 
     def _lists_after(self, claim: Claim, lists: Callable[[Name], Sequence[str]], now: float) -> Iterator[str]:
         """The lists that would claim an address because its name was seen."""
-        candidates: Iterable[str] = lists(claim.name)
+        candidates: Iterable[str] = (claim.list,) if claim.name == BY_HAND else lists(claim.name)
         if claim.list in self._unknown:
             candidates = (*candidates, claim.list)
         for list_name in candidates:
             policy = self._after.by_list.get(list_name)
             if policy is None or self._after.refusal(claim.address, list_name) is not None:
                 continue
-            if claim.seen + policy.held_s(claim.ttl_s) > now:
+            ttl_s = claim.ttl_s if claim.name == BY_HAND else policy.held_s(claim.ttl_s)
+            if claim.seen + ttl_s > now:
                 yield list_name
 
     def _compare(

@@ -57,6 +57,15 @@ class Statics:
                     return None
         return wanted
 
+    def covering(self, address: Address, wanted: Attributes) -> Prefix | None:
+        """The network that says what a route for an address would; of several the longest. None: there is none."""
+        value, size = int.from_bytes(address), len(address)
+        for dropped, networks in sorted(self._levels.get(size, ())):
+            neighbors = networks.get(value >> dropped)
+            if neighbors is not None and (not neighbors or _only(wanted.neighbors, neighbors)):
+                return (value >> dropped << dropped).to_bytes(size) + bytes([size * 8 - dropped])
+        return None
+
     def changes(self, before: "Statics") -> tuple[list[Change], list[Change]]:
         """What is to be announced where `before` was in force, and what is to be withdrawn."""
         added = [

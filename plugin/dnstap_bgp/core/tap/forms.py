@@ -58,16 +58,15 @@ bytes must be, and `size` how far all that reaches from the end of the question'
 records behind is spelled, and `claims` says who claims their addresses."""
 
 
-def direct(claims: Claims) -> Form:
-    """The form without CNAMEs as every resolver writes it: known before the first answer."""
-    return _unpacker("!4x"), (), QUESTION.size, _POINTER_TO_QUESTION, claims
-
-
-def read(forms: tuple[Form, ...], wire: bytes, rest: bytes) -> list[Sighting] | None:
-    """Read an answer that has one of the forms.
+def read(
+    forms: tuple[Form, ...], lists: tuple[str, ...], name: Name, wire: bytes, rest: bytes
+) -> list[Sighting] | None:
+    """Read an answer that has one of the forms, or no CNAMEs and is written as every resolver does that.
 
     Args:
-        forms: Those of the question's name.
+        forms: Those learnt of the question's name.
+        lists: Those that it is on.
+        name: The name.
         wire: The message; its question's name is whole.
         rest: What follows that name.
 
@@ -92,10 +91,35 @@ def read(forms: tuple[Form, ...], wire: bytes, rest: bytes) -> list[Sighting] | 
         except struct.error:  # it is shorter
             continue
         if found is not None:
-            sightings, size = found
-            _check_tail(rest[size:], authority + additional)
-            return sightings
-    return None
+            break
+    else:
+        try:
+            found = _fit_direct(lists, name, rest, _POINTER_TO_QUESTION + kind, width=width, count=answers)
+        except struct.error:
+            return None
+    if found is None:
+        return None
+    sightings, size = found
+    _check_tail(rest[size:], authority + additional)
+    return sightings
+
+
+def _fit_direct(
+    lists: tuple[str, ...], name: Name, rest: bytes, start: bytes, *, width: int, count: int
+) -> tuple[list[Sighting], int] | None:
+    """Read an answer section without CNAMEs, whose form need not be learnt."""
+    if not width:
+        claims = tuple([(list_name, name, 0) for list_name in lists])
+        return _fit_service(rest, QUESTION.size, start, claims, ()) if count == 1 else None
+    layout = _layout(len(start), width)
+    end = QUESTION.size + count * layout.size
+    found = [
+        (address, list_name, name, ttl_s)
+        for list_name in lists
+        for begins, ttl_s, length, address in layout.iter_unpack(rest[QUESTION.size : end])
+        if begins == start and length == width and ttl_s >= 0
+    ]
+    return (found, end) if found and len(found) == count * len(lists) else None
 
 
 def _fit(form: Form, rest: bytes, start: bytes, width: int, count: int) -> tuple[list[Sighting], int] | None:

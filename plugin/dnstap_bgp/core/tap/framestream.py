@@ -307,7 +307,8 @@ def _check_content_type(content_types: list[bytes]) -> None:
 def _odd_start(first: bytes) -> FrameError:
     """Recognise from its first four bytes what a sender speaks that does not speak Frame Streams."""
     if first.startswith(b"\x16\x03"):
-        return FrameError("a TLS hello on a plain listener (unbound: set `dnstap-tls: no`)", Fault.TLS)
+        text = "a TLS hello on a plain listener (unbound: set `dnstap-tls: no`, or here [dnstap] tls_cert)"
+        return FrameError(text, Fault.TLS)
     if first in _HTTP_STARTS:
         return FrameError("an HTTP request on a DNSTap listener", Fault.HTTP)
     if first.startswith(b"\0\0"):

@@ -23,13 +23,14 @@ from typing import TypeAlias, final
 from dnstap_bgp.core.dns.answer import HEADER_BYTES, NAMES_MAX, RECORD, Answer, parse
 from dnstap_bgp.core.dns.labels import LABEL_MAX_BYTES, read_name, to_name
 from dnstap_bgp.core.lists.domains import RuleSet
-from dnstap_bgp.core.model import Sighting
-from dnstap_bgp.core.tap.forms import CNAME_IN, Claims, Form, Skeleton, direct, learn, learn_links, read
+from dnstap_bgp.core.model import Name, Sighting
+from dnstap_bgp.core.tap.forms import CNAME_IN, Form, Skeleton, learn, learn_links, read
 from dnstap_bgp.errors import DnsError
 
 MEMO_MAX = 1 << 15
-"""Names in one of the memo's two generations: a resolver's busy names, in 5 to 10 MB for both. When the young one is
-full it becomes the old one, whose names come back if they are asked for: a flood of new names sweeps idle ones out."""
+"""Names in one of the memo's two generations: a resolver's busy names, in 5 to 10 MB for both, 13 if all are listed.
+When the young one is full it becomes the old one, whose names come back if they are asked for: a flood of new names
+sweeps idle ones out."""
 MEMO_NAME_MAX_BYTES = 100
 """Longer names are looked up each time: they are rare, and a flood of them would fill the memo with three times the
 memory."""
@@ -52,14 +53,18 @@ class Listed:
     """What the memo has for a name that is on a list, or that has led to one that is.
 
     Attributes:
-        forms: Of its answers, the newest first.
-        misses: How many answers had none of them.
+        lists: Those that the name is on.
+        name: The name; the claims that come of it share it.
+        forms: Learnt of its answers, the newest first.
+        misses: How many answers were neither plain nor had one of them.
     """
 
-    __slots__ = ("forms", "misses")
+    __slots__ = ("forms", "lists", "misses", "name")
 
-    def __init__(self, claims: Claims) -> None:
-        self.forms: tuple[Form, ...] = (direct(claims),)
+    def __init__(self, lists: tuple[str, ...], name: Name) -> None:
+        self.lists = lists
+        self.name = name
+        self.forms: tuple[Form, ...] = ()
         self.misses = 0
 
 
@@ -73,7 +78,7 @@ Hit: TypeAlias = tuple[int, bytes, bytes, Listed | None]
 _ONCE: Unlisted = ((lambda _: (), (b"",), 0),)
 """In place of skeletons when a name came with CNAMEs for the first time: it fits nothing. Most names of a flood never
 come again, so only the second time is worth a skeleton."""
-_UNREADABLE = Listed(())  # the exact parser says why
+_UNREADABLE = Listed((), b"")  # the exact parser says why
 
 
 class Screen:
@@ -126,7 +131,7 @@ class Screen:
         """
         _, wire, rest, known = hit
         if known is not None:
-            sightings = read(known.forms, wire, rest)
+            sightings = read(known.forms, known.lists, known.name, wire, rest)
             if sightings is not None:
                 return sightings
         answer = parse(wire)
@@ -165,7 +170,7 @@ class Screen:
             except DnsError:
                 return _UNREADABLE
             lists = self._lists(name)
-            known = Listed(tuple([(list_name, name, 0) for list_name in lists])) if lists else ()
+            known = Listed(lists, name) if lists else ()
             if not len(self._young) % SAMPLE:
                 self._count_child(parent)
         if len(labels) <= MEMO_NAME_MAX_BYTES:
@@ -204,7 +209,7 @@ class Screen:
             if isinstance(self._judge(target), Listed):
                 labels = raw.lower()
                 if labels in self._young:
-                    self._young[labels] = Listed(())
+                    self._young[labels] = Listed((), b"")
                 return False
             at = rest.find(CNAME_IN, at + 1)
         labels = raw.lower()

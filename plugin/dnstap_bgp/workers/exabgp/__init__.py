@@ -2,5 +2,5 @@
 
 bgp      both, and their status
 reader   drains stdin from the first moment to the last
-writer   outbox -> lines -> stdout, windowed
+writer   outbox -> lines -> stdout, windowed, in the thread of whoever has changed something
 """

@@ -123,17 +123,18 @@ class Bgp:
         """Talk: tell ExaBGP what the keeper's outbox holds."""
         conversation = Conversation(keeper.outbox, secrets.randbits)
 
+        writer = Writer(self._host_out, keeper, store, conversation, on_end=self._on_end, on_crash=self._on_crash)
+
         def deliver(items: list[Item]) -> None:
             now = process_clock()
             with keeper.lock:
                 for item in items:
                     conversation.receive(item, now)
-                keeper.work.notify_all()
+                writer.turn()
 
-        self._keeper, self._conversation = keeper, conversation
-        self._writer = Writer(self._host_out, keeper, store, conversation, on_end=self._on_end, on_crash=self._on_crash)
+        self._keeper, self._conversation, self._writer = keeper, conversation, writer
         self._reader.attach(deliver)
-        self._writer.start()
+        writer.start()
 
     def restored(self) -> None:
         """All that is live was put and the outbox is resynced: neighbors may have their End-of-RIB after that."""
@@ -141,7 +142,7 @@ class Bgp:
             return
         with self._keeper.lock:
             self._conversation.duties.restored = True
-            self._keeper.work.notify_all()
+            self._keeper.turn()
 
     def session_addresses(self) -> frozenset[Address]:
         """Both ends of all BGP sessions, packed, as far as ExaBGP has told of them: none of these may be a route."""

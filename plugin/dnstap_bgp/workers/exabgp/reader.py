@@ -2,7 +2,7 @@
 
 The most important loop of the process: if nobody drains stdin, ExaBGP hangs after 64 KiB, and then not even SIGTERM
 ends it. So it starts before everything else, parses little, keeps nothing, and takes the keeper's lock only to hand
-over what matters, at most once for each read.
+over what matters and to say what follows from it, at most once for each read; none of that blocks.
 """
 
 import logging
@@ -76,7 +76,7 @@ class Reader:
         self._deliver: Deliver | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closed = threading.Event()
-        self._thread = worker_thread("bgp-reader", self._run, on_crash)
+        self._thread = worker_thread("bgp-reader", self._run, on_crash, prompt=True)
 
     def start(self) -> None:
         """Start the thread; what comes before `attach` is read and dropped."""

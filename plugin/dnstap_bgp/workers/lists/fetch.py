@@ -8,9 +8,9 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from io import FileIO
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from yarl import URL
 
 from dnstap_bgp import __version__
 from dnstap_bgp.core.lists.inflate import ACCEPTED, Inflate
@@ -87,7 +87,7 @@ async def fetch(
     """
     try:
         async with asyncio.timeout(TOTAL_S):
-            return await _follow(web, URL(url), known, max_bytes, output)
+            return await _follow(web, url, known, max_bytes, output)
     except TimeoutError as error:
         raise ListError(
             f"it takes too long: {CONNECT_S:.0f} s to connect, {IDLE_S:.0f} s without a byte, or {TOTAL_S:.0f} s in all"
@@ -97,7 +97,7 @@ async def fetch(
 
 
 async def _follow(
-    web: aiohttp.ClientSession, url: URL, known: Conditions, max_bytes: int, output: FileIO
+    web: aiohttp.ClientSession, url: str, known: Conditions, max_bytes: int, output: FileIO
 ) -> Fetched | None:
     """Go where redirects point, to http and https only, and never from https back to http."""
     headers = {}
@@ -109,11 +109,12 @@ async def _follow(
         async with web.get(url, headers=headers, allow_redirects=False) as response:
             if response.status not in _REDIRECTS:
                 return await _take(response, max_bytes, output, conditional=bool(headers))
-            target = url.join(URL(response.headers.get("Location", "")))
-        if target.scheme not in ("http", "https") or not target.host:
-            raise ListError(f"it redirects to {str(target)[:200]!r}, which is no http or https URL")
-        if url.scheme == "https" and target.scheme == "http":
-            raise ListError(f"it redirects from https to {str(target)[:200]!r}, which anybody can forge")
+            target = urljoin(url, response.headers.get("Location", ""))
+        scheme = urlsplit(target).scheme
+        if scheme not in ("http", "https") or not urlsplit(target).hostname:
+            raise ListError(f"it redirects to {target[:200]!r}, which is no http or https URL")
+        if scheme == "http" and urlsplit(url).scheme == "https":
+            raise ListError(f"it redirects from https to {target[:200]!r}, which anybody can forge")
         url = target
     raise ListError(f"it redirects more than {REDIRECTS_MAX} times")
 

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from dnstap_bgp.core.lists import counts
 from dnstap_bgp.core.lists.formats import (
     FORMATS,
     HEAD_BYTES,
@@ -114,8 +115,8 @@ class SourceReport:
             counted[Kind.MALFORMED] -= len(self.examples)
         else:  # what a URL gave can't be mended here
             lines = []
-        numbers = ", ".join(f"{count} {kind}" for kind, count in counted.items() if count > 0)
-        return [*lines, f"{self.path}: gave no rules: {numbers}"] if numbers else lines
+        numbers = counts.skipped(counted)
+        return [*lines, f"{self.path}: skipped: {numbers}"] if numbers else lines
 
 
 class Content:

@@ -6,15 +6,18 @@ Beside loading and fetching it keeps `lists.json` as it is now, for the command 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dnstap_bgp.core.lists.source import ListSource, is_url
 from dnstap_bgp.errors import ListError
 from dnstap_bgp.workers.lists import status as liststatus
 from dnstap_bgp.workers.lists.copies import Copies, shown
 from dnstap_bgp.workers.lists.loader import ListLoader, Loaded
-from dnstap_bgp.workers.lists.refresh import NewsHandler, Refresher
 from dnstap_bgp.workers.process.runtime import write_atomically
 from dnstap_bgp.workers.process.thread import CrashHandler
+
+if TYPE_CHECKING:
+    from dnstap_bgp.workers.lists.refresh import NewsHandler, Refresher
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +27,10 @@ class Listing:
 
     Attributes:
         loaded: The last load; None: nothing was ever in force.
+        status: What each list has, as of the last load or look; None: there was none. Any thread may read it.
     """
 
-    def __init__(self, directory: Path, status_file: Path, on_news: NewsHandler, on_crash: CrashHandler) -> None:
+    def __init__(self, directory: Path, status_file: Path, on_news: "NewsHandler", on_crash: CrashHandler) -> None:
         """Make it; nothing is read or fetched yet.
 
         Args:
@@ -36,10 +40,12 @@ class Listing:
             on_crash: As of every thread.
         """
         self.loaded: Loaded | None = None
+        self.status: liststatus.Status | None = None
         self._kept = Copies(directory)
         self._loader = ListLoader(directory, self._kept)
         self._aside: ListLoader | None = None
-        self._refresher = Refresher(self._kept, on_news, on_crash)
+        self._on_news, self._on_crash = on_news, on_crash
+        self._refresher: Refresher | None = None
         self._status_file = status_file
         self._sources: Sequence[ListSource] = ()
 
@@ -88,6 +94,12 @@ class Listing:
             sources: All lists.
             look_now: Look at each URL at once, not when its time comes.
         """
+        if self._refresher is None:
+            if not any(is_url(source) for listed in sources for source in listed.sources):
+                return
+            from dnstap_bgp.workers.lists.refresh import Refresher  # noqa: PLC0415 - asyncio, 5 MB: only for URLs
+
+            self._refresher = Refresher(self._kept, self._on_news, self._on_crash)
         self._refresher.follow(sources, look_now=look_now)
 
     def note(self) -> None:
@@ -96,6 +108,7 @@ class Listing:
             return
         counts, prefixes, refused = self.loaded.rules.counts, self.loaded.prefixes, self.loaded.refused
         status = liststatus.take(self._sources, counts, prefixes, self.loaded.reports, self._kept, refused=refused)
+        self.status = status
         try:
             write_atomically(self._status_file, status.to_json(), 0o600)
         except OSError as error:
@@ -109,8 +122,10 @@ class Listing:
 
     def shutdown(self) -> None:
         """Ask the thread to end; returns at once."""
-        self._refresher.shutdown()
+        if self._refresher is not None:
+            self._refresher.shutdown()
 
     def join(self, deadline_s: float) -> None:
         """Wait for the thread's end, at most so long."""
-        self._refresher.join(deadline_s)
+        if self._refresher is not None:
+            self._refresher.join(deadline_s)

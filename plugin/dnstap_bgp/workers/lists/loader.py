@@ -177,7 +177,9 @@ class ListLoader:
             stdout=subprocess.PIPE,
             pass_fds=(output,),
             env=compiler.environment(),
-            start_new_session=True,  # a Ctrl-C is for us; we end the child
+            # a Ctrl-C is for us; we end the child. No session of its own: to Linux's autogroups its niceness would
+            # then say nothing against us
+            process_group=0,
         ) as child:
             self._child = child
             try:
@@ -272,7 +274,8 @@ def _refusal(new: Loaded, held: Loaded | None, sources: Sequence[ListSource], *,
     for source in sources:
         reason = plausible.refusal(before.get(source.name, 0), after[source.name], source.shrink_max, source.growth_max)
         if reason is not None:
-            return f"list {source.name} {reason} ({_where(new, source.name)})"
+            where = _where(new, source.name)
+            return f"list {source.name} {reason} ({where}); `dnstap-bgp reload --force` takes it"
     if not any(after.values()) and not all(report.pending for report in new.reports):
         skipped = sum(report.complaints + sum(report.skipped.values()) for report in new.reports)
         return f"there is no rule in any list; {skipped} lines were skipped"

@@ -340,7 +340,7 @@ async def _count(place: Place) -> SourceReport:
         stdin=asyncio.subprocess.PIPE,  # never ours: the host's answers come there
         stdout=asyncio.subprocess.PIPE,
         env=compiler.environment(),
-        start_new_session=True,
+        process_group=0,  # as in `loader`
     )
     try:
         output, _ = await asyncio.wait_for(child.communicate(compiler.counting_job(place)), compiler.TIME_LIMIT_S)

@@ -51,7 +51,7 @@ class ListStatus:
     Attributes:
         name: Its name.
         rules: Different rules in force.
-        prefixes: Different static prefixes of its sources, in force.
+        prefixes: Different static prefixes of its sources, in force, and those that the configuration itself has.
         sources: In order.
     """
 
@@ -103,7 +103,7 @@ def take(
         ListStatus(
             source.name,
             counts.get(source.name, 0),
-            len(prefixes.get(source.name, ())),
+            len(prefixes.get(source.name, ())) + source.prefixes,
             tuple(_source(source.name, text, reports, kept) for text in source.sources),
         )
         for source in lists
@@ -161,10 +161,10 @@ def _state(text: str, reports: Sequence[SourceReport], kept: Copies) -> tuple[st
         return "ok", ""
     known = kept.state(text)
     if any(report.pending for report in reports):
-        return "pending", known.error or "it was not fetched yet"
+        return "pending", known.error or "not fetched yet"
     if known.held is not None:
-        return "held", f"a new version {known.held.reason}"
-    return ("stale", known.error) if known.error else ("ok", "")
+        return "held", f"the new version {known.held.reason}; `dnstap-bgp reload --force` takes it"
+    return ("stale", f"the last copy is used: {known.error}") if known.error else ("ok", "")
 
 
 def _changed(file: str) -> float:

@@ -15,15 +15,17 @@ class BoundedLog:
     For one thread.
     """
 
-    def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float], burst: int = BURST) -> None:
         """Make one.
 
         Args:
             logger: Where the lines go.
             clock: Seconds, never going back.
+            burst: Lines of one kind in a window.
         """
         self._logger = logger
         self._clock = clock
+        self._burst = burst
         self._windows: dict[str, tuple[float, int]] = {}
 
     def say(self, level: int, kind: str, message: str, *args: object) -> None:
@@ -38,10 +40,10 @@ class BoundedLog:
         now = self._clock()
         began, said = self._windows.get(kind, (now, 0))
         if now - began >= WINDOW_S:
-            if said > BURST:
+            if said > self._burst:
                 message += " (and %d more like this since %.0f s ago)"
-                args = (*args, said - BURST, now - began)
+                args = (*args, said - self._burst, now - began)
             began, said = now, 0
         self._windows[kind] = began, said + 1
-        if said < BURST:
+        if said < self._burst:
             self._logger.log(level, message, *args)

@@ -1,6 +1,8 @@
 """The one asyncio loop, of control socket, HTTP and sync; owns the thread "loop".
 
 The thread starts, and asyncio is imported (10 MB with ssl), with the first service: without one nothing is paid for.
+A service that takes long, takes the interpreter from the tap and the loop from the others: what may need more than 5 ms
+goes in steps, with `await asyncio.sleep(...)` between.
 """
 
 import logging
@@ -61,9 +63,9 @@ class Loop:
     def shutdown(self) -> None:
         """Cancel all services and ask the thread to end; returns at once."""
         with self._lock:
-            self._ended = True
+            was_ended, self._ended = self._ended, True
             loop, services = self._loop, list(self._services)
-        if loop is not None:
+        if loop is not None and not was_ended:
             for service in services:
                 service.cancel()
             loop.call_soon_threadsafe(loop.stop)

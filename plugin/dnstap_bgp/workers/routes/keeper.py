@@ -7,17 +7,17 @@ outside.
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from dnstap_bgp.core.exabgp.outbox import Outbox
 from dnstap_bgp.core.lists.domains import RuleSet
-from dnstap_bgp.core.model import Attributes, Change, Claim, Prefix, Sighting
+from dnstap_bgp.core.model import BY_HAND, Address, Attributes, Change, Claim, Name, Prefix, Sighting
 from dnstap_bgp.core.prefixmap import SHARDS
 from dnstap_bgp.core.routes.policies import Policies
 from dnstap_bgp.core.routes.refusals import Refusal
-from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.core.routes.table import Merged, RouteTable
 from dnstap_bgp.workers.process.clocks import process_clock
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ class Keeper:
 
     Attributes:
         lock: Guards table and outbox.
-        work: Condition on `lock`: the outbox has something new.
+        work: Condition on `lock`: the outbox has something new, or the BGP writer's thread has something to do.
+        turn: Called with the lock held when the outbox has something new: says what can be said; must not block.
         rules: The rule set by which sightings are valid now.
         unknown: Lists whose rules are not known yet, or not all: what they hold stays.
     """
@@ -45,10 +46,14 @@ class Keeper:
     def __init__(self, table: RouteTable, outbox: Outbox, rules: RuleSet) -> None:
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
+        self.turn: Callable[[], None] = self.work.notify_all
         self.table = table
         self.outbox = outbox
         self.rules = rules
         self.unknown: frozenset[str] = frozenset()
+        self._recorded = table.recording
+        self._followers = 0
+        self._news: list[Claim] = []  # for them: what `take_dirty` gave to whoever records it
         self._gone: list[Change] = []  # static prefixes that wait for `revise` to be withdrawn
         # while a state file is read: equal addresses, names and times become one object, for 80 bytes less a route
         self._same: dict[Any, Any] = {}
@@ -75,6 +80,37 @@ class Keeper:
                 changes, more = self.table.expire(process_clock(), EXPIRE_AT_ONCE)
                 self._put(changes, bulk=more)
 
+    # -- what peers tell
+
+    def merge(self, claims: Sequence[Claim], tolerance_s: float) -> Merged:
+        """Take what peers have seen, as far as the rules of now match it; a few hundred claims take some ms.
+
+        Args:
+            claims: In the process clock; of a list that the name is not on, or none: for each list that it is on.
+            tolerance_s: See `RouteTable.merge`.
+
+        Returns:
+            What became of it; its changes are on their way.
+        """
+        rules = None
+        while rules is not self.rules:  # a reload may come between
+            rules = self.rules
+            listed = [_of_lists(claim, rules.lists(claim.name)) for claim in claims]
+            with self.lock:
+                if rules is self.rules:
+                    merged = self.table.merge(chain.from_iterable(listed), process_clock(), tolerance_s)
+                    self._put(merged.changes)
+        return merged._replace(refused=merged.refused + listed.count(()) + listed.count([]))
+
+    def remind(self, tolerance_s: float) -> bool:
+        """Have `dirty` tell refreshes in time for those who know of the deadlines before; see `RouteTable.remind`.
+
+        Returns:
+            Whether there is more to look at.
+        """
+        with self.lock:
+            return self.table.remind(process_clock(), EXPIRE_AT_ONCE, tolerance_s)
+
     # -- restore and reload
 
     def adopt(self, claims: Sequence[Claim]) -> None:
@@ -90,7 +126,9 @@ class Keeper:
             Claim(same(address, address), list_name, same(name, name), same(seen, seen), same(first, first), ttl_s)
             for claim in claims
             for address, list_name, name, seen, first, ttl_s in (
-                (claim,) if claim.list in unknown else _of_lists(claim, rules.lists(claim.name))
+                (claim,)
+                if claim.list in unknown or claim.name == BY_HAND
+                else _of_lists(claim, rules.lists(claim.name))
             )
         ]
         with self.lock:
@@ -128,13 +166,13 @@ class Keeper:
         for shard in range(SHARDS):
             with self.lock:
                 names = self.table.names(shard)
-            lists = {name: rules.lists(name) for name in names}
+            lists = {name: rules.lists(name) for name in names if name != BY_HAND}
             with self.lock:
                 self._put(self.table.revise(shard, lists, process_clock(), unknown), bulk=True)
-        more = True
-        while more:
+        trimmed: int | None = 0
+        while trimmed is not None:
             with self.lock:
-                changes, more = self.table.trim(EXPIRE_AT_ONCE)
+                changes, trimmed = self.table.trim(EXPIRE_AT_ONCE, trimmed)
                 self._put(changes, bulk=True)
         gone, self._gone = self._gone, []
         self._put_statics(gone)
@@ -164,7 +202,47 @@ class Keeper:
         """Have the host told nothing for now (`dry_run`), or let it be told all that has waited."""
         with self.lock:
             self.outbox.muted = muted
-            self.work.notify_all()
+            self.turn()
+
+    # -- by hand
+
+    def add(self, address: Address, list_name: str, ttl_s: float) -> str | None:
+        """Make a claim that no answer made.
+
+        Returns:
+            Why it is refused: a word of `Policies.refusal`, or `full`; None: it is held.
+        """
+        now = process_clock()
+        with self.lock:
+            changes, refused = self.table.add(Claim(address, list_name, BY_HAND, now, now, ttl_s), now)
+            self._put(changes)
+        return refused
+
+    def forget(self, target: Address | Name, *, is_name: bool) -> int:
+        """End all claims on an address or of a name, and let no peer bring them back for `FORGET_S`.
+
+        Returns:
+            How many claims ended; the state file holds them until its next snapshot.
+        """
+        before, more = self.table.ended, True
+        while more:
+            with self.lock:
+                if is_name:
+                    changes, more = self.table.forget_name(target, process_clock(), EXPIRE_AT_ONCE)
+                else:
+                    changes, more = self.table.forget_address(target, process_clock()), False
+                self._put(changes)
+        return self.table.ended - before
+
+    def record(self, *, on: bool) -> None:
+        """Have `news` tell what is new, or no more: for whoever watches or syncs; each `on` has its `off`."""
+        with self.lock:
+            self._followers += 1 if on else -1
+            self.table.recording = self._recorded or self._followers > 0
+            if not self.table.recording:
+                self.table.dirty()
+            if not self._followers:
+                self._news = []
 
     # -- copies
 
@@ -185,7 +263,22 @@ class Keeper:
     def dirty(self) -> list[Claim]:
         """The claims that the state file should learn of."""
         with self.lock:
-            return self.table.dirty()
+            return self.take_dirty()
+
+    def take_dirty(self) -> list[Claim]:
+        """The same, for whoever holds the lock."""
+        claims = self.table.dirty()
+        if self._followers:
+            self._news += claims
+        return claims
+
+    def news(self) -> list[Claim]:
+        """What `dirty` gave since the last call; nothing while nobody has asked for it with `record`."""
+        if not self._followers:
+            return []
+        with self.lock:
+            news, self._news = self._news, []
+        return news
 
     def unrecorded(self, deadline: float) -> Iterator[list[Claim]]:
         """What was refreshed after its last record, until the deadline (process clock): for the last save."""
@@ -229,7 +322,7 @@ class Keeper:
     def _put(self, changes: list[Change], *, bulk: bool = False) -> None:
         if changes:
             self.outbox.put(changes, bulk=bulk)
-            self.work.notify_all()
+            self.turn()
 
 
 def _of_lists(claim: Claim, lists: Sequence[str]) -> Sequence[Claim]:

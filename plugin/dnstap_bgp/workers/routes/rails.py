@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Mapping
 
-from dnstap_bgp.config import Config, DnstapConfig
+from dnstap_bgp.config import Config, DnstapConfig, asked
 from dnstap_bgp.core.model import Address, Prefix
-from dnstap_bgp.core.routes.guard import Guard
+from dnstap_bgp.core.routes import remedies
 from dnstap_bgp.core.routes.policies import Policies, RefusedPrefix
 from dnstap_bgp.core.state.records import prefix_text
 from dnstap_bgp.core.tap.trust import Trust
@@ -24,6 +24,7 @@ class Rails:
         """Look at this machine's addresses."""
         self._neighbors: frozenset[Address] = frozenset()
         self._own: frozenset[Address] = frozenset()
+        self._own_error = ""
         self._resolvers: set[Address] = set()
         self._resolvers_known = 0
         self._refused: list[RefusedPrefix] = []
@@ -51,26 +52,19 @@ class Rails:
             config: The configuration.
             prefixes: List name -> the static prefixes in its sources; those in the file itself come before them.
         """
-        guard = Guard(
-            (*config.protected(), *self._neighbors, *self._own),
-            strict=True,
-            allow=config.guard.allow,
-            deny=config.guard.deny,
-            lists=config.spaces(),
-            resolvers=self._resolvers,
-        )
+        guard = asked.guard(config, (*self._neighbors, *self._own), self._resolvers)
         of_lists = {name: (*written, *prefixes.get(name, ())) for name, written in config.prefixes().items()}
         return Policies(config.policies(), guard, config.caps(), of_lists)
 
     def tell(self, policies: Policies) -> None:
-        """Say which static prefixes are not announced, if these are others than before."""
-        if policies.refused == self._refused:
-            return
-        self._refused = policies.refused
-        for refused in policies.refused[:PREFIXES_TOLD]:
+        """Say which static prefixes are not announced, but for those that were told the last time."""
+        before, self._refused = set(self._refused), policies.refused
+        new = [refused for refused in policies.refused if refused not in before]
+        for refused in new[:PREFIXES_TOLD]:
             text = "list %s: %s is not announced: %s"
-            logger.warning(text, refused.list, prefix_text(refused.prefix), refused.reason)
-        if len(policies.refused) > PREFIXES_TOLD:
+            said = remedies.sentence(refused.reason, refused.prefix)
+            logger.warning(text, refused.list, prefix_text(refused.prefix), said)
+        if len(new) > PREFIXES_TOLD:
             logger.warning("%d static prefixes are not announced in all", len(policies.refused))
 
     def trust(self, config: DnstapConfig) -> Trust:
@@ -82,5 +76,6 @@ class Rails:
         try:
             self._own = own_addresses()
         except OSError as error:
-            if not self._own:
+            if not self._own and str(error) != self._own_error:  # this is tried every second
+                self._own_error = str(error)
                 logger.warning("this machine's addresses are not known, and so not protected: %s", error)

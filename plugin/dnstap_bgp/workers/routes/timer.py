@@ -7,7 +7,10 @@ what the table refused; every few seconds it keeps the garbage collector away fr
 import ctypes
 import gc
 import threading
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
+from dnstap_bgp.core.model import Claim
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
 from dnstap_bgp.workers.routes.keeper import Keeper
@@ -22,6 +25,10 @@ FREEZE_S = 10.0
 frozen (never walked again; counting references frees it all the same), while the young are few."""
 
 
+TickHandler: TypeAlias = Callable[[float, Sequence[Claim]], None]
+"""Told each tick the process clock, and the claims that are new or were refreshed enough; must not block."""
+
+
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """Gives back to the system what a burst or a restore has left free in the heap (glibc keeps it): 25 MB after a restore
 of 200,000 routes, for 1.5 ms at 1,000,000. Other C libraries have no such call."""
@@ -30,9 +37,10 @@ of 200,000 routes, for 1.5 ms at 1,000,000. Other C libraries have no such call.
 class Timer:
     """Calls `Keeper.expire` and feeds the store, every tick."""
 
-    def __init__(self, keeper: Keeper, store: Store | None, on_crash: CrashHandler) -> None:
+    def __init__(self, keeper: Keeper, store: Store | None, on_tick: TickHandler, on_crash: CrashHandler) -> None:
         self._keeper = keeper
         self._store = store
+        self._on_tick = on_tick
         self._watch = Watch(keeper)
         self._stop = threading.Event()
         self._thread = worker_thread("timer", self._run, on_crash)
@@ -55,10 +63,10 @@ class Timer:
         while not self._stop.wait(TICK_S):
             self._keeper.expire()
             self._watch.look(process_clock())
-            if self._store is not None:
-                claims = self._keeper.dirty()
-                if claims:
-                    self._store.append(claims=claims)
+            claims = self._keeper.dirty()
+            if claims and self._store is not None:
+                self._store.append(claims=claims)
+            self._on_tick(process_clock(), self._keeper.news())
             if process_clock() >= freeze_at:
                 gc.collect()
                 gc.freeze()

@@ -3,6 +3,7 @@
 import logging
 
 from dnstap_bgp.core.exabgp.grammar import address_text
+from dnstap_bgp.core.routes import remedies
 from dnstap_bgp.core.routes.refusals import Refusal
 from dnstap_bgp.workers.routes.keeper import Keeper
 
@@ -26,6 +27,7 @@ class Watch:
         self._next: dict[tuple[str, bool], float] = {}
         self._held_back: dict[tuple[str, bool], Refusal] = {}
         self._warned: set[str] = set()
+        self._warn_next: dict[str, float] = {}
 
     def look(self, now: float) -> None:
         """Say what is to be said now."""
@@ -39,23 +41,26 @@ class Watch:
             self._next[kind] = now + REPEAT_S
             _tell(self._held_back.pop(kind))
         for name, held, most in self._keeper.fullness():
-            self._warn(name, held, most)
+            self._warn(name, held, most, now)
 
-    def _warn(self, name: str, held: int, most: int) -> None:
+    def _warn(self, name: str, held: int, most: int, now: float) -> None:
         if held < most * CALM_SHARE:
             self._warned.discard(name)
-        elif held >= most * WARN_SHARE and name not in self._warned:
+        elif held >= most * WARN_SHARE and name not in self._warned and self._warn_next.get(name, now) <= now:
             self._warned.add(name)
+            self._warn_next[name] = now + REPEAT_S
             logger.warning("%s: %d of at most %d routes are held", name, held, most)
 
 
 def _tell(refusal: Refusal) -> None:
+    cause, remedy = remedies.told(refusal.reason, refusal.address)
     logger.warning(
-        "%s (%s), %d times: %s for %s of the list %s",
+        "%s %s: %s for %s of the list %s%s; %s",
         "let go" if refusal.evicted else "refused",
-        refusal.reason,
-        refusal.times,
+        cause,
         address_text(refusal.address),
         refusal.name.decode("ascii", "backslashreplace"),
         refusal.list,
+        f" and {refusal.times - 1} more" if refusal.times > 1 else "",
+        remedy,
     )

@@ -2,10 +2,11 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dnstap_bgp.core.model import Attributes, Claim, Prefix
 from dnstap_bgp.core.state.pending import Batch, Pending
+from dnstap_bgp.workers.process.bounded_log import BoundedLog
 from dnstap_bgp.workers.process.clocks import process_clock
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,17 @@ class Ticket:
         self._intake = intake
         self._progress = progress
         self._number = number
+
+    @property
+    def served(self) -> bool:
+        """Whether it is written."""
+        return self._progress.served >= self._number
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the disk is known to fail or to be slow: nobody should wait."""
+        intake = self._intake
+        return intake.stuck or intake.ended or intake.slow
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it is written.
@@ -59,6 +71,7 @@ class Intake:
         slow: Somebody has waited in vain.
         stop_by: The thread is to end, by then at the latest.
         ended: Nothing will be written any more.
+        on_recorded: Called in the thread, without the lock, once records were written or nobody should wait for them.
     """
 
     def __init__(self, pending: Pending) -> None:
@@ -71,6 +84,10 @@ class Intake:
         self.since: float | None = None
         self.stuck = self.slow = self.ended = False
         self.stop_by: float | None = None
+        self.on_recorded: Callable[[], None] = lambda: None
+        # a log that nobody reads may hold up who writes to it, but nobody who only queues
+        self._log = BoundedLog(logger, process_clock)
+        self._log_lock = threading.Lock()
 
     # -- any thread
 
@@ -122,9 +139,10 @@ class Intake:
             else:
                 return True
             said = self.stuck or self.ended or self.slow or progress is not self.records
-            if not said and self.late():
-                self.slow = True
-                logger.warning("the disk of the state file is slow: going on without waiting for it")
+            if said or not self.late():
+                return False
+            self.slow = True
+        self._warn("slow", "the disk of the state file is slow: going on without waiting for it")
         return False
 
     # -- the thread
@@ -151,25 +169,36 @@ class Intake:
 
     def serve(self, progress: Progress, number: int) -> None:
         """Serve the tickets up to a number."""
+        caught_up = False
         with self.work:
             progress.served = max(progress.served, number)
             if self.records.served == self.records.given:
                 self.since = None
-                if self.slow:
-                    self.slow = False
-                    logger.warning("the state file has caught up")
+                caught_up, self.slow = self.slow, False
             elif progress is self.records:
                 self.since = process_clock()
             self._served.notify_all()
+        if caught_up:
+            self._warn("caught up", "the state file has caught up")
+        if progress is self.records:
+            self.on_recorded()
 
     def set_stuck(self, *, stuck: bool) -> None:
         """Say whether anything can be written; nobody waits while it can't."""
         with self.work:
             self.stuck = stuck
             self._served.notify_all()
+        self.on_recorded()
 
     def end(self) -> None:
         """Nobody waits for anything any more."""
         with self.work:
             self.ended = True
             self._served.notify_all()
+        self.on_recorded()
+
+    # -- inside
+
+    def _warn(self, kind: str, text: str) -> None:
+        with self._log_lock:
+            self._log.say(logging.WARNING, kind, "%s", text)

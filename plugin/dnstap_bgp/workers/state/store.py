@@ -9,7 +9,7 @@ What is appended must be visible to the walk that `start` is given before it is 
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +96,7 @@ class Store:
         self._file = file or StateFile(path)
         self._intake = Intake(Pending() if pending is None else pending)
         self._journal = Journal(self._file, self._intake, self._clock, sync_interval_s)
-        self._thread = worker_thread("store", self._run, on_crash)
+        self._thread = worker_thread("store", self._run, on_crash, prompt=True)
         self._error: str | None = None
         self._failures = 0
         self._retry_at, self._retry_s = 0.0, RETRY_FIRST_S
@@ -176,6 +176,10 @@ class Store:
     def save(self) -> Ticket:
         """Have a full snapshot written; its ticket is served when it has replaced the file, synced."""
         return self._intake.ask_snapshot()
+
+    def on_recorded(self, call: Callable[[], None]) -> None:
+        """Have this called, in the thread, whenever records were written or can't be for now; it must not block."""
+        self._intake.on_recorded = call
 
     @property
     def status(self) -> StoreStatus:

@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,13 +56,23 @@ class Listener:
         problem: Why there is none, for people; None while all is well.
     """
 
-    def __init__(self, address: ListenAddress, perm: int, group: str | None) -> None:
-        """Make one, not open yet. Resolves a host name, so it may take seconds: not for the tap thread."""
+    def __init__(
+        self, address: ListenAddress, perm: int, group: str | None, prepare: Callable[[], None] | None = None
+    ) -> None:
+        """Make one, not open yet. Resolves a host name, so it may take seconds: not for the tap thread.
+
+        Args:
+            address: Where to listen.
+            perm: A unix socket's mode.
+            group: A unix socket's group; None: ours.
+            prepare: Called each time before it is opened; may raise ListenerError, and then it isn't.
+        """
         self.address = address
         self.sock: socket.socket | None = None
         self.problem: str | None = "not open yet"
         self._perm = perm
         self._group = group
+        self._prepare = prepare
         self._file: _FileId | None = None
         self._delay_s = RETRY_FIRST_S
         self.due = 0.0
@@ -110,6 +121,8 @@ class Listener:
 
     def _try_open(self, now: float) -> None:
         try:
+            if self._prepare is not None:
+                self._prepare()
             if isinstance(self._target, Path):
                 self.sock, self._file = _open_unix(self._target, self._perm, self._group)
             else:

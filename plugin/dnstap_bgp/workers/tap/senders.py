@@ -13,31 +13,70 @@ import logging
 import selectors
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
-from dnstap_bgp.config import DnstapConfig, ListenAddress
-from dnstap_bgp.core.tap.framestream import FrameStream, State
+from dnstap_bgp.config import DnstapConfig, ListenAddress, TcpAddress
+from dnstap_bgp.core.doctor.clues import SAMPLE_MAX_BYTES
+from dnstap_bgp.core.model import Sighting
+from dnstap_bgp.core.tap.framestream import Feed, FrameStream, State
 from dnstap_bgp.core.tap.ingest import Ingest
+from dnstap_bgp.core.tap.introduction import introduction
+from dnstap_bgp.errors import FrameError
 from dnstap_bgp.workers.process.bounded_log import BoundedLog
 from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.tap.listeners import keep_alive, peer_address, peer_text
 from dnstap_bgp.workers.tap.status import ConnectionStatus, Refusal, Trouble
 
+if TYPE_CHECKING:
+    from dnstap_bgp.workers.tap.tls import Tls, TlsWire
+
 LINGER_S = 2.0
 """After FINISH the sender closes; closing first could destroy the FINISH that it waits for."""
+
+
+class Wire(Protocol):
+    """Where a connection's bytes come from and go to: its socket, or TLS on it. Neither call blocks."""
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        """As that of a socket."""
+
+    def send(self, data: bytearray, /) -> int:
+        """As that of a socket."""
+
+    def shutdown(self, how: int, /) -> None:
+        """As that of a socket."""
 
 
 class Connection:
     """One sender.
 
     Attributes:
+        wire: Its socket, or the TLS on it.
+        identity: What its frames say it is; None: it has sent none yet. `version` alike.
+        sample: The first bytes of a chunk of frames; None: one is wanted, and taken with the next chunk.
         deadline: When it is closed, process clock: START must come before, or the end after FINISH. None: streaming.
         open: False once its socket is closed.
     """
 
-    __slots__ = ("bytes", "deadline", "frames", "listener", "open", "peer", "since", "sock", "stream")
+    __slots__ = (
+        "bytes",
+        "deadline",
+        "frames",
+        "identity",
+        "listener",
+        "open",
+        "peer",
+        "sample",
+        "since",
+        "sock",
+        "stream",
+        "version",
+        "wire",
+    )
 
     def __init__(self, sock: socket.socket, peer: str, listener: ListenAddress, frame_max_bytes: int) -> None:
         self.sock = sock
+        self.wire: Wire = sock
         self.peer = peer
         self.listener = listener
         self.stream = FrameStream(frame_max_bytes)
@@ -46,6 +85,19 @@ class Connection:
         self.open = True
         self.bytes = 0
         self.frames = 0
+        self.identity: str | None = None
+        self.version = ""
+        self.sample: bytes | None = None
+
+    def meet(
+        self, feed: Feed[Sighting], buffer: bytearray, start: int, end: int, frame_max: int
+    ) -> tuple[int, list[Sighting]]:
+        """Look at the next frames before they are fed on: who the sender is, and a sample for the doctor."""
+        met = introduction(buffer, start, end)
+        if met is not None:
+            self.identity, self.version = met
+            self.sample = bytes(buffer[start : min(end, start + SAMPLE_MAX_BYTES)])
+        return feed(buffer, start, end, frame_max)
 
     def status(self) -> ConnectionStatus:
         """A copy."""
@@ -57,6 +109,8 @@ class Connection:
             since=self.since,
             bytes=self.bytes,
             frames=self.frames,
+            identity=self.identity or "",
+            version=self.version,
         )
 
 
@@ -66,6 +120,7 @@ class Senders:
     Attributes:
         config: Limits for what comes from now on; the tap replaces it.
         ingest: What reads the data frames; replaced as a whole by a reload, in force with the next chunk.
+        tls: What encrypts connections from now on, where their listener speaks TLS.
         connections: Those that are open.
         accepted: Connections since the start, those turned away included.
         troubles: By kind.
@@ -83,6 +138,7 @@ class Senders:
     ) -> None:
         self.config = config
         self.ingest = ingest
+        self.tls: Tls | None = None
         self.connections: set[Connection] = set()
         self.accepted = 0
         self.troubles: dict[str, Trouble] = {}
@@ -112,14 +168,19 @@ class Senders:
         connection.since = self._clock()
         connection.deadline = connection.since + self.config.handshake_timeout_s
         self.connections.add(connection)
-        self._selector.register(sock, selectors.EVENT_READ, functools.partial(self._receive, connection))
+        receive = functools.partial(self._receive, connection)
+        if isinstance(listener, TcpAddress) and listener.tls:
+            assert self.tls is not None, "the listener opened after it was made"
+            connection.wire = wire = self.tls.wire(sock)
+            receive = functools.partial(self._receive_tls, connection, wire)
+        self._selector.register(sock, selectors.EVENT_READ, receive)
 
     def time_out(self, now: float) -> None:
         """Close the connections whose deadline has passed."""
         for connection in [one for one in self.connections if one.deadline is not None and one.deadline <= now]:
             if not connection.stream.over:
                 seconds = f"{self.config.handshake_timeout_s:g} s"
-                if connection.bytes:
+                if connection.bytes or getattr(connection.wire, "began", False):
                     self._note(Refusal.SLOW, connection.peer, f"began, but did not send START within {seconds}")
                 else:
                     self._note(Refusal.SILENT, connection.peer, f"connected and sent nothing for {seconds}")
@@ -164,7 +225,7 @@ class Senders:
             return
         stream = connection.stream
         try:
-            n = connection.sock.recv_into(stream.free())
+            n = connection.wire.recv_into(stream.free())
         except BlockingIOError:
             return
         except OSError as error:
@@ -175,13 +236,24 @@ class Senders:
             return
         ingest = self.ingest
         before = ingest.counters.frames
-        sightings = stream.received(n, ingest.feed)
+        feed = ingest.feed if connection.sample is not None else functools.partial(connection.meet, ingest.feed)
+        sightings = stream.received(n, feed)
         if sightings:
             self._keeper.observe(sightings, ingest.rules)
         connection.bytes += n
         connection.frames += ingest.counters.frames - before
         if stream.state is not State.STREAMING or connection.deadline is not None:
             self._follow(connection)
+
+    def _receive_tls(self, connection: Connection, wire: "TlsWire") -> None:
+        """The same where the selector can't tell of bytes that are decrypted already, of which a chunk gives 64 KiB."""
+        try:
+            self._receive(connection)
+            while connection.open and wire.more:
+                self._receive(connection)
+        except FrameError as error:
+            self._note(error.fault, connection.peer, f"{error} (to {connection.listener})")
+            self._drop(connection)
 
     def _follow(self, connection: Connection) -> None:
         """Do what the stream's state asks for, after a chunk of the handshake or of the end."""
@@ -204,7 +276,7 @@ class Senders:
         """Send ACCEPT or FINISH; False: the sender doesn't take it (unbound leaves after STOP), and is dropped."""
         replies = connection.stream.replies
         try:
-            sent = connection.sock.send(replies)
+            sent = connection.wire.send(replies)
             reason = "" if sent == len(replies) else "no room for 58 bytes"
         except OSError as error:
             reason = error.strerror or "gone"
@@ -215,7 +287,7 @@ class Senders:
         if connection.stream.over:
             connection.deadline = self._clock() + LINGER_S
             with contextlib.suppress(OSError):  # it is gone, which the next turn sees
-                connection.sock.shutdown(socket.SHUT_WR)
+                connection.wire.shutdown(socket.SHUT_WR)
         return True
 
     # -- how they end

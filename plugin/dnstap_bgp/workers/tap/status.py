@@ -14,6 +14,8 @@ class Refusal(enum.StrEnum):
     NOT_ALLOWED = "not-allowed"  # TCP, from outside of `allow`
     SILENT = "silent"  # sent nothing within the handshake timeout
     SLOW = "slow-handshake"  # began, but did not come to START within it
+    TLS_HANDSHAKE = "tls-handshake"  # it speaks no TLS to a TLS listener, or none in common
+    TLS_CERTIFICATE = "tls-certificate"  # theirs was not accepted by us, or ours not by them
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class ConnectionStatus:
         since: When it connected, process clock.
         bytes: Received so far.
         frames: Data frames so far.
+        identity: What its frames say it is; empty where they don't, or none has come yet.
+        version: Likewise, of its software.
     """
 
     peer: str
@@ -62,6 +66,8 @@ class ConnectionStatus:
     since: float
     bytes: int
     frames: int
+    identity: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

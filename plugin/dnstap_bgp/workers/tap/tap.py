@@ -10,9 +10,11 @@ import logging
 import selectors
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from dnstap_bgp.config import DnstapConfig
+from dnstap_bgp.config import DnstapConfig, TcpAddress
 from dnstap_bgp.core.tap.ingest import Ingest
+from dnstap_bgp.errors import ListenerError
 from dnstap_bgp.workers.process.bounded_log import BoundedLog
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
@@ -20,6 +22,9 @@ from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.tap.listeners import Listener
 from dnstap_bgp.workers.tap.senders import Senders
 from dnstap_bgp.workers.tap.status import ListenerStatus, TapStatus
+
+if TYPE_CHECKING:
+    from dnstap_bgp.workers.tap.tls import Tls
 
 logger = logging.getLogger(__name__)
 
@@ -46,17 +51,17 @@ class Tap:
         self._config = config
         self._clock = clock
         self._log = BoundedLog(logger, clock)
-        self._listeners = _listeners(config)
+        self._listeners = self._wanted(config)
         self._selector = selectors.DefaultSelector()
         self._senders = Senders(config, keeper, ingest, selector=self._selector, log=self._log, clock=clock)
-        self._rebinding: tuple[DnstapConfig, list[Listener]] | None = None
+        self._rebinding: tuple[DnstapConfig, list[Listener], Tls | None] | None = None
         self._stopping = False
         self._tick_due = 0.0
         self._bell, self._rope = socket.socketpair()
         self._bell.settimeout(0)
         self._rope.settimeout(0)
         self._selector.register(self._bell, selectors.EVENT_READ, self._woken)
-        self._thread = worker_thread("tap", self._run, on_crash)
+        self._thread = worker_thread("tap", self._run, on_crash, prompt=True)
 
     @property
     def ingest(self) -> Ingest:
@@ -71,10 +76,22 @@ class Tap:
         """Start the thread, which opens the listeners; those that can't be opened now are tried again."""
         self._thread.start()
 
-    def rebind(self, config: DnstapConfig) -> None:
-        """Put a new configuration in force; connections stay. May take seconds, as the constructor."""
-        self._rebinding = config, _listeners(config)
+    def rebind(self, config: DnstapConfig) -> list[str]:
+        """Put a new configuration in force; connections stay. May take seconds, as the constructor.
+
+        Returns:
+            What isn't in force: a certificate that can't be used. The one from before goes on.
+        """
+        problems = []
+        try:
+            tls = _tls(config)
+        except ListenerError as error:
+            tls = None
+            stays = "; the certificate from before stays in use" if self._senders.tls is not None else ""
+            problems = [f"dnstap.{error}{stays}"]
+        self._rebinding = config, self._wanted(config), tls
         self._wake()
+        return problems
 
     def status(self) -> TapStatus:
         """A copy of how things stand."""
@@ -85,6 +102,19 @@ class Tap:
             accepted=self._senders.accepted,
             troubles=tuple(self._senders.troubles.values()),
         )
+
+    def take_samples(self) -> list[tuple[str, bytes]]:
+        """Some frames of each connection that has sent any since the last call; the next chunk gives the next ones.
+
+        Returns:
+            (peer, sample), the first as in the status.
+        """
+        found = []
+        for connection in list(self._senders.connections):
+            if connection.sample is not None:
+                found.append((connection.peer, connection.sample))
+                connection.sample = None
+        return found
 
     def shutdown(self) -> None:
         """Ask the thread to stop listening, take what has already come, and end; returns at once."""
@@ -142,6 +172,18 @@ class Tap:
 
     # -- listeners
 
+    def _wanted(self, config: DnstapConfig) -> list[Listener]:
+        """The listeners of a configuration, none open yet."""
+
+        def prepare() -> None:
+            if self._senders.tls is None:
+                self._senders.tls = _tls(config)
+
+        return [
+            Listener(at, config.perm, config.group, prepare if isinstance(at, TcpAddress) and at.tls else None)
+            for at in config.listen
+        ]
+
     def _attend(self, listener: Listener, now: float) -> None:
         before = listener.sock
         if listener.attend(now):
@@ -174,11 +216,13 @@ class Tap:
                 return
             self._senders.admit(sock, listener.address)
 
-    def _apply(self, config: DnstapConfig, listeners: list[Listener]) -> None:
+    def _apply(self, config: DnstapConfig, listeners: list[Listener], tls: "Tls | None") -> None:
         """Keep the open listeners that are still wanted, close the others, take the new ones."""
         is_given_anew = (config.perm, config.group) != (self._config.perm, self._config.group)
         standing = {listener.address: listener for listener in self._listeners if listener.sock is not None}
         self._config = self._senders.config = config
+        if tls is not None or not config.speaks_tls:
+            self._senders.tls = tls
         self._listeners = [standing.pop(listener.address, listener) for listener in listeners]
         for gone in standing.values():
             self._close_listener(gone)
@@ -198,6 +242,14 @@ class Tap:
             listener.close()
 
 
-def _listeners(config: DnstapConfig) -> list[Listener]:
-    """The addresses of a configuration, none open yet."""
-    return [Listener(address, config.perm, config.group) for address in config.listen]
+def _tls(config: DnstapConfig) -> "Tls | None":
+    """What encrypts, if anything is to be encrypted.
+
+    Raises:
+        ListenerError: A file of it can't be used.
+    """
+    if not config.speaks_tls:
+        return None
+    from dnstap_bgp.workers.tap.tls import Tls  # noqa: PLC0415 - ssl takes 5 MB
+
+    return Tls(config)

@@ -1,0 +1,244 @@
+"""One peer's client: finds out what it speaks, and follows it; on the thread "loop".
+
+Strategy: ask for our own stream first; who answers 404 is a Go program, which is pulled and pushed to in its own
+words, and asked again now and then, since it may be replaced by one of ours. Each peer has a task of its own, so a dead
+or slow one costs the others nothing. After a failure it is tried again at growing intervals, and at once when it
+knocks.
+"""
+
+import asyncio
+import logging
+import random
+import socket
+from contextlib import suppress
+
+import aiohttp
+
+from dnstap_bgp.core.sync import delta
+from dnstap_bgp.core.sync.backoff import Backoff
+from dnstap_bgp.core.sync.delta import Claims, Hello, Inflater, Reached
+from dnstap_bgp.errors import PeerError
+from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.sync.hub import Hub
+from dnstap_bgp.workers.sync.original import Original
+from dnstap_bgp.workers.sync.peer import Peer
+from dnstap_bgp.workers.sync.ways import CONNECT_S, RETRY_FIRST_S, Ways, told
+
+logger = logging.getLogger(__name__)
+
+SILENCE_S = 100.0
+"""Two beats of a stream (`listener.BEAT_S`), and some."""
+
+RETRY_MAX_S = 5.0
+"""A dead peer costs a SYN in 5 s, and one that is back is found within that."""
+
+RENEW_S, RENEW_POOR_S = 3600.0, 30.0
+"""A stream is asked for anew, from where it is, to measure the clocks again: quartz differs by 0.1 s in an hour at
+worst. Sooner where the first measure was poor."""
+
+POOR_S = 0.25
+
+SELF_S = 600.0
+"""Between two looks whether the address that is ourselves still is."""
+
+REDISCOVER_S = 60.0
+"""Between two looks whether a Go program has become one of ours."""
+
+KEEPALIVE_IDLE_S, KEEPALIVE_EVERY_S, KEEPALIVE_TRIES = 5, 2, 3
+"""The kernel asks whether an idle stream's other end is still there: a network that is cut is noticed within 11 s, so
+that what changed meanwhile comes as soon as it is mended. 55 bytes each way, and none of them wakes us."""
+
+
+class NotOursError(PeerError):
+    """It has no `/v1/changes`."""
+
+
+class RefusedError(PeerError):
+    """It does not let us in."""
+
+
+class Client:
+    """Follows one peer."""
+
+    def __init__(self, peer: Peer, hub: Hub, ways: Ways, original: Original | None) -> None:
+        """Make it.
+
+        Args:
+            peer: Whom to follow.
+            hub: Where what it tells goes.
+            ways: How it is reached.
+            original: Speaks the Go program's protocol; None: that is switched off.
+        """
+        self._peer = peer
+        self._hub = hub
+        self._ways = ways
+        self._original = original
+        self._position: tuple[str, int] | None = None
+        self._stream: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Follow it until cancelled."""
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
+        while True:
+            began = process_clock()
+            wait_s = await self._once()
+            if wait_s is None:
+                if process_clock() - began > RETRY_MAX_S:
+                    backoff.reset()
+                wait_s = backoff.next(random.random())  # noqa: S311 - spreads retries, hides nothing
+            await self._wait(wait_s)
+
+    def relearn(self) -> None:
+        """Ask for everything again."""
+        self._position = None
+        if self._original is not None:
+            self._original.relearn()
+        if self._stream is not None:
+            self._stream.cancel()
+
+    async def _once(self) -> float | None:
+        """Follow it as long as it goes; how long to wait then, None: as long as failures so far make it."""
+        peer = self._peer
+        try:
+            await peer.look_up()
+            self._stream = asyncio.create_task(self._follow())
+            await asyncio.wait({self._stream})
+            if self._stream.cancelled():
+                return 0.0
+            self._stream.result()
+        except NotOursError as error:
+            if self._original is None:
+                peer.failed(str(error))
+                return None
+            return await self._as_original()
+        except RefusedError as error:
+            peer.failed(str(error), "refused")
+        except (PeerError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            peer.failed(told(error))
+        else:
+            return SELF_S if peer.state == "self" else 0.0
+        finally:
+            if self._stream is not None:
+                self._stream.cancel()
+        return None
+
+    async def _wait(self, wait_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._peer.knocked.wait()
+        self._peer.knocked.clear()  # also of one that came while we failed: then we try once too often
+
+    async def _follow(self) -> None:
+        """One stream, until it is time to measure the clocks again."""
+        peer, context = self._peer, {"asked": process_clock()}
+        params = {"me": self._hub.node}
+        if self._position is not None:
+            params |= {"node": self._position[0], "seq": str(self._position[1])}
+        async with self._ways.session.get(
+            self._ways.url(peer, "/v1/changes"),
+            params=params,
+            headers=self._ways.headers,
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=SILENCE_S),
+            allow_redirects=False,
+            trace_request_ctx=context,
+        ) as response:
+            _check(response)
+            _keep_alive(response)
+            await self._read(response, context["asked"])
+
+    async def _read(self, response: aiohttp.ClientResponse, asked: float) -> None:
+        inflater, hello, offset_s = Inflater(), None, 0.0
+        until = float("inf")
+        async for chunk in response.content.iter_any():
+            for payload in inflater.feed(chunk):
+                frame = delta.decode(payload)
+                if isinstance(frame, Hello):
+                    hello, offset_s = frame, asked - frame.stamp_s
+                    poor = process_clock() - asked > POOR_S
+                    until = process_clock() + (RENEW_POOR_S if poor else RENEW_S)
+                    if not self._greet(hello):
+                        return
+                elif hello is None:
+                    raise PeerError("the stream doesn't begin as it should")
+                else:
+                    await self._take(hello, frame, offset_s)
+            if process_clock() > until and self._position is not None:  # or a long load would begin again and again
+                return
+        raise PeerError("the stream ended")
+
+    def _greet(self, hello: Hello) -> bool:
+        """Take note of who speaks; False: we do."""
+        peer = self._peer
+        peer.carrier, peer.node = "delta", hello.node
+        if hello.node == self._hub.node:
+            peer.heard("self")
+            return False
+        if not hello.resumed:
+            self._position = None
+        peer.heard("following" if hello.resumed else "loading")
+        return True
+
+    async def _take(self, hello: Hello, frame: delta.Frame, offset_s: float) -> None:
+        peer = self._peer
+        if isinstance(frame, Claims):
+            claims = [claim._replace(seen=claim.seen + offset_s, first=claim.seen + offset_s) for claim in frame.claims]
+            peer.came(await self._hub.deliver(hello.node, claims))
+            peer.lag_s = max(0.0, process_clock() - frame.stamp_s - offset_s)
+            if frame.seq and self._position is not None:
+                self._position = hello.node, frame.seq
+        elif isinstance(frame, Reached):
+            self._position = hello.node, frame.seq
+            peer.heard("following")
+
+    async def _as_original(self) -> float:
+        """Speak the Go program's protocol until it is one of ours."""
+        assert self._original is not None
+        self._peer.carrier = "compatible"
+        speaking = asyncio.create_task(self._original.run())
+        try:
+            while not speaking.done():
+                await self._wait(REDISCOVER_S)
+                if await self._is_ours():
+                    break
+            else:
+                speaking.result()
+        finally:
+            speaking.cancel()
+        return 0.0
+
+    async def _is_ours(self) -> bool:
+        try:
+            async with self._ways.session.get(
+                self._ways.url(self._peer, "/v1/changes"),
+                headers=self._ways.headers,
+                timeout=aiohttp.ClientTimeout(total=CONNECT_S),
+                allow_redirects=False,
+                trace_request_ctx={},
+            ) as response:
+                _check(response)
+        except (PeerError, aiohttp.ClientError, OSError, TimeoutError):
+            return False
+        return True
+
+
+def _check(response: aiohttp.ClientResponse) -> None:
+    """See that the answer is a stream."""
+    if response.status in (401, 403):
+        raise RefusedError(f"it answers {response.status}: {response.reason}")
+    if response.status in (404, 405):
+        raise NotOursError("it does not speak our protocol")
+    if response.status != 200:
+        raise PeerError(f"it answers {response.status}: {response.reason}")
+    if response.content_type != "application/x-dnstap-bgp-changes":
+        raise NotOursError("it answers something else than changes")
+
+
+def _keep_alive(response: aiohttp.ClientResponse) -> None:
+    connection = response.connection
+    sock = None if connection is None or connection.transport is None else connection.transport.get_extra_info("socket")
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_TRIES)

@@ -1,0 +1,119 @@
+"""Mistakes with senders, recognised from what they leave in the status and in samples."""
+
+import struct
+from dataclasses import replace
+
+import pytest
+
+from dnstap_bgp.core.doctor.clues import SAMPLE_MAX_BYTES, TYPES_MAX, Clues, Seen
+from dnstap_bgp.core.doctor.senders import ALONE_S, MISTAKES, QUIET_S, TROUBLE_S
+from dnstap_bgp.core.status.status import Listener, Trouble
+from dnstap_bgp.core.tap.dnstap_pb2 import Frame
+from dnstap_bgp.core.tap.framestream import Fault
+from dnstap_bgp.workers.tap.status import Refusal
+from tests.core.doctor.cases import SENDER, found, only, tap
+
+
+def frames(*types, wire=b"dns"):
+    """Data frames of messages of these types."""
+    sample = b""
+    for number in types:
+        frame = Frame(type=1)
+        frame.message.type = number
+        if wire:
+            frame.message.response_message = wire
+        payload = frame.SerializeToString()
+        sample += struct.pack("!I", len(payload)) + payload
+    return sample
+
+
+def seen(*types, wire=b"dns"):
+    return Clues(seen={SENDER.peer: Seen().plus(frames(*types, wire=wire))})
+
+
+def test_nothing_is_wrong():
+    assert found() == ()
+    assert found(seen(*[5, 6] * 20)) == ()
+
+
+def test_every_kind_of_trouble_has_its_advice():
+    assert set(MISTAKES) == {str(kind) for kind in (*Fault, *Refusal)}
+    for kind, mistake in MISTAKES.items():
+        finding = only(tap=tap(troubles=(Trouble(kind, 3, "10.0.0.1:7: odd", 1.0),)))
+        assert (finding.kind, finding.level, finding.advice) == (f"sender-{kind}", mistake.level, mistake.advice)
+        assert "10.0.0.1:7: odd (3 times)" in finding.text
+
+
+def test_trouble_passes():
+    assert not found(tap=tap(troubles=(Trouble("tls", 3, "odd", TROUBLE_S + 1),)))
+
+
+@pytest.mark.parametrize(
+    ("types", "version", "advice"),
+    [
+        ([3, 4], "PowerDNS Recursor 4.8", "pdns-recursor has no CLIENT_RESPONSE"),
+        ([4], "", "pdns-recursor has no CLIENT_RESPONSE"),
+        ([5, 8], "", 'dnstap.messages = ["forwarder_response"]'),
+        ([5], "unbound 1.17", "unbound: dnstap-log-client-response-messages: yes"),
+        ([2], "", "BIND: dnstap { client response; }"),
+        ([99], "", "switch client responses on"),
+    ],
+)
+def test_no_client_response(types, version, advice):
+    connections = (replace(SENDER, version=version),)
+    finding = only(seen(*types * 20), tap=tap(connections=connections))
+    assert (finding.kind, finding.subject) == ("no-client-response", "unbound")
+    assert "no CLIENT_RESPONSE, only" in finding.text
+    assert advice in finding.advice
+
+
+def test_resolver_responses_that_are_asked_for_are_well():
+    assert found(replace(seen(*[4] * 20), messages=frozenset({4}))) == ()
+
+
+def test_messages_without_the_wire():
+    finding = only(seen(*[5, 6] * 10, wire=b""))
+    assert finding.kind == "no-dns-message"
+    assert "`full`" in finding.advice
+
+
+def test_frames_that_are_no_dnstap():
+    sample = b"".join(struct.pack("!I", 5) + b"\xffabcd" for _ in range(20))
+    assert only(Clues(seen={SENDER.peer: Seen().plus(sample)})).kind == "not-dnstap"
+
+
+def test_too_few_frames_prove_nothing():
+    assert found(seen(*[4] * 19)) == ()
+
+
+def test_a_sender_that_says_nothing():
+    quiet = replace(SENDER, frames=0, age_s=QUIET_S + 1)
+    assert only(tap=tap(connections=(quiet,))).kind == "quiet-sender"
+    assert not found(tap=tap(connections=(replace(quiet, age_s=QUIET_S),)))
+
+
+def test_nobody_is_connected():
+    alone = Clues(alone_s=ALONE_S + 1)
+    assert "any more" in only(alone, tap=tap(connections=())).text
+    assert "AppArmor" in only(alone, tap=tap(connections=(), accepted=0)).advice
+    closed = tap(connections=(), listeners=(Listener("/run/tap.sock", "another process listens on it"),))
+    assert only(alone, tap=closed).kind == "tap-listener"
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:4000", "[2001:db8::1]:4000", "un[bou]nd[12]"])
+def test_the_subject_is_the_same_when_it_comes_back(address):
+    sender = replace(SENDER, peer=address, frames=0, age_s=QUIET_S + 1)
+    assert only(tap=tap(connections=(sender,))).subject in ("192.0.2.1", "[2001:db8::1]", "un[bou]nd")
+
+
+def test_samples_add_up_and_what_is_cut_waits():
+    sample = frames(6, 5, 6)
+    total = Seen().plus(sample + sample[:9]).plus(sample)
+    assert (total.frames, total.undecodable, total.types, total.wires) == (6, 0, {6: 4, 5: 2}, {6: 4, 5: 2})
+
+
+def test_made_up_types_take_no_memory():
+    total = Seen()
+    for start in range(0, 2000, 100):
+        total = total.plus(frames(*range(start, start + 100))[:SAMPLE_MAX_BYTES])
+    assert len(total.types) == TYPES_MAX

@@ -1,0 +1,68 @@
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnstap_bgp.core.sync import delta
+from dnstap_bgp.core.sync.delta import Claims, Deflater, Hello, Inflater, Reached
+from dnstap_bgp.errors import PeerError
+from tests.core.sync.claims import CLAIMS
+
+
+@given(st.lists(CLAIMS, min_size=1, max_size=20), st.floats(1e6, 2e6))
+def test_claims_come_back_and_never_younger(claims, now):
+    frame = delta.decode(delta.encode_claims(claims, now, 7))
+    assert isinstance(frame, Claims)
+    assert frame.seq == 7
+    assert now - 0.002 < frame.stamp_s <= now
+    for claim, found in zip(claims, frame.claims, strict=True):
+        assert found[:3] == claim[:3]
+        assert found.ttl_s == claim.ttl_s
+        assert claim.seen - 0.0021 <= found.seen <= claim.seen
+
+
+def test_the_other_frames():
+    assert delta.decode(delta.encode_hello("ab", 5.0004, resumed=True)) == Hello("ab", 5.001, resumed=True)
+    assert delta.decode(delta.encode_reached(9, 5.0009)) == Reached(9, 5.0)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20), st.integers(1, 50))
+def test_a_stream_in_any_pieces(payloads, size):
+    deflater, inflater = Deflater(), Inflater()
+    middle = len(payloads) // 2
+    stream = deflater.more(payloads[:middle]) + deflater.burst(payloads[middle:])
+    found = [payload for at in range(0, len(stream), size) for payload in inflater.feed(stream[at : at + size])]
+    assert found == payloads
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_worse_than_refused(payload):
+    for read in (delta.decode, lambda data: list(Inflater().feed(data))):
+        try:
+            read(payload)
+        except PeerError:
+            continue
+
+
+_VALUES = st.recursive(
+    st.none() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=4) | st.binary(max_size=17),
+    lambda inner: st.lists(inner, max_size=8),
+    max_leaves=30,
+)
+
+
+@given(st.lists(_VALUES, max_size=7), st.integers(0, 3))
+def test_no_values_are_worse_than_refused(values, kind):
+    try:
+        delta.decode(msgpack.packb([kind, *values]))
+    except PeerError:
+        return
+
+
+def test_a_bomb_is_not_inflated():
+    inflater = Inflater()
+    bomb = Deflater().burst([bytes(delta.FRAME_MAX - 4)])
+    assert len(bomb) < delta.FRAME_MAX / 100
+    assert sum(map(len, inflater.feed(bomb))) == delta.FRAME_MAX - 4
+    with pytest.raises(PeerError, match="bytes"):
+        list(Inflater().feed(Deflater().burst([bytes(delta.FRAME_MAX)])))

@@ -1,0 +1,312 @@
+"""The .deb and the .rpm: built from this checkout, installed, run, upgraded, removed in a Debian of their own."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.machine import Machine, Router, Watch, debootstrap
+from tests.integration.lab import eventually, run
+
+ROOT = Path(__file__).parents[2]
+STAGE, DEB, RPM = (f"{ROOT}/deploy/{name}" for name in ("packaging/stage", "build-deb", "build-rpm"))
+SITE = "/usr/lib/dnstap-bgp/lib/python3*/site-packages"
+DOCUMENTATION = 'allow = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"]'
+
+pytestmark = [
+    pytest.mark.netns,  # root
+    pytest.mark.timeout(900),
+    pytest.mark.real("debootstrap", "systemd-nspawn", "rpmbuild", "dpkg-deb", "nsenter"),
+]
+
+
+def build(*command: str, **env: str) -> str:
+    """Run one of the build scripts; returns what it wrote."""
+    # The environment of the tests is not that of a package: its Python may be in a place that no package has.
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHON")}
+    return run("env", "-i", *(f"{name}={value}" for name, value in {**kept, **env}.items()), *command, timeout_s=500)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What both packages install."""
+    tree = tmp_path_factory.mktemp("staged") / "tree"
+    build(STAGE, str(tree))
+    yield tree
+    shutil.rmtree(tree)
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dist")
+
+
+@pytest.fixture(scope="module")
+def deb(tree: Path, dist: Path) -> Path:
+    return built(build(DEB, STAGED=str(tree), DIST=str(dist)))
+
+
+@pytest.fixture(scope="module")
+def rpm(tree: Path, dist: Path) -> Path:
+    return built(build(RPM, STAGED=str(tree), DIST=str(dist), VERSION="0.0.1"))
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    folder = tmp_path_factory.mktemp("machine")
+    debootstrap(folder / "root")
+    machine = Machine(folder / "root", folder / "console.log")
+    yield machine
+    machine.stop()
+    shutil.rmtree(folder / "root")
+
+
+@pytest.fixture(scope="module")
+def router(machine: Machine) -> Router:
+    return Router(machine)
+
+
+@pytest.fixture
+def purged(machine: Machine) -> Machine:
+    """The machine without the package, as if it had never been there."""
+    machine.sh("dpkg --purge dnstap-bgp; rm -rf /etc/dnstap-bgp", status=None)
+    return machine
+
+
+@pytest.fixture
+def running(purged: Machine, router: Router, deb: Path) -> Machine:
+    """The package installed, configured as its README says, started, and eight routes at the router."""
+    install(purged, deb)
+    configure(purged)
+    purged.run("systemctl", "enable", "--quiet", "--now", "dnstap-bgp")
+    await_tap(purged)
+    # as a resolver would: another user, let in by its group
+    purged.sh(
+        "setpriv --reuid=unbound --regid=unbound --clear-groups"
+        f" dnstap-bgp replay {SITE}/dnstap_bgp/demo/capture.fstrm --to /run/dnstap-bgp/tap.sock"
+    )
+    eventually(lambda: len(router.routes()) == 8, 20, "8 routes")
+    return purged
+
+
+def built(told: str) -> Path:
+    """The package that a build says it has made."""
+    path: str = re.findall(r"/[^\s']+\.(?:deb|rpm)", told)[-1]
+    return Path(path)
+
+
+def install(machine: Machine, package: Path) -> str:
+    shutil.copy(package, machine.root / "root/package.deb")
+    return machine.run("dpkg", "--install", "/root/package.deb")
+
+
+def configure(machine: Machine) -> None:
+    """Fill in the packaged file, line by line as an operator would."""
+    path = machine.root / "etc/dnstap-bgp/dnstap-bgp.toml"
+    text = path.read_text()
+    for key, value in {
+        "as": "64512",
+        "router_id": '"10.99.0.1"',
+        "source_ip": '"10.99.0.1"',
+        "next_hop": '"10.99.0.1"',
+        "peers": '[{ address = "10.99.0.2", as = 64513 }]',
+        "group": '"unbound"',
+    }.items():
+        text, count = re.subn(rf"^#{key} *=.*$", f"{key} = {value}", text, flags=re.MULTILINE)
+        assert count == 1, key
+    path.write_text(f"{text}[guard]\n{DOCUMENTATION}\n")
+    machine.sh(f"cat {SITE}/dnstap_bgp/demo/domains.txt >>/etc/dnstap-bgp/domains.txt")
+    machine.run("usermod", "--append", "--groups", "unbound", "dnstap-bgp")
+    assert "good" in machine.run("dnstap-bgp", "check")
+
+
+def await_tap(machine: Machine, unit: str = "dnstap-bgp") -> None:
+    socket = f"/run/{unit}/tap.sock"
+    eventually(lambda: machine.sh(f"[ ! -S {socket} ] || echo there", status=None), 30, f"{socket} is there")
+
+
+def newer(deb: Path, folder: Path, *, restart_key: str | None = None) -> Path:
+    """The same package as a newer version; `restart_key`: as if ExaBGP had changed with it."""
+    tree, path = folder / "tree", folder / "newer.deb"
+    run("dpkg-deb", "--raw-extract", str(deb), str(tree))
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^(Version: .*)$", r"\1+1", control.read_text()))
+    if restart_key:
+        (tree / "usr/lib/dnstap-bgp/restart-key").write_text(restart_key)
+    run("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(path))
+    return path
+
+
+def plugin_pid(machine: Machine) -> str:
+    pid = machine.read("/run/dnstap-bgp/dnstap-bgp.pid").strip()
+    assert pid
+    return pid
+
+
+def test_a_first_installation_starts_nothing_and_check_says_what_is_to_be_filled_in(purged: Machine, deb: Path):
+    install(purged, deb)
+    assert "inactive" in purged.run("systemctl", "is-active", "dnstap-bgp", status=None)
+    assert "disabled" in purged.run("systemctl", "is-enabled", "dnstap-bgp", status=None)
+    told = purged.run("dnstap-bgp", "check", status=1)
+    assert "bgp.next_hop" in told
+    assert "no rule in any list" in told
+    assert "root dnstap-bgp 640" in purged.run("stat", "-c", "%U %G %a", "/etc/dnstap-bgp/dnstap-bgp.toml")
+    assert "12 routes." in purged.run("dnstap-bgp", "demo")
+
+
+def test_the_service_does_the_main_job_in_its_sandbox(running: Machine, router: Router):
+    status = running.sh(f"cat /proc/{plugin_pid(running)}/status")
+    assert re.search(r"^NoNewPrivs:\s*1$", status, re.MULTILINE)
+    assert re.search(r"^Seccomp:\s*2$", status, re.MULTILINE)
+    assert re.search(r"^CapEff:\s*0000000000000400$", status, re.MULTILINE)  # bind ports below 1024
+    assert "established" in running.run("exabgpcli", "show", "neighbor", "summary")
+    running.sh("echo =www.example.com >/etc/dnstap-bgp/domains.txt")  # compiled by a child of the plugin's
+    running.run("systemctl", "reload", "dnstap-bgp")
+    eventually(lambda: 0 < len(router.routes()) < 8, what="the routes of the shorter list")
+    running.sh("echo '[broken' >>/etc/dnstap-bgp/dnstap-bgp.toml")
+    running.run("systemctl", "reload", "dnstap-bgp", status=1)
+    assert "is no TOML" in running.journal("dnstap-bgp")
+
+
+def test_a_neighbor_may_connect_to_port_179(running: Machine):
+    running.sh("sed -i 's/as = 64513 }/as = 64513, passive = true }/' /etc/dnstap-bgp/dnstap-bgp.toml")
+    running.run("systemctl", "restart", "dnstap-bgp")
+    eventually(lambda: "10.99.0.1:179" in running.run("ss", "-Hltn"), what="ExaBGP listens")
+
+
+def test_an_upgrade_keeps_the_session_and_every_route(running: Machine, router: Router, deb: Path, tmp_path: Path):
+    """The router knows no graceful restart here: a session that ends takes its routes along."""
+    running.sh("echo '# mine' >>/etc/dnstap-bgp/domains.txt")
+    since, plugin = router.established(), plugin_pid(running)
+    watch = Watch(running)
+    with watch:
+        told = install(running, newer(deb, tmp_path))
+        eventually(lambda: plugin_pid(running) != plugin, 20, "a new plugin")
+    assert "its BGP sessions go on" in told
+    assert set(watch.counts()) == {8}
+    assert router.established() == since
+    assert "# mine" in running.read("/etc/dnstap-bgp/domains.txt")
+
+
+def test_an_upgrade_of_exabgp_restarts_and_loses_no_route(running: Machine, router: Router, deb: Path, tmp_path: Path):
+    router.graceful_restart(on=True)
+    running.run("systemctl", "restart", "dnstap-bgp")
+    eventually(router.established, 30, "the session with graceful restart")
+    eventually(lambda: len(router.routes()) == 8, 20, "8 routes")
+    since = router.established()
+    watch = Watch(running)
+    with watch:
+        told = install(running, newer(deb, tmp_path, restart_key="another ExaBGP"))
+        eventually(lambda: router.established() not in ("", since), 30, "a new session")
+    router.graceful_restart(on=False)
+    assert "restarted" in told
+    assert set(watch.counts()) == {8}
+
+
+def test_an_operator_may_keep_upgrades_from_touching_what_runs(running: Machine, deb: Path, tmp_path: Path):
+    plugin = plugin_pid(running)
+    running.write("/etc/default/dnstap-bgp", "DNSTAP_BGP_UPGRADE=none\n")
+    try:
+        told = install(running, newer(deb, tmp_path, restart_key="another ExaBGP"))
+    finally:
+        running.run("rm", "/etc/default/dnstap-bgp")
+    assert "replaced" not in told
+    assert "restarted" not in told
+    assert plugin_pid(running) == plugin
+
+
+def test_it_comes_back_from_a_kill_and_ends_in_order(running: Machine, router: Router):
+    running.sh("kill -9 $(cat /run/dnstap-bgp/up.pid)")
+    eventually(lambda: "restart counter is at 1" in running.journal("dnstap-bgp"), 30, "systemd starts it again")
+    eventually(lambda: len(router.routes()) == 8, 30, "8 routes")
+    running.run("systemctl", "stop", "dnstap-bgp")
+    assert "Result=success" in running.run("systemctl", "show", "--property=Result", "dnstap-bgp")
+
+
+def test_a_second_instance_has_all_its_own(running: Machine):
+    running.sh(
+        "cd /etc/dnstap-bgp && sed -e 's,^cache .*,cache = \"/var/lib/dnstap-bgp/edge/state\","
+        "; 1i runtime_dir = \"/run/dnstap-bgp-edge\"' -e 's,/run/dnstap-bgp/,/run/dnstap-bgp-edge/,"
+        "; s/as = 64513/as = 64514, port = 1179/' dnstap-bgp.toml >edge.toml"
+    )  # fmt: skip
+    running.run("systemctl", "start", "dnstap-bgp@edge")
+    await_tap(running, "dnstap-bgp-edge")
+    running.run("systemctl", "reload", "dnstap-bgp@edge")
+    assert "reloaded: " in running.run("dnstap-bgp", "reload", "--config", "/etc/dnstap-bgp/edge.toml")
+    running.run("systemctl", "stop", "dnstap-bgp@edge")
+    assert "active" in running.run("systemctl", "is-active", "dnstap-bgp")
+    assert plugin_pid(running)  # the runtime folder of the other is untouched
+
+
+def test_a_removal_keeps_what_is_an_operators_and_a_purge_leaves_nothing(running: Machine, router: Router):
+    running.write("/etc/dnstap-bgp/passwords.toml", "")
+    running.run("chgrp", "dnstap-bgp", "/etc/dnstap-bgp/passwords.toml")
+    running.run("dpkg", "--remove", "dnstap-bgp")
+    assert "inactive" in running.run("systemctl", "is-active", "dnstap-bgp", status=None)
+    assert router.established() == ""
+    assert "64512" in running.read("/etc/dnstap-bgp/dnstap-bgp.toml")
+    assert running.run("ls", "/var/lib/dnstap-bgp")
+    running.run("dpkg", "--purge", "dnstap-bgp")
+    left = running.sh("find / /run -xdev -name '*dnstap-bgp*' -not -path '/proc/*'").split()
+    assert left == ["/etc/dnstap-bgp"]
+    assert running.sh("ls -l /etc/dnstap-bgp | grep -c 'root root .*passwords.toml'").strip() == "1"
+    running.run("id", "dnstap-bgp", status=1)
+
+
+def test_the_shells_complete_its_commands(purged: Machine, deb: Path):
+    install(purged, deb)
+    told = purged.sh(
+        "bash -c '. /usr/share/bash-completion/completions/dnstap-bgp;"
+        ' COMP_WORDS=(dnstap-bgp re); COMP_CWORD=1; _dnstap_bgp_completion dnstap-bgp; echo "${COMPREPLY[@]}"\''
+    )
+    assert "reload" in told.split()
+
+
+def test_the_rpm_installs_and_names_what_it_needs(purged: Machine, rpm: Path):
+    """In the same Debian, as there is no other root to be had; so its needs, which name files, are only looked at."""
+    with_rpm = ("rpm", "--root", str(purged.root), "--nodeps")
+    try:
+        run(*with_rpm, "--install", str(rpm))
+        assert purged.run("stat", "-c", "%G %a", "/etc/dnstap-bgp/dnstap-bgp.toml") == "dnstap-bgp 640\n"
+        assert "12 routes." in purged.run("dnstap-bgp", "demo")
+        run(*with_rpm, "--erase", "dnstap-bgp")
+        purged.run("test", "-e", "/usr/lib/dnstap-bgp", status=1)
+    finally:
+        purged.sh("userdel dnstap-bgp; rm -rf /var/lib/rpm", status=None)
+    needs = run("rpm", "--query", "--package", "--requires", str(rpm))
+    assert re.search(r"^/usr/bin/python3\.\d+$", needs, re.MULTILINE)
+    assert "libc.so.6(GLIBC_" in needs
+    assert "/usr/lib/dnstap-bgp" not in needs
+
+
+@pytest.mark.long
+def test_the_rpm_keeps_configuration_on_upgrade(purged: Machine, tree: Path, rpm: Path, tmp_path: Path):
+    newer_rpm = built(build(RPM, STAGED=str(tree), DIST=str(tmp_path)))
+    with_rpm = ("rpm", "--root", str(purged.root), "--nodeps")
+    try:
+        run(*with_rpm, "--install", str(rpm))
+        purged.sh("echo '# mine' >>/etc/dnstap-bgp/dnstap-bgp.toml")
+        run(*with_rpm, "--upgrade", str(newer_rpm))
+        assert "# mine" in purged.read("/etc/dnstap-bgp/dnstap-bgp.toml")
+        assert purged.run("dnstap-bgp", "--version")
+    finally:
+        run(*with_rpm, "--erase", "dnstap-bgp")
+        purged.sh("userdel dnstap-bgp; rm -rf /var/lib/rpm", status=None)
+
+
+@pytest.mark.long
+@pytest.mark.real("lintian")
+def test_lintian_finds_nothing(deb: Path):
+    assert run("lintian", "--allow-root", "--fail-on=error,warning", str(deb), timeout_s=300) == ""
+
+
+@pytest.mark.long
+def test_a_build_can_be_repeated_byte_for_byte(tree: Path, tmp_path: Path):
+    packages = []
+    for name in ("one", "two"):
+        env = {"CONSTRAINTS": str(tree / "usr/share/doc/dnstap-bgp/bundled-packages.txt"), "DIST": str(tmp_path / name)}
+        packages.append(built(build(DEB, SOURCE_DATE_EPOCH="1700000000", **env)).read_bytes())
+    assert packages[0] == packages[1]

@@ -1,0 +1,141 @@
+"""The one asyncio loop: services side by side, their ends, and the end of all."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dnstap_bgp.workers.process.loop import CLOSE_S, Loop
+from tests.integration.lab import eventually
+
+
+class Ends:
+    """Counts calls of the crash handler."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+
+
+@pytest.fixture
+def ends() -> Ends:
+    return Ends()
+
+
+@pytest.fixture
+def loop(ends: Ends) -> Iterator[Loop]:
+    loop = Loop(ends)
+    yield loop
+    loop.shutdown()
+    loop.join(10)
+    assert not [thread for thread in threading.enumerate() if thread.name == "loop"]
+
+
+def test_no_thread_before_the_first_service(loop: Loop):
+    assert "loop" not in {thread.name for thread in threading.enumerate()}
+    loop.join(0)
+
+
+def test_services_run_side_by_side_in_one_thread(loop: Loop):
+    names: list[str] = []
+    both = threading.Barrier(3)
+
+    async def service() -> None:
+        names.append(threading.current_thread().name)
+        await asyncio.get_running_loop().run_in_executor(None, both.wait, 20)
+
+    futures = [loop.run(service) for _ in range(2)]
+    both.wait(20)
+    for future in futures:
+        assert future is not None
+        future.result(20)
+    assert names == ["loop", "loop"]
+
+
+def test_cancelling_one_leaves_the_others(loop: Loop, ends: Ends):
+    began = threading.Semaphore(0)
+    undone: list[int] = []
+
+    async def service(number: int) -> None:
+        began.release()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            undone.append(number)
+
+    one, other = loop.run(lambda: service(1)), loop.run(lambda: service(2))
+    assert one is not None
+    assert other is not None
+    assert began.acquire(timeout=20)
+    assert began.acquire(timeout=20)
+    one.cancel()
+    eventually(lambda: undone == [1], 20, "the end of the one")
+    assert not other.done()
+    assert ends.count == 0
+
+
+def test_the_end_lets_services_close(loop: Loop, ends: Ends):
+    began, closed = threading.Event(), threading.Event()
+
+    async def service() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)  # a turn or two, as closing a connection takes
+            closed.set()
+
+    loop.run(service)
+    assert began.wait(20)
+    loop.shutdown()
+    loop.join(20)
+    assert closed.is_set()
+    assert ends.count == 0
+
+
+def test_the_end_does_not_wait_for_who_refuses_to_end(loop: Loop):
+    began = threading.Event()
+
+    async def service() -> None:
+        began.set()
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                if closing.is_set():
+                    raise
+
+    closing = threading.Event()
+    loop.run(service)
+    assert began.wait(20)
+    before = time.monotonic()
+    loop.shutdown()
+    loop.join(CLOSE_S + 20)
+    assert time.monotonic() - before < CLOSE_S + 10
+    closing.set()
+
+
+def test_nothing_starts_after_the_end(loop: Loop):
+    async def service() -> None:
+        raise AssertionError
+
+    loop.shutdown()
+    assert loop.run(service) is None
+
+
+def test_a_crash_is_told_and_ends_the_process(loop: Loop, ends: Ends, caplog: pytest.LogCaptureFixture):
+    async def service() -> None:
+        raise ValueError("planted")
+
+    with caplog.at_level(logging.CRITICAL):
+        future = loop.run(service)
+        assert future is not None
+        with pytest.raises(ValueError, match="planted"):
+            future.result(20)
+        eventually(lambda: ends.count == 1, 20, "the crash handler")
+    assert "planted" in caplog.text

@@ -1,0 +1,301 @@
+"""The engine carrier against a real Redis: several members, each with a table of its own, in one loop."""
+
+import asyncio
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dnstap_bgp.config.engine import EngineConfig
+from dnstap_bgp.core.exabgp.outbox import Outbox
+from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.core.model import Attributes, Policy
+from dnstap_bgp.core.routes.guard import Guard
+from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.core.sync import engine as data
+from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.routes.keeper import Keeper
+from dnstap_bgp.workers.sync import engine
+from dnstap_bgp.workers.sync.engine import Engine
+from dnstap_bgp.workers.sync.hub import OURS, Hub
+from tests.workers.sync.redis_server import RedisServer, free_port
+
+pytestmark = pytest.mark.real("redis-server")
+
+DEADLINE_S = 30.0
+
+
+class Member:
+    """One instance, as far as the engine sees it."""
+
+    def __init__(self, *servers: str, ttl_s: float = 3600.0, domain: bytes = b"example", service: str = "") -> None:
+        policy = Policy("default", Attributes(bytes((192, 0, 2, 1))), None, ttl_s)
+        table = RouteTable(Policies([policy], Guard(strict=True)), recording=True)
+        self.keeper = Keeper(table, Outbox(), RuleSet.build([("default", [Rule(domain)])]))
+        self.hub = Hub(self.keeper, None)
+        url, *sentinels = servers
+        found = tuple((host, int(port)) for host, port in (one.split(":") for one in sentinels))
+        self.engine = Engine(self.hub, EngineConfig(url, found, service or "mymaster"))
+
+    def see(self, *addresses: bytes, name: bytes = b"www.example") -> None:
+        self.keeper.observe([(address, "default", name, 300) for address in addresses], self.keeper.rules)
+        self.hub.feed(self.keeper.dirty())
+
+    @property
+    def held(self) -> set[bytes]:
+        return {claim.address for claims, _ in self.keeper.walk() for claim in claims}
+
+    @property
+    def state(self) -> str:
+        return self.engine.status()[0].state
+
+
+@asynccontextmanager
+async def at_work(*members: Member) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(part.run()) for member in members for part in (member.hub, member.engine)]
+    try:
+        await asyncio.sleep(0)
+        yield
+        for task in tasks:
+            assert not task.done() or task.exception() is None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    for _ in range(int(DEADLINE_S / 0.02)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(what)
+
+
+def address(number: int) -> bytes:
+    return (0x0B000000 + number).to_bytes(4, "big")
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(100):
+            await test()
+
+    asyncio.run(bounded())
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    made = RedisServer(tmp_path / "redis").start()
+    yield made
+    made.close()
+
+
+def test_what_one_sees_all_hold(server: RedisServer):
+    async def scene() -> None:
+        members = [Member(server.url) for _ in range(3)]
+        async with at_work(*members):
+            await until(lambda: all(member.state == "following" for member in members), "all follow")
+            members[0].see(address(1), address(2))
+            members[1].see(address(2), address(3))
+            wanted = {address(1), address(2), address(3)}
+            await until(lambda: all(member.held == wanted for member in members), "all hold the same")
+
+    run(scene)
+
+
+def test_who_comes_later_loads_what_is_there_and_brings_what_it_has(server: RedisServer):
+    async def scene() -> None:
+        early, late = Member(server.url), Member(server.url)
+        async with at_work(early):
+            early.see(*map(address, range(1500)))
+            await until(lambda: early.engine.status()[0].given == 1500, "all is in the engine")
+            late.see(address(5000))
+            async with at_work(late):
+                wanted = {*map(address, range(1500)), address(5000)}
+                await until(lambda: early.held == late.held == wanted, "both hold all")
+
+    run(scene)
+
+
+def test_a_key_for_each_claim_that_expires_with_it_and_is_only_ever_extended(server: RedisServer):
+    async def scene() -> None:
+        long, short = Member(server.url, ttl_s=1000), Member(server.url, ttl_s=100)
+        key = data.CLAIMS + b"11.0.0.1 www.example"
+        async with at_work(long, short):
+            await until(lambda: long.state == short.state == "following", "both follow")
+            long.see(address(1))
+            await until(lambda: server.client.exists(key) == 1, "the key is there")
+            assert 990 < server.client.ttl(key) <= 1000
+            await until(lambda: bool(short.held), "the other has it")
+            short.see(address(1))
+            short.hub.feed([claim for claims, _ in short.keeper.walk() for claim in claims])
+            await until(lambda: short.engine.status()[0].given > 0, "the later sighting is told")
+            assert server.client.ttl(key) > 900, "a shorter lifetime takes nothing away"
+
+    run(scene)
+
+
+def test_an_engine_that_is_flushed_is_filled_again_and_nothing_is_withdrawn(server: RedisServer):
+    async def scene() -> None:
+        one, two = Member(server.url), Member(server.url)
+        async with at_work(one, two):
+            one.see(address(1))
+            two.see(address(2))
+            wanted = {address(1), address(2)}
+            await until(lambda: one.held == two.held == wanted, "both hold both")
+            server.client.flushall()
+            assert one.held == two.held == wanted
+            await until(lambda: all(member.engine.status()[0].errors for member in (one, two)), "both notice")
+            await until(lambda: len(server.client.keys(data.CLAIMS + b"*")) == 2, "the engine has both again")
+            await until(lambda: one.state == two.state == "following", "both follow")
+            one.see(address(3))
+            await until(lambda: address(3) in two.held, "what is new goes through")
+        assert "lost" in one.engine.status()[0].last_error
+
+    run(scene)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
+def test_an_engine_that_is_away_withdraws_nothing_and_is_followed_again(
+    server: RedisServer, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine, "TIMEOUT_S", 1.5)
+    monkeypatch.setattr(engine, "BACKOFF_MAX_S", 1.0)
+
+    async def scene() -> None:
+        one, two = Member(server.url), Member(server.url)
+        async with at_work(one, two):
+            one.see(address(1))
+            await until(lambda: two.held == {address(1)}, "it is told")
+            server.signal(how)
+            await until(lambda: one.state == two.state == "failing", "both notice")
+            one.see(address(2))  # nobody waits for the engine
+            assert one.held == {address(1), address(2)}
+            assert two.held == {address(1)}
+            if how is signal.SIGKILL:
+                server.kill()
+                server.start()
+            else:
+                server.signal(signal.SIGCONT)
+            await until(lambda: two.held == {address(1), address(2)}, "what was seen meanwhile arrives")
+            await until(lambda: server.client.exists(data.CLAIMS + b"11.0.0.1 www.example") == 1, "all is back")
+
+    run(scene)
+
+
+def test_sentinels_lead_to_the_new_primary(tmp_path: Path):
+    primary = RedisServer(tmp_path / "primary").start()
+    replica = RedisServer(tmp_path / "replica", "--replicaof", "127.0.0.1", str(primary.port)).start()
+    port = free_port()
+    conf = tmp_path / "sentinel.conf"
+    conf.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor fleet 127.0.0.1 {primary.port} 1\n"
+        "sentinel down-after-milliseconds fleet 500\nsentinel failover-timeout fleet 3000\n"
+    )
+    sentinel = subprocess.Popen(["redis-server", str(conf), "--sentinel"], stdout=subprocess.DEVNULL)
+    try:
+
+        async def scene() -> None:
+            where = ("redis://nowhere.invalid/0", f"127.0.0.1:{port}")
+            one, two = Member(*where, service="fleet"), Member(*where, service="fleet")
+            async with at_work(one, two):
+                await until(lambda: one.state == two.state == "following", "both follow")
+                one.see(address(1))
+                await until(lambda: replica.client.exists(data.CLAIMS + b"11.0.0.1 www.example") == 1, "it is copied")
+                primary.kill()
+                await until(lambda: replica.client.info("replication")["role"] == "master", "the replica takes over")
+                await until(lambda: one.state == two.state == "following", "both follow it")
+                one.see(address(2))
+                await until(lambda: two.held == {address(1), address(2)}, "what is new goes through")
+
+        run(scene)
+    finally:
+        sentinel.terminate()
+        sentinel.wait(10)
+        primary.close()
+        replica.close()
+
+
+def test_what_strangers_write_there_harms_nothing(server: RedisServer):
+    async def scene() -> None:
+        member = Member(server.url)
+        now_ms = int(server.client.time()[0]) * 1000
+        bad = {
+            b"11.0.0.1 evil.test": b"%d 3600000" % now_ms,  # on no list
+            b"127.0.0.1 www.example": b"%d 3600000" % now_ms,  # refused by the guard
+            b"11.0.0.2 www.example": b"x" * 100_000,
+            b"11.0.0.3 www.example": b"",
+            b"11.0.0.4 www.example": b"1 3600000",  # long past
+            b"11.0.0.5.6 www.example": b"%d 1000" % now_ms,
+            b"11.0.0.6 \xff\xfe": b"%d 1000" % now_ms,
+            b"": b"",
+        }
+        for key, value in bad.items():
+            server.client.set(data.CLAIMS + key, value)
+        server.client.set(data.CLAIMS + b"11.0.0.7 www.example", b"%d 3600000" % (now_ms + 86_400_000))  # tomorrow
+        server.client.hset(data.CLAIMS + b"a hash", "field", "value")
+        async with at_work(member):
+            await until(lambda: member.state == "following", "it follows")
+            for change in (b"", b"a", b"a b c", b"\xff" * 5000, data.CLAIMS + b"11.0.0.8 www.example 1"):
+                server.client.xadd(data.CHANGES, {"n": "stranger", "c": change})
+            server.client.xadd(data.CHANGES, {"other": "fields"})
+            member.see(address(9))
+            good = data.CLAIMS + b"11.0.0.10 www.example %d 3600000" % now_ms
+            server.client.xadd(data.CHANGES, {"n": "stranger", "c": good})
+            await until(lambda: member.held == {address(7), address(9), address(10)}, "only what is good is held")
+            seen = [claim.seen for claims, _ in member.keeper.walk() for claim in claims]
+            assert max(seen) <= process_clock()
+            assert member.engine.status()[0].refused >= 10
+
+    run(scene)
+
+
+def test_a_stream_that_went_on_without_us_is_noticed(server: RedisServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine, "BACKOFF_FIRST_S", 0.1)
+
+    async def scene() -> None:
+        member = Member(server.url)
+        async with at_work(member):
+            await until(lambda: member.state == "following", "it follows")
+            now_ms = int(server.client.time()[0]) * 1000
+            lost = data.CLAIMS + b"11.0.0.1 www.example"
+            with server.client.pipeline() as pipe:  # at once, so that nobody reads between
+                pipe.set(lost, b"%d 3600000" % now_ms)
+                pipe.xadd(data.CHANGES, {"n": "other", "c": lost + b" %d 3600000" % now_ms})
+                pipe.xadd(data.CHANGES, {"n": "other", "c": b""})
+                pipe.xtrim(data.CHANGES, maxlen=1, approximate=False)
+                pipe.execute()
+            await until(lambda: member.held == {address(1)}, "what was trimmed is loaded")
+
+    run(scene)
+
+
+def test_an_old_engine_is_refused_in_words(server: RedisServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine, "OLDEST", (99, 0))
+
+    async def scene() -> None:
+        member = Member(server.url)
+        async with at_work(member):
+            await until(lambda: member.state == "failing", "it says no")
+            assert "99.0 is the oldest" in member.engine.status()[0].last_error
+
+    run(scene)
+
+
+def test_our_own_sightings_alone_do_not_come_back(server: RedisServer):
+    async def scene() -> None:
+        member = Member(server.url)
+        async with at_work(member):
+            await until(lambda: member.state == "following", "it follows")
+            member.see(*map(address, range(10)))
+            await until(lambda: member.engine.status()[0].given == 10, "all is told")
+            await asyncio.sleep(0.2)
+            assert member.engine.status()[0].taken == 0
+            assert {record.source for record in member.hub.journal.after(0, 1 << 20)} == {OURS}
+
+    run(scene)

@@ -1,0 +1,319 @@
+"""The listener against strangers, and against peers that mean no good."""
+
+import json
+import random
+import socket
+import ssl
+import struct
+import subprocess
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from dnstap_bgp.core.sync import delta, original
+from dnstap_bgp.core.sync.delta import Deflater
+from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.sync import door, listener
+from tests.integration.lab import becomes, eventually, stays
+from tests.workers.sync.go_program import request
+from tests.workers.sync.instance import Instance, config, free_port, packed, running
+
+TOKEN = "0123456789abcdef"  # noqa: S105 - of this test alone
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@contextmanager
+def serving(instance: Instance) -> Iterator[None]:
+    """It runs, and answers."""
+    with running(instance):
+        assert instance.config.listen is not None
+        eventually(lambda: is_open(instance.config.listen.port), 5, "it listens")  # type: ignore[union-attr] # as asserted
+        yield
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def put(port: int, **entry: object) -> int:
+    found = {"IP": "11.0.0.1", "Domain": "a.example", "TS": "2026-11-22T01:00:00Z", **entry}
+    return request(port, "PUT", "/put", json.dumps({k: v for k, v in found.items() if v is not None}).encode())[0]
+
+
+def now(ahead_s: float = 0.0) -> str:
+    return original.write_time(time.time() + ahead_s)
+
+
+# -- who may
+
+
+def test_without_token_or_certificates_only_peers_are_answered(port):
+    with serving(Instance(config(port))):
+        assert request(port, "GET", "/fetch") == (403, b"not the address of a peer\n")
+        assert put(port, TS=now()) == 403
+        assert request(port, "GET", "/v1/changes")[0] == 403
+    with serving(Instance(config(port, free_port()))):
+        assert request(port, "GET", "/fetch")[0] == 200
+    with serving(Instance(config(port, insecure=True))):
+        assert request(port, "GET", "/fetch")[0] == 200
+
+
+def test_a_token_lets_in_whoever_has_it_and_no_one_else(port):
+    other = free_port()
+    one = Instance(config(port, other, token=TOKEN))
+    two = Instance(config(other, port, token=TOKEN))
+    three = Instance(config(None, port, token=TOKEN[::-1]))
+    with serving(one), running(two, three):
+        assert request(port, "GET", "/fetch")[0] == 401
+        for shown in ("Bearer x", f"Basic {TOKEN}", "é", TOKEN, "Bearer "):
+            assert request(port, "GET", "/fetch", Authorization=shown)[0] == 401
+        assert request(port, "GET", "/fetch", Authorization=f"bearer {TOKEN}")[0] == 200
+        one.see("a.example", "11.0.0.1")
+        becomes(two.routes, {"11.0.0.1"}, 5, "with the token")
+        eventually(lambda: three.peer().state == "refused", 5, "without")
+        assert "401" in three.peer().last_error
+        assert three.routes() == set()
+
+
+@pytest.mark.real("openssl")
+def test_mutual_tls(port, tmp_path):
+    certify(tmp_path, "ca")
+    certify(tmp_path, "stranger")
+    for name, ca in (("one", "ca"), ("two", "ca"), ("three", "stranger")):
+        certify(tmp_path, name, ca)
+    other = free_port()
+    one = Instance(config(port, other, **files(tmp_path, "one")))
+    two = Instance(config(other, port, **files(tmp_path, "two")))
+    three = Instance(config(None, port, **files(tmp_path, "three")))
+    plain = Instance(config(None, port))
+    with running(one, two, three, plain):
+        one.see("a.example", "11.0.0.1")
+        becomes(two.routes, {"11.0.0.1"}, 5, "members")
+        eventually(lambda: three.peer().errors and plain.peer().errors, 5, "the others try")
+        stays(lambda: not three.routes() and not plain.routes(), 0.5)
+        context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+        context.check_hostname = False
+        with (
+            suppress(ssl.SSLError, ConnectionError),
+            socket.create_connection(("127.0.0.1", port), 5) as sock,
+            context.wrap_socket(sock) as wrapped,
+        ):
+            wrapped.sendall(b"GET /fetch HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert not wrapped.recv(1), "someone without a certificate was answered"
+
+
+def certify(folder: Path, name: str, ca: str | None = None) -> None:
+    signed = () if ca is None else ("-CA", f"{folder}/{ca}.pem", "-CAkey", f"{folder}/{ca}.key")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem",
+         *(("-addext", "basicConstraints=critical,CA:FALSE") if ca else ()), *signed],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
+def files(folder: Path, name: str) -> dict[str, Path]:
+    ca = folder / "ca.pem"
+    return {"tls_cert": folder / f"{name}.pem", "tls_key": folder / f"{name}.key", "tls_ca": ca}
+
+
+# -- what may come
+
+
+def test_forged_entries_become_nothing(port):
+    instance = Instance(config(port, insecure=True))
+    with serving(instance):
+        assert put(port, TS=now(), Domain="elsewhere.test") == 200
+        for address in ("127.0.0.1", "10.0.0.1", "224.0.0.1", "0.0.0.0", "::1", "::ffff:127.0.0.1", "fe80::1"):
+            assert put(port, TS=now(), IP=address) == 200
+        for forged in ("", "1.2.3", "1.2.3.4.5", "fe80::1%eth0", "x" * 500, "01.2.3.4", None, 5, ["11.0.0.1"]):
+            assert put(port, TS=now(), IP=forged) == 400
+        for forged in (
+            "",
+            ".",
+            "..",
+            "a..example",
+            "a" * 64 + ".example",
+            "a b.example",
+            "ä.example",
+            "x." * 2000,
+            None,
+            7,
+        ):
+            assert put(port, TS=now(), Domain=forged) == 400
+        for forged in ("", "now", "2026-13-01T00:00:00Z", "2026-11-22 01:00", now(10 * 86400), None, 1):
+            assert put(port, TS=forged) == 400
+        for body in (b"", b"{", b"null", b"[]", b"\xff\xfe", b"[" * 4000, b'{"IP":' * 500, b"1e999999"):
+            assert request(port, "PUT", "/put", body)[0] == 400
+        assert request(port, "PUT", "/put", b" " * 5000)[0] == 400
+        assert instance.routes() == set()
+        assert put(port, TS=now(-2 * 3600)) == 200, "expired: heard, and not taken"
+        assert instance.routes() == set()
+        assert put(port, TS=now(600)) == 200
+        assert instance.routes() == {"11.0.0.1"}
+        assert instance.seen("11.0.0.1") <= process_clock(), "the future counts as now"
+
+
+def test_other_requests_get_nothing(port):
+    with serving(Instance(config(port, insecure=True))):
+        for method, path in (("GET", "/"), ("DELETE", "/fetch"), ("GET", "/put"), ("GET", "/v1/changes/../x")):
+            assert request(port, method, path)[0] == 404
+        with closing(socket.create_connection(("127.0.0.1", port), 5)) as sock:
+            sock.sendall(b"GET /fetch HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20000)
+            assert b" 400 " in sock.recv(100)
+
+
+def test_slow_and_endless_requests_are_cut_off(port, monkeypatch):
+    monkeypatch.setattr(listener, "KEEP_ALIVE_S", 0.5)
+    monkeypatch.setattr(listener, "BODY_S", 0.5)
+    instance = Instance(config(port, insecure=True))
+    with serving(instance):
+        head = b"PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+        for drip in (b"", b"GET /fe", b"GET /fetch HTTP/1.1\r\nHo", head, head + b'{"IP"'):
+            with closing(socket.create_connection(("127.0.0.1", port), 5)) as sock:
+                sock.sendall(drip)
+                began = time.monotonic()
+                while sock.recv(1000):
+                    assert time.monotonic() - began < 5
+        with closing(socket.create_connection(("127.0.0.1", port), 5)) as sock:
+            sock.sendall(b"PUT /put HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            began = time.monotonic()
+            with suppress(OSError):
+                while time.monotonic() < began + 10:
+                    sock.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")
+            assert time.monotonic() < began + 5
+        assert put(port, TS=now()) == 200, "it is as it was"
+
+
+def test_strangers_don_t_take_the_room_of_peers(port, monkeypatch):
+    monkeypatch.setattr(door, "STRANGERS_MAX", 3)
+    held = []
+    try:
+        with serving(Instance(config(port, token=TOKEN))):
+            for _ in range(6):
+                held.append(socket.create_connection(("127.0.0.1", port), 5))
+                held[-1].settimeout(2)
+            assert not held[-1].recv(1), "one too many"
+            for sock in held:
+                sock.close()
+            eventually(lambda: status_or_none(port) == 200, 5, "there is room again")
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def status_or_none(port: int) -> int | None:
+    try:
+        return request(port, "GET", "/fetch", Authorization=f"Bearer {TOKEN}")[0]
+    except OSError:
+        return None
+
+
+# -- what a peer may answer
+
+
+def stream(*payloads: bytes) -> bytes:
+    return chunked(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-dnstap-bgp-changes\r\n", Deflater().burst(payloads))
+
+
+def chunked(head: bytes, body: bytes) -> bytes:
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + f"{len(body):x}\r\n".encode() + body + b"\r\n"
+
+
+HELLO = delta.encode_hello("f" * 16, 1000.0, resumed=False)
+
+
+def claims(*rows: tuple[bytes, str, bytes, int], stamp_ms: int = 1_000_000) -> bytes:
+    addresses, lists, names, ages = zip(*rows, strict=True)
+    sources = [(found, 3_600_000) for found in lists]
+    found: bytes = msgpack.packb([1, 0, stamp_ms, sources, addresses, list(range(len(rows))), names, ages])
+    return found
+
+
+GOOD = (packed("11.0.0.9"), "default", b"a.example", 1000)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"\x00" * 1000,
+        stream(),
+        stream(claims(GOOD)),
+        stream(HELLO, b"\xc1"),
+        stream(HELLO, msgpack.packb([1, 0, 0, [], [b"1234"], [7], [b"a.example"], [0]])),
+        stream(HELLO, msgpack.packb([1] * 8)),
+        stream(HELLO, msgpack.packb([9])),
+        stream(HELLO, msgpack.packb({1: 2})),
+        stream(HELLO, claims(*[GOOD] * (delta.CLAIMS_MAX + 1))),
+        chunked(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/x-dnstap-bgp-changes\r\n",
+            zlib.compress(struct.pack("!I", delta.FRAME_MAX + 1) + bytes(10 * delta.FRAME_MAX)),
+        ),
+        chunked(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-dnstap-bgp-changes\r\n", b"no zlib at all"),
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/x-dnstap-bgp-changes\r\nX: " + b"y" * 100_000,
+    ],
+    ids=range(15),
+)
+def test_a_peer_that_answers_nonsense_is_failing_and_tried_again(port, answer):
+    theirs = free_port()
+    instance = Instance(config(port, theirs, compatible=False))
+    with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
+        server.settimeout(5)
+        for _ in range(2):
+            with closing(server.accept()[0]) as sock:
+                sock.recv(4096)
+                sock.sendall(answer)
+        eventually(lambda: instance.peer().errors, 5, "it is told")
+        assert instance.peer().state == "failing"
+        assert instance.routes() == set()
+
+
+def test_a_peer_that_forges_claims_gives_only_those_that_may_be(port):
+    theirs = free_port()
+    instance = Instance(config(port, theirs))
+    forged = [
+        (packed("127.0.0.1"), "default", b"a.example", 0),
+        (bytes(12), "default", b"a.example", 0),
+        (packed("11.0.0.2"), "default", b"no name", 0),
+        (packed("11.0.0.3"), "default", b"elsewhere.test", 0),
+        (packed("11.0.0.4"), "x", b"A.Example.", 0),
+        (packed("11.0.0.5"), "default", b"a.example", -(10**12)),
+        (packed("11.0.0.6"), "default", b"a.example", 10**13),
+        (packed("::ffff:11.0.0.7"), "default", b"a.example", 0),
+    ]
+    with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
+        server.settimeout(5)
+        with closing(server.accept()[0]) as sock:
+            sock.recv(4096)
+            sock.sendall(stream(HELLO, claims(*forged, stamp_ms=10**12), delta.encode_reached(0, 1000.0)))
+            becomes(instance.routes, {"11.0.0.4", "11.0.0.5", "11.0.0.7"}, 5, "what is left of it")
+            assert all(instance.seen(address) <= process_clock() for address in instance.routes())
+
+
+def test_a_follower_that_does_not_read_holds_little_and_is_left(port, monkeypatch):
+    monkeypatch.setattr(listener, "WRITE_S", 1.0)
+    instance = Instance(config(port, insecure=True), ttl_s=1e6)
+    chance = random.Random(1)
+    for _ in range(60_000):
+        instance.see(f"{chance.randbytes(16).hex()}.example", str(ip_address(chance.randbytes(3).rjust(4, b"\x0b"))))
+    with serving(instance), closing(socket.socket()) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", port))
+        sock.sendall(b"GET /v1/changes HTTP/1.1\r\nHost: x\r\n\r\n")
+        followers = instance.syncer
+        eventually(lambda: any("follows us" in peer.peer for peer in followers.status()), 5, "it follows")
+        eventually(lambda: not followers.status(), 10, "it is left")

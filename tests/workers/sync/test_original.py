@@ -1,0 +1,108 @@
+"""A mixed fleet: ours beside the Go program."""
+
+import json
+import time
+
+import pytest
+
+from dnstap_bgp.core.sync.delta import TOLERANCE_S
+from dnstap_bgp.workers.process.clocks import process_clock
+from tests.integration.lab import becomes, eventually, stays
+from tests.workers.sync.go_program import GoProgram, request
+from tests.workers.sync.instance import Instance, config, free_port, running
+
+
+@pytest.mark.parametrize("ahead_s", [0.0, 600.0, -600.0])
+def test_a_mixed_pair_converges_however_its_clocks_are_set(ahead_s):
+    ours, theirs = free_port(), free_port()
+    one = Instance(config(ours, theirs), ttl_s=120)
+    with GoProgram(theirs, [ours], ahead_s, ttl_s=120) as other:
+        other.cache["11.0.0.1"] = "www.example", other.now()
+        with running(one):
+            becomes(one.routes, {"11.0.0.1"}, 5, "the first pull is at the start")
+            other.see("www.example", "11.0.0.2", "2600::2")
+            becomes(one.routes, {"11.0.0.1", "11.0.0.2", "2600::2"}, 5, "what it pushes")
+            one.see("b.example", "11.0.0.3")
+            becomes(other.routes, {"11.0.0.1", "11.0.0.2", "2600::2", "11.0.0.3"}, 5, "what we push")
+            before = {address: one.seen(address) for address in one.routes()}
+            assert abs(other.cache["11.0.0.3"][1].timestamp() - other.now().timestamp()) < 4
+            other.cache.pop("11.0.0.3")
+            other.pull()
+            assert "11.0.0.3" in other.routes()
+            one.syncer.relearn()
+            eventually(lambda: other.requests.count(("GET", "/fetch")) > 1, 5, "pulled again")
+            time.sleep(0.2)
+            assert {address: one.seen(address) for address in before} == before, "an echo made something younger"
+            assert one.peer().carrier == "compatible"
+            eventually(lambda: one.peer().given == 1 + 4, 5, "a push, and all that it pulled")
+
+
+def test_a_refresh_is_taken_and_never_doubled():
+    ours, theirs = free_port(), free_port()
+    one = Instance(config(ours, theirs))
+    with GoProgram(theirs, [ours]) as other, running(one):
+        eventually(lambda: one.peer().state == "following", 5, "it runs")
+        other.see("www.example", "11.0.0.1")
+        before = one.seen("11.0.0.1")
+        eventually(lambda: process_clock() > before + TOLERANCE_S, 5, "a second sighting is one")
+        other.see("www.example", "11.0.0.1")
+        status, _ = request(ours, "PUT", "/put", entry("::ffff:11.0.0.1", "WWW.Example.", time.time()))
+        assert status == 200
+        assert one.routes() == {"11.0.0.1"}
+        assert one.seen("11.0.0.1") > before
+        assert one.keeper.table.claims == 1
+
+
+def test_fetch_tells_the_latest_name_of_an_address():
+    port = free_port()
+    one = Instance(config(port, insecure=True))
+    with running(one):
+        eventually(lambda: request_or_none(port) == b"null", 5, "an empty cache is null")
+        one.see("old.example", "11.0.0.1")
+        one.see("new.example", "11.0.0.1", "2600::1")
+        found = json.loads(request_or_none(port))
+        assert sorted((entry["IP"], entry["Domain"]) for entry in found) == [
+            ("11.0.0.1", "new.example"),
+            ("2600::1", "new.example"),
+        ]
+        assert set(found[0]) == {"IP", "Domain", "TS"}
+
+
+def test_a_dead_peer_costs_the_others_nothing_and_is_pushed_to_when_it_is_back():
+    ours, theirs, dead = free_port(), free_port(), free_port()
+    one = Instance(config(ours, dead, theirs))
+    with GoProgram(theirs, [ours]) as other, running(one):
+        eventually(lambda: one.peer(1).carrier == "compatible", 5, "it is known")
+        one.see("www.example", "11.0.0.1")
+        becomes(other.routes, {"11.0.0.1"}, 3, "the living one")
+        assert one.peer(0).state == "failing"
+        with GoProgram(dead, [ours]) as back:
+            eventually(lambda: one.peer(0).carrier == "compatible", 10, "it is back")
+            one.see("www.example", "11.0.0.2")
+            becomes(back.routes, {"11.0.0.2"}, 5, "and gets what is new")
+        one.see("www.example", "11.0.0.3")
+        eventually(lambda: one.peer(0).state == "failing", 10, "it is gone again")
+        with GoProgram(dead, [ours]) as back:
+            becomes(back.routes, {"11.0.0.3"}, 40, "what was new meanwhile has waited")
+
+
+def test_compatible_can_be_switched_off():
+    ours, theirs = free_port(), free_port()
+    one = Instance(config(ours, theirs, compatible=False))
+    with GoProgram(theirs, []) as other, running(one):
+        eventually(lambda: one.peer().errors, 5, "it is asked")
+        assert request(ours, "GET", "/fetch")[0] == 404
+        assert request(ours, "PUT", "/put", entry("11.0.0.1", "a.example", time.time()))[0] == 404
+        stays(lambda: ("GET", "/fetch") not in other.requests, 1)
+
+
+def entry(address: str, domain: str, wall_s: float) -> bytes:
+    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall_s))
+    return json.dumps({"IP": address, "Domain": domain, "TS": text}).encode()
+
+
+def request_or_none(port: int) -> bytes:
+    try:
+        return request(port, "GET", "/fetch")[1]
+    except OSError:
+        return b""
