@@ -35,7 +35,9 @@ The way of the data:
        timer: keeper.expire, store.append(what moved), the log of what was refused
        store: the state file; nobody waits for a disk longer than 200 ms
        refresh: lists from URLs, only where there are any; a new copy has main read the lists again
-       main: signals; HUP builds the new lists in a child, swaps one reference, revises what is held
+       doors: waits for clients of the control socket and [http], and starts the loop with the first
+       loop: asyncio, only where something needs it: HTTP to look and steer, the sync with peers, Redis
+       main: signals, the doctor; HUP builds the new lists in a child, swaps one reference, revises what is held
 
 State and who may touch it:
 
@@ -45,6 +47,7 @@ State and who may touch it:
     RouteTable and Outbox              whoever holds the keeper's lock; others see copies
     stdout / stdin of the host         whoever holds the keeper's lock, never blocking / the bgp reader
     state file                         the store thread
+    journal of the sync                the loop thread; the timer hands it what moved
     copies of URLs                     the refresh thread; main puts what was held back in use, under their lock
 
 Level, not edge: the table states what it wants of a prefix (attributes, or none), the outbox compares that with what

@@ -73,6 +73,7 @@ class Running:
         parts = Parts(self._keeper, self._tap, bgp, self._store, listing)
         self._services = Services(config, parts, self._loop, end)
         self._doctor = Doctor(config, self._tap, self._keeper, self._services.view.status)
+        self._doctor_is_ill = False
         self._services.view.findings = self._doctor.findings
         self._sync = Syncer(self._loop, self._keeper, self._store)
         self._services.view.peers = self._sync.shown
@@ -133,7 +134,12 @@ class Running:
 
     def examine(self) -> None:
         """Let the doctor look, if it is time."""
-        self._doctor.look()
+        try:
+            self._doctor.look()
+        except Exception:  # it only gives advice: no route may depend on it
+            if not self._doctor_is_ill:
+                self._doctor_is_ill = True
+                logger.exception("the doctor has crashed; nothing else depends on it")
 
     def preview(self, path: Path) -> tuple[bool, list[str]]:
         """Say what `reload` would do now, without doing it.

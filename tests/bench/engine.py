@@ -60,7 +60,7 @@ def _round(engine, server, count: int, rows: dict[str, list[float]]) -> None:
         working = engine(hub, EngineConfig(server.url))
         began = time.perf_counter()
         task = asyncio.create_task(working.run())
-        while working.status()[0].state != "following":  # noqa: ASYNC110 - a status tells, it doesn't wake
+        while working.status()[0].state != "following":
             await asyncio.sleep(0.01)
             if task.done():
                 task.result()  # raises what it died of

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from dnstap_bgp import __version__
-from dnstap_bgp.cli import CONFIG, main
+from dnstap_bgp.cli import main
+from dnstap_bgp.commands.options import CONFIG
 from dnstap_bgp.config import DEFAULT_PATH
 from tests.commands.running import cli, environment, write_config
 

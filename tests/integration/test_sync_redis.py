@@ -87,8 +87,8 @@ def test_a_fleet_behind_an_engine_that_dies_and_is_flushed(scene: tuple[Fleet, E
 
 def test_the_engine_itself_never_becomes_a_route(scene: tuple[Fleet, Engine]):
     fleet, _ = scene
-    opened = {"guard": {"allow": ["10.98.0.0/24"]}}
-    member = fleet.member(1, peers=[], syncer={"redis": f"redis://{ENGINE}:6379/0"}, **opened)
+    syncer = {"redis": f"redis://{ENGINE}:6379/0"}
+    member = fleet.member(1, peers=[], syncer=syncer, guard={"allow": ["10.98.0.0/24"]})
     eventually(lambda: f"{ENGINE}:6379/0: ok" in member.run("status"), 20, "it follows the engine")
     member.see("a.example", ENGINE, "10.98.0.101")
     becomes(member.routes, {"10.98.0.101/32"}, 15, "its router has the other address only")

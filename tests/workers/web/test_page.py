@@ -1,6 +1,7 @@
 """The page in a real headless Chromium: what it shows of a real site, and that nothing from outside becomes markup."""
 
 import re
+import threading
 from importlib import resources
 
 import pytest
@@ -218,3 +219,17 @@ def test_the_plugin_goes_away(tmp_path, tab):
     assert "No answer from the plugin" in tab.text("#away")
     assert tab.text("#health") == "no answer"
     tab.open("about:blank")
+
+
+def test_the_plugin_hangs(site, page):
+    """Its sockets are still there, and nobody answers."""
+    tab = page()
+    loop = site.loop._loop
+    stuck = threading.Event()
+    loop.call_soon_threadsafe(stuck.wait)
+    try:
+        tab.until("return !document.getElementById('away').hidden")
+    finally:
+        stuck.set()
+    tab.until("return document.getElementById('away').hidden")
+    tab.console()  # requests that were given up
