@@ -83,3 +83,34 @@ def test_a_reload_of_one_that_stands_still_is_answered_by_its_next_start(tmp_pat
         process.send_signal(signal.SIGHUP)
         eventually(lambda: instance.holder(tmp_path / "run" / "dnstap-bgp.pid") == process.pid, 20, "the pidfile")
         assert cli("reload", "--config", str(config)).returncode == 0
+
+
+def test_typed_as_a_command_it_becomes_what_exabgp_starts(tmp_path):
+    config = write_config(tmp_path)
+    command = [sys.executable, "-c", "from dnstap_bgp.cli import main; main()", "plugin", "--config", config.name]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment(), cwd=tmp_path
+    ) as process:
+        try:
+            eventually((tmp_path / "dnstap.sock").exists, 20, "the listener")
+            words = Path(f"/proc/{process.pid}/cmdline").read_text().rstrip("\0").split("\0")
+        finally:
+            process.terminate()
+            process.wait(10)
+    assert words[1:] == ["-P", "-m", "dnstap_bgp", "plugin", "--config", str(config)]
+
+
+LOOK = """
+import sys
+from dnstap_bgp import __main__, config
+config.values_only = True
+from dnstap_bgp import plugin
+plugin.run = lambda path: print(path, [name for name in sys.modules if name in ("click", "dnstap_bgp.cli")])
+sys.argv[1:] = ["plugin", "--config", "some.toml"]
+__main__.main()
+"""
+
+
+def test_as_exabgp_starts_it_it_has_no_command_line():
+    found = subprocess.run([sys.executable, "-c", LOOK], env=environment(), capture_output=True, text=True, check=True)
+    assert found.stdout == "some.toml []\n"

@@ -1,6 +1,27 @@
-"""`python -m dnstap_bgp` is the command `dnstap-bgp`."""
+"""`python -m dnstap_bgp` is the command `dnstap-bgp`; but as ExaBGP starts it, it is the plugin and nothing else.
 
-from dnstap_bgp.cli import main
+The plugin stays for months, and needs no command line: without click and the commands it is 1 to 2 MB smaller.
+"""
+
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Be the plugin, or do what a person has typed."""
+    match sys.argv[1:]:
+        case ["plugin", "--config", config_path]:
+            from dnstap_bgp import config  # noqa: PLC0415 - see below
+
+            config.values_only = True  # before anything imports a table
+            from dnstap_bgp import plugin  # noqa: PLC0415 - the same
+
+            plugin.run(Path(config_path))
+        case _:
+            from dnstap_bgp import cli  # noqa: PLC0415 - click, only where somebody types
+
+            cli.main()
+
 
 if __name__ == "__main__":
     main()

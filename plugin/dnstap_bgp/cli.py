@@ -5,6 +5,7 @@ belongs to ExaBGP there, sees nothing else.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import click
 
 from dnstap_bgp import __version__
 from dnstap_bgp.commands import asking
-from dnstap_bgp.commands.options import CONFIG, FILE, config_option
+from dnstap_bgp.commands.options import CONFIG, FILE, config_option, json_option
 from dnstap_bgp.errors import DnstapBgpError, UnreachableError
 
 
@@ -88,12 +89,10 @@ def plugin(config_path: Path) -> None:
 
     A configuration that can't be used does not end it: it says what is wrong and waits for HUP.
     """  # noqa: D301 - click wants a real \b
-    from dnstap_bgp import config  # noqa: PLC0415
+    from dnstap_bgp.commands import host  # noqa: PLC0415
 
-    config.values_only = True  # before anything imports a table
-    from dnstap_bgp import plugin as composition  # noqa: PLC0415
-
-    sys.exit(composition.run(config_path))
+    command = host.plugin_command(config_path)
+    os.execv(command[0], command)  # noqa: S606 - ourselves, in the form that has no command line, see `__main__`
 
 
 @main.command("exabgp-conf")
@@ -164,7 +163,8 @@ def import_(
 
 @main.command()
 @config_option
-def diff(config_path: Path) -> None:
+@json_option
+def diff(config_path: Path, *, as_json: bool) -> None:
     """Say what `dnstap-bgp reload` would add and withdraw now, without doing it.
 
     For each list the rules and the routes that would come (+), go (-) or get other attributes (~), with examples. The
@@ -176,18 +176,19 @@ def diff(config_path: Path) -> None:
     """  # noqa: D301 - click wants a real \b
     from dnstap_bgp.commands import diff as command  # noqa: PLC0415
 
-    for line in command.run(config_path):
-        click.echo(line)
+    _print_outcome(command.run(config_path), as_json=as_json)
 
 
 @main.command()
 @config_option
+@json_option
 @click.option("--force", is_flag=True, help="Take a list that has lost more than half of its rules, too.")
-def reload(config_path: Path, *, force: bool) -> None:
+def reload(config_path: Path, *, as_json: bool, force: bool) -> None:
     """Have the running instance read its configuration and lists again.
 
     What a list no longer covers is withdrawn; what it newly covers comes with the next answer for it. A broken file
-    changes nothing: it is reported, and the old one stays. Exit status 1 where the reload failed.
+    changes nothing: it is reported, and the old one stays. Exit status 1 where the reload failed, 2 where nothing runs
+    or answers.
 
     A list that lost more than half of 1,000 rules or more looks half-written and is refused, unless you say --force.
 
@@ -198,8 +199,7 @@ def reload(config_path: Path, *, force: bool) -> None:
     """  # noqa: D301 - click wants a real \b
     from dnstap_bgp.commands import reload as command  # noqa: PLC0415
 
-    for line in command.run(config_path, force=force):
-        click.echo(line)
+    _print_outcome(command.run(config_path, force=force), as_json=as_json)
 
 
 @main.command()
@@ -362,6 +362,10 @@ def demo() -> None:
 
 
 asking.add_to(main)
+
+
+def _print_outcome(messages: list[str], *, as_json: bool) -> None:
+    click.echo(json.dumps({"messages": messages}) if as_json else "\n".join(messages))
 
 
 def _log_to_stderr() -> None:

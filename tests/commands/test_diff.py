@@ -9,12 +9,14 @@ import pytest
 from dnstap_bgp.commands import diff
 from dnstap_bgp.errors import CommandError
 from dnstap_bgp.workers.process import instance, runtime
-from tests.commands.running import write_config
+from tests.commands.running import cli, write_config
 
 
 def test_nothing_runs(tmp_path: Path):
-    with pytest.raises(CommandError, match=r"no plugin is running .*dnstap-bgp check"):
-        diff.run(write_config(tmp_path))
+    done = cli("diff", "--json", "--config", str(write_config(tmp_path)))
+    assert done.returncode == 2
+    assert "no plugin is running" in done.stderr
+    assert "dnstap-bgp check" in done.stderr
 
 
 @pytest.mark.parametrize("ok", [True, False])

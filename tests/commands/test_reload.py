@@ -1,5 +1,6 @@
 """`dnstap-bgp reload` against a real `up` with a stub plugin, and against a plugin alone."""
 
+import json
 import os
 import socket
 import subprocess
@@ -22,6 +23,8 @@ def test_it_reloads_and_tells_what_runs_now(tmp_path):
         done = cli("reload", "--config", str(config))
         assert (done.returncode, done.stdout) == (0, "reloaded: 3 rules, 1 routes\n"), done.stderr
         assert up.noted.count("HUP") == 1
+        done = cli("reload", "--json", "--config", str(config))
+        assert json.loads(done.stdout) == {"messages": ["reloaded: 3 rules, 1 routes"]}
         assert not runtime.reload_request(up.runtime_dir).exists(), "a plain HUP is no answer to it"
 
 
@@ -82,7 +85,7 @@ def test_a_plugin_without_up_is_found_by_its_pidfile(tmp_path):
 def test_without_a_plugin_it_says_so(tmp_path):
     config = write_config(tmp_path)
     done = cli("reload", "--config", str(config))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no plugin is running" in done.stderr
 
 

@@ -71,7 +71,7 @@ def configuration(host: Host, **tables: dict[str, object]) -> Path:
         "domains": str(host.folder / "domains.txt"),
         "runtime_dir": str(host.folder / "run"),
         "dnstap": {"listen": str(host.folder / "tap.sock")},
-        "bgp": {"as": 65000, "source_ip": "10.255.255.2", "peers": ["10.255.255.1"]},
+        "bgp": {"as": 64512, "source_ip": "10.255.255.2", "peers": ["10.255.255.1"]},
     }
     path.write_text(toml(table | tables))
     return path

@@ -163,9 +163,14 @@ class ShippedFrr(Frr):
     def start(self) -> None:
         empty = self._folder / "empty.conf"  # instead of what this machine has in /etc/frr
         empty.touch()
-        sockets = ("--vty_socket", str(self._folder), "--vty_port", "0", "-z", str(self._folder / "zserv.api"))
-        for name in ("zebra", "staticd", "bgpd"):
-            argv = (f"/usr/lib/frr/{name}", "-f", str(empty), "-i", str(self._folder / f"{name}.pid"), *sockets)
+        sockets = ("--vty_socket", str(self._folder), "--vty_port", "0")
+        zebra, file = ("-z", str(self._folder / "zserv.api")), ("-f", str(empty))
+        more: dict[str, tuple[str, ...]]
+        more = {"zebra": (*zebra, *file), "staticd": (*zebra, *file), "bgpd": (*zebra, *file)}
+        if Path("/usr/lib/frr/mgmtd").exists():  # FRR 9 and later: it is told the static routes, and staticd by it
+            more = {"mgmtd": (), **more, "staticd": zebra}
+        for name, options in more.items():
+            argv = (f"/usr/lib/frr/{name}", "-i", str(self._folder / f"{name}.pid"), *sockets, *options)
             self._daemon = self._lab.start(name, [*argv, "--log", "stdout", *_AS_ROOT.get(name, _AS_VTY)], self._where)
             eventually((self._folder / f"{name}.vty").exists, 15, f"{name} listens")
         self._tell()

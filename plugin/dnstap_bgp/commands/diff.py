@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dnstap_bgp import config as configuration
 from dnstap_bgp.commands.reload import await_answer
-from dnstap_bgp.errors import CommandError
+from dnstap_bgp.errors import CommandError, UnreachableError
 from dnstap_bgp.workers.process import instance, runtime
 
 TIMEOUT_S = 60.0
@@ -27,13 +27,14 @@ def run(path: Path, *, timeout_s: float = TIMEOUT_S) -> list[str]:
 
     Raises:
         ConfigError: The file can't be used.
-        CommandError: No plugin runs or answers, or the reload would fail: the reasons, line by line.
+        UnreachableError: No plugin runs or answers.
+        CommandError: The reload would fail: the reasons, line by line.
     """
     config = configuration.load(path)
     runtime_dir = config.runtime_dir
     plugin = instance.holder(config.pidfile)
     if plugin is None:
-        raise CommandError(
+        raise UnreachableError(
             f"no plugin is running (nobody holds {config.pidfile}), so there is nothing to compare with;"
             " `dnstap-bgp check` says whether the files are good"
         )
@@ -44,7 +45,7 @@ def run(path: Path, *, timeout_s: float = TIMEOUT_S) -> list[str]:
         answer = await_answer(runtime.diff_result(runtime_dir), request, timeout_s)
     except PermissionError as error:
         owner = runtime_dir.stat().st_uid
-        raise CommandError(f"{runtime_dir} belongs to uid {owner}: ask as that user or as root") from error
+        raise UnreachableError(f"{runtime_dir} belongs to uid {owner}: ask as that user or as root") from error
     except OSError as error:
         raise CommandError(f"the request can't be made: {error}") from error
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dnstap_bgp import config as configuration
-from dnstap_bgp.errors import CommandError
+from dnstap_bgp.errors import CommandError, UnreachableError
 from dnstap_bgp.workers.process import instance, runtime
 
 TIMEOUT_S = 30.0
@@ -32,7 +32,8 @@ def run(path: Path, *, force: bool = False, timeout_s: float = TIMEOUT_S) -> lis
 
     Raises:
         ConfigError: The file can't be used; the instance was not bothered.
-        CommandError: Nothing runs, nothing answers, or the reload failed: the reasons, line by line.
+        UnreachableError: Nothing runs or answers.
+        CommandError: The reload failed: the reasons, line by line.
     """
     config = configuration.load(path)
     runtime_dir = config.runtime_dir
@@ -40,7 +41,7 @@ def run(path: Path, *, force: bool = False, timeout_s: float = TIMEOUT_S) -> lis
     plugin = instance.holder(config.pidfile)
     target = up or plugin
     if target is None:
-        raise CommandError(
+        raise UnreachableError(
             f"no plugin is running: nobody holds {config.pidfile}, nor an `up` {runtime_dir};"
             " one that runs as another user may have them elsewhere, unless the file sets runtime_dir"
         )
@@ -52,7 +53,7 @@ def run(path: Path, *, force: bool = False, timeout_s: float = TIMEOUT_S) -> lis
         os.kill(target, signal.SIGHUP)
     except PermissionError as error:
         owner = runtime_dir.stat().st_uid
-        raise CommandError(f"{runtime_dir} belongs to uid {owner}: reload as that user or as root") from error
+        raise UnreachableError(f"{runtime_dir} belongs to uid {owner}: reload as that user or as root") from error
     except OSError as error:
         raise CommandError(f"the request can't be made: {error}") from error
     try:
@@ -66,7 +67,7 @@ def await_answer(file: Path, request: str, timeout_s: float) -> dict[str, Any]:
     """Wait for the answer to our request; a file may hold that to an earlier one.
 
     Raises:
-        CommandError: None came.
+        UnreachableError: None came.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -75,7 +76,7 @@ def await_answer(file: Path, request: str, timeout_s: float) -> dict[str, Any]:
             if isinstance(answer, dict) and answer.get("id") == request:
                 return answer
         time.sleep(POLL_S)
-    raise CommandError(f"no answer in {file}: the instance's log says what it is doing")
+    raise UnreachableError(f"no answer in {file}: the instance's log says what it is doing")
 
 
 def _told(outcomes: list[dict[str, Any]]) -> list[str]:

@@ -44,13 +44,20 @@ def lines(found: Found) -> Iterator[str]:
     yield from _exabgp(found["exabgp"])
     yield _state(found["state"])
     for peer in found["peers"]:
-        when = "" if peer["synced_s_ago"] is None else f", synced {duration_text(peer['synced_s_ago'])} ago"
-        yield f"peer {peer['address']}: {peer['state']}{when}" + (f" ({peer['why']})" if peer["why"] else "")
+        yield _peer(peer)
     for one in found["findings"]:
         advice = f"; {one['advice']}" if one.get("advice") else ""
         yield f"{one['level'].upper()}: {one['text']}{advice}"
     if not found["findings"]:
         yield "nothing is wrong"
+
+
+def _peer(peer: Found) -> str:
+    when = "" if peer["synced_s_ago"] is None else f", heard {duration_text(peer['synced_s_ago'])} ago"
+    lag = "" if peer["lag_s"] is None else f", its last change was {peer['lag_s']:.1f} s old"
+    counts = ", ".join(f"{key} {peer[key]:,}" for key in ("given", "taken", "refused", "errors"))
+    why = f" ({peer['why']})" if peer["why"] else ""
+    return f"peer {peer['address']}: {peer['state']} by {peer['carrier']}{when}{lag}; {counts}{why}"
 
 
 def _tap(tap: Found) -> Iterator[str]:

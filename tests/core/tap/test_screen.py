@@ -244,6 +244,14 @@ def test_a_flood_of_names_does_not_grow_the_memo(reader, monkeypatch):
     assert b"\3www\5plain\4test" in reader._young  # what is asked for stays
 
 
+def test_listed_names_take_more_places_of_the_memo(reader, monkeypatch):
+    monkeypatch.setattr(screen, "MEMO_MAX", 100)
+    for number in range(1000):
+        wire = message(name(b"a%d.listed.test" % number), record(POINTER, A, ADDRESS))
+        assert see(reader, wire) == claim(b"a%d.listed.test" % number)
+        assert len(reader._young) <= 100 // screen.LISTED_PLACES
+
+
 def test_a_flood_below_one_domain_does_not_touch_the_memo(reader):
     wires = [message(name(b"%d.victim.test" % number), record(POINTER, A, ADDRESS)) for number in range(2000)]
     assert reader.scan(wires) == []

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -277,7 +278,7 @@ class HandStore:
         self.random = random.Random(seed)
         self.written = {}  # prefix -> attributes, or None
         self.given = self.served = 0
-        self._queue = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._on_recorded = lambda: None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -331,7 +332,8 @@ def prefixes_of(line):
 @pytest.mark.parametrize("seed", range(4))
 def test_turns_of_many_threads_keep_lines_whole_and_records_first(script, seed):
     with closing(HandStore(seed)) as store:
-        unrecorded, heard = [], set()
+        unrecorded: list[Any] = []
+        heard = set()
 
         def check(line):
             # the answer isn't given yet, so no later command of these prefixes can have changed the file

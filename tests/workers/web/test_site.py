@@ -105,6 +105,14 @@ def test_a_static_prefix_covers_what_is_in_it(tmp_path):
             "covered",
         )
         assert site.get("/v1/why/9.9.9.9")["address"]["static"]
+        beside = site.get("/v1/why/1.1.1.2")
+        assert (beside["routed"], beside["address"]["covered_by"]) == (True, "1.1.1.0/24")
+        assert "announces it" in beside["reasons"][0]
+        itself = site.get("/v1/why/1.1.1.0%2f24")
+        assert (itself["routed"], itself["address"]["list"], itself["address"]["static"]) == (True, "l", True)
+        assert itself["address"]["attributes"]["next_hop"] == "192.0.2.1"
+        status, found, _ = site.ask("/v1/why/1.1.0.0%2f16")
+        assert (status, found["error"][:28]) == (400, "1.1.0.0/16 is no static pref")
         rows = {row["prefix"]: row for row in site.get("/v1/routes")["routes"]}
         assert set(rows) == {"1.1.1.1", "1.1.1.0/24", "9.9.9.9"}
         assert (rows["1.1.1.1"]["state"], rows["1.1.1.0/24"]["static"], rows["9.9.9.9"]["list"]) == (

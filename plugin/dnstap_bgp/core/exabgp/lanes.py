@@ -1,16 +1,19 @@
 """Waiting prefixes, grouped by what one line can say of them.
 
 A line of ExaBGP's carries one verb, one family and one attribute set. Here each such kind of line is a group, so that
-taking 49 prefixes for a line costs 49 steps however many wait. Nothing is held twice: a group is a dict of prefixes.
+taking 49 prefixes for a line costs 49 steps however many wait.
 """
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from dnstap_bgp.core.exabgp.grammar import Verb, family
 from dnstap_bgp.core.model import Attributes, Prefix
+
+SPARE = 64
+"""Entries of a queue's order that may be out of date before that is looked at: a sweep of a few pays for nothing."""
 
 
 class Step(NamedTuple):
@@ -49,17 +52,110 @@ def step(prefix: Prefix, told: Attributes | None, wanted: Attributes | None) -> 
     return Step(told, wanted, family(prefix))
 
 
-class Lane:
-    """Groups of waiting prefixes; the order between prefixes of one group is `first`'s choice.
+class Group(Protocol):
+    """Prefixes that wait for one kind of line.
 
-    An OrderedDict gives its oldest entry at once; a plain dict does so only for its newest (taking from the front
-    walks over all that was taken before), but is half as large. So live prefixes go first in, first out, and bulk
-    ones, where the order says nothing, last in, first out.
+    Attributes:
+        gives_way: Whether the line after this one is another group's, if there is another.
     """
 
-    def __init__(self, *, fifo: bool) -> None:
-        self._groups: dict[Step, dict[Prefix, None]] = {}
-        self._fifo = fifo
+    gives_way: ClassVar[bool]
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Prefix]:
+        """In any order."""
+
+    def __contains__(self, prefix: object, /) -> bool: ...
+
+    def put(self, prefix: Prefix) -> None:
+        """Add a prefix that is not in it."""
+
+    def discard(self, prefix: Prefix) -> None:
+        """Take a prefix out, if it is in it."""
+
+    def take(self, count: int) -> tuple[Prefix, ...]:
+        """Take out those whose turn it is, at most so many."""
+
+
+class Queue:
+    """First in, first out: for live prefixes.
+
+    A dict would find its oldest entry by walking over all that was taken before it. An OrderedDict finds it at once,
+    but has a small object for each entry: after a burst of 200,000 their gaps kept 13 MB of the heap. So the order
+    lies in a deque, which may name prefixes that were discarded; one that comes back gets its old place.
+    """
+
+    gives_way: ClassVar[bool] = True
+    __slots__ = ("_order", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: set[Prefix] = set()
+        self._order: deque[Prefix] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Prefix]:
+        return iter(self._waiting)
+
+    def __contains__(self, prefix: object) -> bool:
+        return prefix in self._waiting
+
+    def put(self, prefix: Prefix) -> None:
+        """See `Group`; what was discarded is swept out of the order once it outnumbers what waits."""
+        self._waiting.add(prefix)
+        self._order.append(prefix)
+        if len(self._order) > 2 * len(self._waiting) + SPARE:
+            self._order = deque(dict.fromkeys(one for one in self._order if one in self._waiting))
+
+    def discard(self, prefix: Prefix) -> None:
+        """See `Group`."""
+        self._waiting.discard(prefix)
+
+    def take(self, count: int) -> tuple[Prefix, ...]:
+        """See `Group`."""
+        taken: list[Prefix] = []
+        while len(taken) < count and self._waiting:
+            prefix = self._order.popleft()
+            if prefix in self._waiting:
+                self._waiting.remove(prefix)
+                taken.append(prefix)
+        return tuple(taken)
+
+
+class Stack(dict[Prefix, None]):
+    """Last in, first out: for bulk prefixes, where the order says nothing, and a dict is all it takes."""
+
+    gives_way: ClassVar[bool] = False  # one group after the other fills its lines best
+
+    def put(self, prefix: Prefix) -> None:
+        """See `Group`."""
+        self[prefix] = None
+
+    def discard(self, prefix: Prefix) -> None:
+        """See `Group`."""
+        self.pop(prefix, None)
+
+    def take(self, count: int) -> tuple[Prefix, ...]:
+        """See `Group`."""
+        return tuple(self.popitem()[0] for _ in range(min(count, len(self))))
+
+    def foresee(self, count: int) -> tuple[Prefix, ...]:
+        """What `take` would give now."""
+        return tuple(islice(reversed(self), count))
+
+
+G = TypeVar("G", bound=Group)
+
+
+class Lane(Generic[G]):
+    """Groups of waiting prefixes, one for each kind of line."""
+
+    def __init__(self, make: Callable[[], G]) -> None:
+        """Start empty; `make` gives an empty group."""
+        self._groups: dict[Step, G] = {}
+        self._make = make
 
     def __len__(self) -> int:
         return sum(map(len, self._groups.values()))
@@ -77,14 +173,14 @@ class Lane:
         """Add a prefix that doesn't wait here yet."""
         group = self._groups.get(what)
         if group is None:
-            group = self._groups[what] = OrderedDict() if self._fifo else {}
-        group[prefix] = None
+            group = self._groups[what] = self._make()
+        group.put(prefix)
 
     def discard(self, prefix: Prefix) -> bool:
         """Take a prefix out, wherever it waits here; says whether it did."""
         for what, group in self._groups.items():
             if prefix in group:
-                del group[prefix]
+                group.discard(prefix)
                 if not group:
                     del self._groups[what]
                 return True
@@ -99,23 +195,23 @@ class Lane:
         chosen = [(what.wanted, group) for what, group in self._groups.items() if matches(what)]
         return {prefix: wanted for wanted, group in chosen for prefix in group}
 
+    def take(self, what: Step, count: int) -> tuple[Prefix, ...]:
+        """Take at most `count` prefixes of one kind of line."""
+        group = self._groups[what]
+        taken = group.take(count)
+        if not group:
+            del self._groups[what]
+        elif group.gives_way:
+            self._groups[what] = self._groups.pop(what)
+        return taken
+
+
+class BulkLane(Lane[Stack]):
+    """Bulk prefixes: what comes next can be foreseen."""
+
+    def __init__(self) -> None:
+        super().__init__(Stack)
+
     def foresee(self, what: Step, count: int) -> tuple[Prefix, ...]:
         """What `take` would give now."""
-        group = self._groups[what]
-        return tuple(islice(group if isinstance(group, OrderedDict) else reversed(group), count))
-
-    def take(self, what: Step, count: int) -> tuple[Prefix, ...]:
-        """Take at most `count` prefixes of one group; with first in, first out, the next line is another group's."""
-        group = self._groups.pop(what)
-        if isinstance(group, OrderedDict):
-            taken = tuple(islice(group, count))
-            for prefix in taken:
-                del group[prefix]
-            if group:
-                self._groups[what] = group
-        else:
-            taken = tuple(group.popitem()[0] for _ in range(min(count, len(group))))
-            if group:
-                # back to the front: one group after the other fills its lines best
-                self._groups = {what: group, **self._groups}
-        return taken
+        return self._groups[what].foresee(count)

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 
 from dnstap_bgp.core.exabgp.batch import ALONE, MOVE, Backlog, Batch, Replay, shape
 from dnstap_bgp.core.exabgp.grammar import family
-from dnstap_bgp.core.exabgp.lanes import Lane, Step, step
+from dnstap_bgp.core.exabgp.lanes import BulkLane, Lane, Queue, Stack, Step, step
 from dnstap_bgp.core.model import Attributes, Change, Prefix
 from dnstap_bgp.core.prefixmap import SHARDS, PrefixMap
 
@@ -45,8 +45,8 @@ class Outbox:
         self.given_up = 0
         self.changes = 0
         self.muted = False
-        self._live = Lane(fifo=True)
-        self._bulk = Lane(fifo=False)
+        self._live = Lane(Queue)
+        self._bulk = BulkLane()
         self._alone: OrderedDict[Prefix, Step] = OrderedDict()  # suspects that wait to be tried alone
         self._flying: set[Prefix] = set()
         self._deferred: dict[Prefix, tuple[Attributes | None, bool]] = {}  # wanted, bulk
@@ -299,7 +299,7 @@ class Outbox:
             or prefix in self._bulk
         )
 
-    def _take_from(self, lane: Lane, what: Step, flying: int, *, brisk: bool) -> Batch | None:
+    def _take_from(self, lane: Lane[Queue] | Lane[Stack], what: Step, flying: int, *, brisk: bool) -> Batch | None:
         live = lane is self._live
         count, window = shape(what, live=len(lane) if live else 0, brisk=brisk)
         if flying >= window:

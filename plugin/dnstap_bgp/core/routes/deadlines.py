@@ -2,6 +2,7 @@
 
 import heapq
 from array import array
+from collections import deque
 from collections.abc import Sequence
 
 from dnstap_bgp.core.routes.claims import HeldClaims, Row
@@ -29,7 +30,7 @@ class Deadlines:
     A row that was freed and used again may find an entry of its former claim in its bucket: one of the two counts.
     """
 
-    __slots__ = ("_ahead", "_buckets", "_claims", "_list", "_looked", "_seconds", "routes", "routes_ipv6")
+    __slots__ = ("_ahead", "_buckets", "_claims", "_coming", "_list", "_looked", "_seconds", "routes", "routes_ipv6")
 
     def __init__(self, claims: HeldClaims, list_name: str) -> None:
         """Start empty.
@@ -43,7 +44,8 @@ class Deadlines:
         self._list = list_name
         self._buckets: dict[int, Bucket] = {}
         self._seconds: list[int] = []  # heap of the buckets' seconds
-        self._looked = 0  # the second up to which `ahead` has looked; 0: never
+        self._looked = 0  # the second up to which `ahead` has looked
+        self._coming: deque[int] = deque()  # the seconds of buckets that it has still to look into
         self._ahead: Sequence[Row] = ()  # what it has still to give
 
     def __len__(self) -> int:
@@ -114,14 +116,17 @@ class Deadlines:
         """The claims in buckets up to a second that this has not given yet; some may be gone since.
 
         Args:
-            second: Not below that of the last call.
+            second: Below that of the last call only where the policy's TTL was lowered: then some are given again.
             at_most: How many to give at once; none: there are no more.
         """
-        if not self._looked:
-            self._looked = min(self._seconds[0] - 1, second) if self._seconds else second
-        while not self._ahead and self._looked < second:
-            self._looked += 1
-            bucket = self._buckets.get(self._looked)
+        if second > self._looked:
+            if second - self._looked > len(self._buckets):  # the first call, or a TTL that was raised: by years perhaps
+                self._coming += sorted(found for found in self._buckets if self._looked < found <= second)
+            else:
+                self._coming += (found for found in range(self._looked + 1, second + 1) if found in self._buckets)
+        self._looked = second
+        while not self._ahead and self._coming:
+            bucket = self._buckets.get(self._coming.popleft())
             self._ahead = bucket.rows[:] if bucket is not None else ()
         found, self._ahead = self._ahead[:at_most], self._ahead[at_most:]
         return found

@@ -57,12 +57,17 @@ class Statics:
                     return None
         return wanted
 
-    def covering(self, address: Address, wanted: Attributes) -> Prefix | None:
-        """The network that says what a route for an address would; of several the longest. None: there is none."""
+    def covering(self, address: Address, wanted: Attributes | None) -> Prefix | None:
+        """The network that says what a route for an address would; of several the longest. None: there is none.
+
+        Where no route is `wanted`: the network that it lies in.
+        """
         value, size = int.from_bytes(address), len(address)
         for dropped, networks in sorted(self._levels.get(size, ())):
             neighbors = networks.get(value >> dropped)
-            if neighbors is not None and (not neighbors or _only(wanted.neighbors, neighbors)):
+            if neighbors is None:
+                continue
+            if wanted is None or not neighbors or _only(wanted.neighbors, neighbors):
                 return (value >> dropped << dropped).to_bytes(size) + bytes([size * 8 - dropped])
         return None
 

@@ -527,7 +527,8 @@ class RouteTable:
                 held.seen[known] = held.recorded[known] = seen
                 self._lists[record.list].hasten(known)
         elif seen + ttl_s > now and self._make_room(record.address, policy, record.name, changes, seen):
-            return self._add(record._replace(ttl_s=ttl_s, seen=seen), self._routes.get(record.address))
+            began = min(record.first, seen)
+            return self._add(record._replace(ttl_s=ttl_s, seen=seen, first=began), self._routes.get(record.address))
         return NONE
 
     def _revise(self, row: Row, lists: Sequence[str], now: float, changes: list[Change]) -> None:

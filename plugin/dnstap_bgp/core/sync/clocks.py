@@ -15,6 +15,10 @@ from typing import NamedTuple
 SKEW_TOLD_S = 30.0
 """More than that, and somebody should look after NTP on one of the two."""
 
+SKEW_MAX_S = 100 * 366 * 86_400.0
+"""What starts without a battery begins in 1970. A date further off is no clock's, and times by it could not be
+written."""
+
 
 class Offset(NamedTuple):
     """How far another wall clock is ahead of ours, in seconds: at least and at most."""
@@ -44,4 +48,6 @@ def offset_by_date(date: str | None, asked_s: float, answered_s: float) -> Offse
     except (ValueError, OverflowError):
         return Offset()
     low_s, high_s = theirs_s - answered_s, theirs_s + 1 - asked_s
-    return Offset() if low_s <= 0 <= high_s else Offset(low_s, high_s)
+    if low_s <= 0 <= high_s or abs(low_s) > SKEW_MAX_S:
+        return Offset()
+    return Offset(low_s, high_s)

@@ -21,6 +21,7 @@ on the way, by seconds a day at worst: that is below the tolerance, or worth one
 
 import enum
 import math
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -46,6 +47,7 @@ INFLATE_AT_ONCE = 1 << 16
 
 STRANGE_LIST_MAX = 63  # characters, as in `config.values.list_name`
 TTL_MAX_S = 10 * 366 * 86400.0  # as in `config.values.duration`
+_NODE = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _WBITS, _MEM_LEVEL, _LEVEL = 14, 7, 5  # 128 KB for each follower
 
 
@@ -138,14 +140,14 @@ def decode(payload: bytes) -> Frame:
         PeerError: It is none. Claims with a name or an address that is none are left out.
     """
     try:
-        kind, *rest = msgpack.unpackb(payload, use_list=False)
+        kind, *rest = msgpack.unpackb(payload, use_list=False, max_array_len=CLAIMS_MAX)
         match kind:
             case Kind.HELLO:
                 node, stamp_ms, resumed = rest
-                return Hello(_text(node), float(stamp_ms) / 1000, bool(resumed))
+                return Hello(_node(node), _whole(stamp_ms) / 1000, bool(resumed))
             case Kind.REACHED:
                 seq, stamp_ms = rest
-                return Reached(int(seq), float(stamp_ms) / 1000)
+                return Reached(_whole(seq), _whole(stamp_ms) / 1000)
             case Kind.CLAIMS:
                 return _claims(rest)
     except (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException) as error:
@@ -207,8 +209,7 @@ class Inflater:
 
 def _claims(columns: Sequence[Any]) -> Claims:
     seq, stamp_ms, sources, addresses, source_ids, names, ages_ms = columns
-    if len(addresses) > CLAIMS_MAX:
-        raise PeerError(f"a frame of {len(addresses)} claims, {CLAIMS_MAX} are allowed")
+    stamp_ms = _whole(stamp_ms)
     known = [(_text(name), min(max(0.0, ttl_ms / 1000), TTL_MAX_S)) for name, ttl_ms in sources]
     claims = []
     for address, source_id, name, age_ms in zip(addresses, source_ids, names, ages_ms, strict=True):
@@ -218,12 +219,30 @@ def _claims(columns: Sequence[Any]) -> Claims:
             claims.append(Claim(clean_address(address), list_name, clean_name(name), seen, seen, ttl_s))
         except PeerError:
             continue
-    return Claims(int(seq), claims, float(stamp_ms) / 1000)
+    return Claims(_whole(seq), claims, stamp_ms / 1000)
+
+
+def is_node(text: str) -> bool:
+    """Whether a text can be a node's name: no other source of news has one that looks like it."""
+    return _NODE.fullmatch(text) is not None
+
+
+def _node(value: object) -> str:
+    if not isinstance(value, str) or not is_node(value):
+        raise TypeError("a node's name is none")
+    return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > STRANGE_LIST_MAX:
-        raise TypeError("a name of a list or a node is none")
+        raise TypeError("a name of a list is none")
+    return value
+
+
+def _whole(value: object) -> int:
+    """A stamp or a number of the journal: a float may be no number, or endless."""
+    if not isinstance(value, int):
+        raise TypeError("a stamp or a sequence number is no whole number")
     return value
 
 

@@ -22,12 +22,14 @@ def clean_name(name: str | bytes) -> Name:
         name: In presentation format.
 
     Raises:
-        PeerError: It is none.
+        PeerError: It is none; msgpack and JSON may have given anything.
     """
     if isinstance(name, str):
         if not name.isascii():
             raise PeerError("a name with characters beyond ASCII")
         name = name.encode("ascii")
+    if not isinstance(name, bytes):
+        raise PeerError("no domain name")
     name = name.lower().removesuffix(b".")
     if len(name) > NAME_MAX or not _NAME.fullmatch(name):
         raise PeerError("no domain name")
@@ -38,8 +40,10 @@ def clean_address(address: bytes) -> Address:
     """A packed address in its one form: an IPv4 address in IPv6's clothes has 4 bytes.
 
     Raises:
-        PeerError: It is none.
+        PeerError: It is none; msgpack may have given anything.
     """
+    if not isinstance(address, bytes):
+        raise PeerError("no address")
     if len(address) == 16:
         return address[12:] if address.startswith(_MAPPED) else address
     if len(address) != 4:

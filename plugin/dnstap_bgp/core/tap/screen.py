@@ -28,9 +28,12 @@ from dnstap_bgp.core.tap.forms import CNAME_IN, Form, Skeleton, learn, learn_lin
 from dnstap_bgp.errors import DnsError
 
 MEMO_MAX = 1 << 15
-"""Names in one of the memo's two generations: a resolver's busy names, in 5 to 10 MB for both, 13 if all are listed.
+"""Places in one of the memo's two generations, one for each name: a resolver's busy names, in 5 to 10 MB for both.
 When the young one is full it becomes the old one, whose names come back if they are asked for: a flood of new names
 sweeps idle ones out."""
+LISTED_PLACES = 4
+"""A listed name takes the places of so many others: few names are on a list, and where all are, the memo would have 11 MB
+of them, beside the table that they fill."""
 MEMO_NAME_MAX_BYTES = 100
 """Longer names are looked up each time: they are rare, and a flood of them would fill the memo with three times the
 memory."""
@@ -91,6 +94,7 @@ class Screen:
         self._silent: set[bytes] = set()
         self._young: dict[bytes, Known] = {}
         self._old: dict[bytes, Known] = {}
+        self._taken = 0  # of the young generation's places
 
     def scan(self, messages: list[bytes]) -> list[Hit]:  # noqa: C901 - a call more for each message costs a tenth
         """Find the messages that may give a sighting; no other can."""
@@ -174,9 +178,10 @@ class Screen:
             if not len(self._young) % SAMPLE:
                 self._count_child(parent)
         if len(labels) <= MEMO_NAME_MAX_BYTES:
-            if len(self._young) >= MEMO_MAX:
-                self._old, self._young = self._young, {}
+            if self._taken >= MEMO_MAX:
+                self._old, self._young, self._taken = self._young, {}, 0
             self._young[labels] = known
+            self._taken += LISTED_PLACES if isinstance(known, Listed) else 1
         return known
 
     def _count_child(self, parent: bytes) -> None:
@@ -210,6 +215,7 @@ class Screen:
                 labels = raw.lower()
                 if labels in self._young:
                     self._young[labels] = Listed((), b"")
+                    self._taken += LISTED_PLACES - 1
                 return False
             at = rest.find(CNAME_IN, at + 1)
         labels = raw.lower()

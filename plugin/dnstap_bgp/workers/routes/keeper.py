@@ -92,15 +92,15 @@ class Keeper:
         Returns:
             What became of it; its changes are on their way.
         """
-        rules = None
-        while rules is not self.rules:  # a reload may come between
+        while True:
             rules = self.rules
             listed = [_of_lists(claim, rules.lists(claim.name)) for claim in claims]
             with self.lock:
-                if rules is self.rules:
-                    merged = self.table.merge(chain.from_iterable(listed), process_clock(), tolerance_s)
-                    self._put(merged.changes)
-        return merged._replace(refused=merged.refused + listed.count(()) + listed.count([]))
+                if rules is not self.rules:  # a reload has come between
+                    continue
+                merged = self.table.merge(chain.from_iterable(listed), process_clock(), tolerance_s)
+                self._put(merged.changes)
+            return merged._replace(refused=merged.refused + listed.count(()) + listed.count([]))
 
     def remind(self, tolerance_s: float) -> bool:
         """Have `dirty` tell refreshes in time for those who know of the deadlines before; see `RouteTable.remind`.

@@ -57,6 +57,9 @@ WRITE_AT_ONCE = 200
 
 READ_AT_ONCE = 500
 
+FUTURE_MAX_S = 86_400.0
+"""A time that is further ahead comes from no clock; less counts as now."""
+
 ERROR_MAX = 300
 """Characters of an error that the status shows."""
 
@@ -187,8 +190,9 @@ class Engine:
                 self._relearn.clear()
                 await self._load(redis)
             await self._measure(redis)
+            read = self._read  # before the answers, for `_follow` goes on meanwhile
             last, added, length = await _stream(redis)
-            if await _answer(redis.get(engine.EPOCH)) != epoch or added < self._read:
+            if await _answer(redis.get(engine.EPOCH)) != epoch or added < read:
                 raise _EndedError("it has lost what it held")
             if added - length > self._read or (last == self._at and added != self._read):
                 raise _EndedError("its stream went on without us: all is loaded again")
@@ -197,12 +201,17 @@ class Engine:
 
     async def _deliver(self, readers: Iterable[Callable[[], Claim]]) -> None:
         """Merge what was read; what can't be read is refused."""
-        claims, bad = [], 0
+        claims, bad, latest = [], 0, process_clock() + FUTURE_MAX_S
         for read in readers:
             try:
-                claims.append(read())
+                claim = read()
             except PeerError:
                 bad += 1
+                continue
+            if claim.seen > latest:  # forged, or it would be seen anew with each load for as long as its key lives
+                bad += 1
+            else:
+                claims.append(claim)
         became = await self._hub.deliver(SOURCE, claims)
         if claims:
             self._set(lag_s=max(0.0, process_clock() - claims[-1].seen))

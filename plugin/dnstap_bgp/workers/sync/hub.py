@@ -79,16 +79,12 @@ class Hub:
     async def run(self) -> None:
         """Write news down, and look for what peers must be reminded of, until cancelled."""
         self._loop = asyncio.get_running_loop()
-        reminding = asyncio.create_task(self._remind())
         try:
-            while True:
-                await self._has_fed.wait()
-                self._has_fed.clear()
-                await asyncio.sleep(GATHER_S)
-                await self._write_down()
+            async with asyncio.TaskGroup() as group:  # a fault in either is one of the service
+                group.create_task(self._remind())
+                group.create_task(self._write())
         finally:
             self._loop = None
-            reminding.cancel()
 
     # -- for carriers
 
@@ -173,6 +169,13 @@ class Hub:
             self.journal.clear()
             self._wake()
         self._has_fed.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._has_fed.wait()
+            self._has_fed.clear()
+            await asyncio.sleep(GATHER_S)
+            await self._write_down()
 
     async def _write_down(self) -> None:
         """Turn what was noted into frames, those of one source together."""

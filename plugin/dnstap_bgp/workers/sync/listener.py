@@ -205,10 +205,10 @@ class Listener:
             while True:
                 if position is None or not journal.reaches(position):
                     position = await self._everything(stream, follower.give)
+                elif journal.seq > position:
+                    position = await self._news(stream, position, me, follower.give)
                 elif not await self._hub.changed(position, BEAT_S):
                     await stream.burst([delta.encode_reached(position, process_clock())])
-                else:
-                    position = await self._news(stream, position, me, follower.give)
 
     async def _everything(self, stream: "_Stream", give: Callable[[int], None]) -> int:
         """Send all that is held; the place in the journal to go on from."""

@@ -12,12 +12,14 @@ from dnstap_bgp.config import Config
 from dnstap_bgp.core.dns import names
 from dnstap_bgp.core.model import Address, Name, Prefix
 from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.core.state.records import prefix_text
 from dnstap_bgp.core.status import status as shown
 from dnstap_bgp.core.status.findings import Finding
 from dnstap_bgp.core.status.pace import Pace
 from dnstap_bgp.core.status.status import Status
 from dnstap_bgp.core.status.why import CLAIMS_MAX, PAST_MAX, AddressFacts, Facts, Why, of_address, of_name
-from dnstap_bgp.errors import BadNameError, CommandError
+from dnstap_bgp.core.sync.entries import clean_name
+from dnstap_bgp.errors import BadNameError, CommandError, PeerError
 from dnstap_bgp.workers.exabgp.bgp import Bgp, NeighborStatus
 from dnstap_bgp.workers.lists.listing import Listing
 from dnstap_bgp.workers.lists.status import SourceStatus
@@ -212,11 +214,14 @@ class View:
     # -- why
 
     def why(self, text: str) -> Why:
-        """Why an address or a name is routed, or isn't.
+        """Why an address or a name is routed, or isn't; also for a static prefix, as `routes` shows it.
 
         Raises:
-            CommandError: The text is neither.
+            CommandError: The text is none of them.
         """
+        network = read_network(text)
+        if network is not None:
+            return self._why_static(network)
         target = read_target(text)
         return self._why_address(target) if isinstance(target, Packed) else self._why_name(target)
 
@@ -241,7 +246,7 @@ class View:
         guard = None if None in refusals or wanted is not None else next(iter(sorted(map(str, refusals))), None)
         block = policies.guard.block(address) if guard not in {None, "protected", "resolver", "family"} else None
         bare = decides.attributes(address) if decides is not None else None
-        covered = policies.statics.covering(address, bare) if bare is not None and wanted is None else None
+        covered = policies.statics.covering(address, bare) if wanted is None and (bare or not claims) else None
         more = AddressFacts(
             list=decides.list if decides is not None else None,
             wanted=wanted,
@@ -252,6 +257,19 @@ class View:
             static=address in policies.statics.announced,
         )
         return of_address(address, facts, more)
+
+    def _why_static(self, prefix: Prefix) -> Why:
+        keeper = self.parts.keeper
+        with keeper.lock:
+            policies, outbox = keeper.table.policies, keeper.outbox
+            wanted, told = policies.statics.announced.get(prefix), outbox.told.get(prefix)
+            state = self.state_of(prefix)
+        if wanted is None:
+            text = prefix_text(prefix)
+            raise CommandError(f"{text} is no static prefix; `dnstap-bgp routes --prefix {text}` lists what lies in it")
+        facts = Facts(process_clock(), (), {prefix: state}, {}, (), None, outbox.muted)
+        more = AddressFacts(policies.static_owners()[prefix], wanted, told, None, None, None, static=True)
+        return of_address(prefix, facts, more)
 
     def _why_name(self, name: Name) -> Why:
         keeper, now = self.parts.keeper, process_clock()
@@ -298,9 +316,20 @@ def read_target(text: str) -> Packed | Name:
     except CommandError:
         pass
     try:
-        return names.from_text(text)
-    except BadNameError as error:
+        return clean_name(text) if "\\" in text else names.from_text(text)  # escapes: as `routes` shows odd names
+    except (BadNameError, PeerError) as error:
         raise CommandError(f"{text!r} is neither an address nor a name: {error}") from error
+
+
+def read_network(text: str) -> Prefix | None:
+    """A network that a person wrote, of more than one address; None: it is none."""
+    try:
+        found = ipaddress.ip_network(text.strip())
+    except ValueError:
+        return None
+    if found.prefixlen == found.max_prefixlen:
+        return None
+    return found.network_address.packed + bytes([found.prefixlen])
 
 
 def read_address(text: str) -> Address:

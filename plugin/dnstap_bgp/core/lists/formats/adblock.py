@@ -32,7 +32,7 @@ _SIGNS = {
 }
 _SIMPLE = re.compile(rf"((?:@@)?(?:\|\|(?:\*\.)?|\|)){ASCII_NAME}\^\|?[ \t]*\r?\n?".encode())
 _NAME = re.compile(r"((?:@@)?(?:\|\|(?:\*\.)?|\|))([^\s/|^*$:\[\]]+)\^\|?")
-_ADDRESS = re.compile(r"(?:@@)?\|\|?(?:[0-9.]+|\[[0-9A-Fa-f:.]+\]).*")
+_ADDRESS = re.compile(r"(?:@@)?\|\|?(?:[0-9.]+(?![\w.-])|\[[0-9A-Fa-f:.]+\]).*")  # many names begin with a digit
 
 _OPTIONS = Skipped(Kind.OPTIONS, "a filter with options, which holds for some requests only")
 _ASIDE = (
