@@ -20,9 +20,15 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 @contextmanager
-def plugin(config: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A plugin with a silent host, and its messages in `log` beside its configuration."""
-    command = [sys.executable, "-m", "dnstap_bgp", "plugin", "--config", str(config)]
+def plugin(config: Path, program: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A plugin with a silent host, and its messages in `log` beside its configuration.
+
+    Args:
+        config: The configuration.
+        program: What is run in place of the usual way in.
+    """
+    way_in = ["-m", "dnstap_bgp", "plugin", "--config"] if program is None else ["-c", program]
+    command = [sys.executable, *way_in, str(config)]
     with (
         config.with_name("log").open("wb") as log,
         subprocess.Popen(
@@ -114,3 +120,47 @@ __main__.main()
 def test_as_exabgp_starts_it_it_has_no_command_line():
     found = subprocess.run([sys.executable, "-c", LOOK], env=environment(), capture_output=True, text=True, check=True)
     assert found.stdout == "some.toml []\n"
+
+
+BUSY = """
+import sys
+from pathlib import Path
+from dnstap_bgp import config
+config.values_only = True
+from dnstap_bgp import plugin
+plugin.RETRY_S, plugin.RETRIES = 0.05, 3
+path = Path(sys.argv[1])
+sys.executable = str(path.with_name("python"))
+plugin.run(path)
+"""
+
+
+def kill_children(config: Path, count: int) -> None:
+    """Have the first children that read the configuration end as on a machine without memory."""
+    started = config.with_name("started")
+    script = f"""#!/bin/sh
+echo >>{started}
+[ $(wc -l <{started}) -gt {count} ] || kill -KILL $$
+exec {sys.executable} "$@"
+"""
+    config.with_name("python").write_text(script)
+    config.with_name("python").chmod(0o755)
+
+
+def test_a_configuration_that_could_not_be_read_for_want_of_memory_is_read_again(tmp_path):
+    config = write_config(tmp_path)
+    kill_children(config, 2)
+    with plugin(config, BUSY):
+        eventually((tmp_path / "dnstap.sock").exists, 20, "the listener")
+    assert log_of(config).count("tried again every") == 1
+    assert "HUP" not in log_of(config)
+
+
+def test_after_many_tries_it_waits_for_hup(tmp_path):
+    config = write_config(tmp_path)
+    kill_children(config, 4)
+    with plugin(config, BUSY) as process:
+        eventually(lambda: f"kill -HUP {process.pid}" in log_of(config), 20, "the complaint")
+        assert "SIGKILL" in log_of(config)
+        process.send_signal(signal.SIGHUP)
+        eventually((tmp_path / "dnstap.sock").exists, 20, "the listener")

@@ -1,4 +1,5 @@
--- PowerDNS Recursor, over a unix socket, or over TCP with '192.0.2.10:6000'. Tested with 4.8.
+-- PowerDNS Recursor 4, over a unix socket, or over TCP with '192.0.2.10:6000'. Tested with 4.8. For Recursor 5, whose
+-- settings are YAML, there is pdns-recursor.yml; all that stands here holds there, too.
 --
 -- It taps only what it asks other servers and what they say (RESOLVER_RESPONSE), not what it answers its clients:
 --
@@ -23,7 +24,6 @@
 --
 -- Mind:
 -- - After a restart of dnstap-bgp, the recursor comes back within 5 s.
--- - Recursor 5 has the same settings in YAML as `logging: dnstap_framestream_servers`. Not tested here.
 dnstapFrameStreamServer('/run/dnstap-bgp/tap.sock', {
     logQueries = false,
     logResponses = true,

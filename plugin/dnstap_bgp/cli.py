@@ -143,7 +143,7 @@ def import_(
     \b
     Examples:
         dnstap-bgp import --dry-run
-        dnstap-bgp import && systemctl stop OLD && systemctl start dnstap-bgp
+        dnstap-bgp import && systemctl daemon-reload && systemctl restart dnstap-bgp
     """  # noqa: D301 - click wants a real \b
     from dnstap_bgp.commands import import_original as command  # noqa: PLC0415
 
@@ -164,7 +164,8 @@ def import_(
 @main.command()
 @config_option
 @json_option
-def diff(config_path: Path, *, as_json: bool) -> None:
+@click.option("--force", is_flag=True, help="What `reload --force` would do: also with what is held back.")
+def diff(config_path: Path, *, as_json: bool, force: bool) -> None:
     """Say what `dnstap-bgp reload` would add and withdraw now, without doing it.
 
     For each list the rules and the routes that would come (+), go (-) or get other attributes (~), with examples. The
@@ -176,7 +177,7 @@ def diff(config_path: Path, *, as_json: bool) -> None:
     """  # noqa: D301 - click wants a real \b
     from dnstap_bgp.commands import diff as command  # noqa: PLC0415
 
-    _print_outcome(command.run(config_path), as_json=as_json)
+    _print_outcome(command.run(config_path, force=force), as_json=as_json)
 
 
 @main.command()

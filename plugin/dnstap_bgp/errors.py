@@ -2,6 +2,7 @@
 
     DnstapBgpError
       ConfigError        the configuration file; carries every problem at once
+        PassingError       it could not be read for a reason that passes by itself
       ListError          a domain list that can't be used as a whole
         BadNameError       a text that is no domain name
       FrameError         Frame Streams: a peer broke the framing or the handshake
@@ -46,6 +47,10 @@ class ConfigError(DnstapBgpError):
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+class PassingError(ConfigError):
+    """The configuration was not read for want of memory, processes or time: it may be in order, and be read later."""
 
 
 class ListError(DnstapBgpError):

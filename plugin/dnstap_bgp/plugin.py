@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dnstap_bgp.config import Config
-from dnstap_bgp.errors import CommandError, ConfigError
+from dnstap_bgp.errors import CommandError, ConfigError, PassingError
 from dnstap_bgp.running import Running
 from dnstap_bgp.workers.exabgp.bgp import Bgp
 from dnstap_bgp.workers.lists.listing import Listing
@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 GUARD_S = 1.0
 """How soon a neighbor that ExaBGP has told of, or an address of this machine, is protected from becoming a route."""
+
+RETRY_S = 5.0
+RETRIES = 60
+"""A machine that has no memory or time for a child is mostly through with that in minutes; then HUP is waited for."""
 
 _END = 0
 """Stands beside the signal numbers for: the host is gone, or a worker has crashed."""
@@ -124,7 +128,7 @@ class Plugin:
         request = runtime.read_diff_request(runtime_dir)
         if request is None or request == answered:
             return answered
-        ok, messages = running.preview(self._path)
+        ok, messages = running.preview(self._path, force=request.force)
         runtime.answer(runtime.diff_result(runtime_dir), request, ok=ok, messages=messages)
         return request
 
@@ -132,14 +136,14 @@ class Plugin:
         ok, messages = running.refresh()
         for message in messages:
             logger.log(logging.INFO if ok else logging.ERROR, "lists: %s", message)
-        logger.info("lists: %s; %s", "read again" if ok else "what was in force stays", running.counts())
+        logger.info("lists: %s; %s", "read again" if ok else "what was in force stays", _figures(running.counts()))
 
     def _first_config(self) -> Config | None:
         """Load the file; while it can't be used, say why and wait for HUP."""
         was_asked = False
         while not self._stopping.is_set():
             try:
-                config = load(self._path)
+                config = self._load_patiently()
                 runtime.ensure_folder(config.runtime_dir)
             except ConfigError as error:
                 for problem in error.problems:
@@ -159,6 +163,18 @@ class Plugin:
                 pass
             was_asked = True
         return None
+
+    def _load_patiently(self) -> Config:
+        """Load the file; again after a while where that failed for a reason that passes by itself."""
+        for number in range(RETRIES):
+            try:
+                return load(self._path)
+            except PassingError as error:
+                if number == 0:
+                    logger.warning("%s; tried again every %.0f s, %d times", error, RETRY_S, RETRIES)
+                if self._stopping.wait(RETRY_S):
+                    raise
+        return load(self._path)
 
     def _acquire(self, pidfile: PidFile) -> bool:
         while not self._stopping.is_set():

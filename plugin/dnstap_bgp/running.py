@@ -141,18 +141,19 @@ class Running:
                 self._doctor_is_ill = True
                 logger.exception("the doctor has crashed; nothing else depends on it")
 
-    def preview(self, path: Path) -> tuple[bool, list[str]]:
+    def preview(self, path: Path, *, force: bool = False) -> tuple[bool, list[str]]:
         """Say what `reload` would do now, without doing it.
 
         Args:
             path: The configuration file.
+            force: As for `reload`.
 
         Returns:
             Whether all of it would be in force, and what would come and go.
         """
         try:
             config = load(path).keeping(self.config)
-            loaded = self._listing.preview(config.list_sources())
+            loaded = self._listing.preview(config.list_sources(), force=force)
         except ConfigError as error:
             return False, [str(problem) for problem in error.problems]
         except ListError as error:

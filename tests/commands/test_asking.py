@@ -196,7 +196,9 @@ def test_what_is_routed(asked: Asked):
 def test_forget_and_add(asked: Asked):
     asked.text("add", "198.51.100.7", "--list", "default", "--ttl", "1h")
     asked.until(lambda: asked.json("why", "198.51.100.7")["address"]["state"] == "announced", "ExaBGP's answer")
-    assert "1 claims ended" in asked.text("forget", "198.51.100.7")
+    asked.text("add", "198.51.100.7", "--list", "video")
+    assert "announced with (the list default decides): next-hop" in asked.text("why", "198.51.100.7")
+    assert "2 claims ended" in asked.text("forget", "198.51.100.7")
     found = asked.json("why", "198.51.100.7")
     assert not found["routed"]
     assert found["past"][0]["reason"] == "forgotten"

@@ -201,3 +201,33 @@ def test_a_file_that_cannot_be_used_is_told_with_all_its_problems(files: Files):
     assert "bgp.as" in output
     assert "ttl" in output
     assert not files.to.exists()
+
+
+def test_a_socket_that_the_old_program_leaves_behind_is_out_of_the_way(files: Files):
+    """It was root's, and /tmp lets nobody else remove it."""
+    files.run("--no-routes")
+    assert "\nExecStartPre=+/bin/rm -f /tmp/dnstap.sock\n" in files.drop_in.read_text()
+
+
+def test_it_says_what_stands_in_the_way_of_a_service_that_is_not_root(files: Files, tmp_path: Path):
+    (tmp_path / "closed").mkdir(mode=0o755)
+    (tmp_path / "domains.txt").touch(mode=0o600)
+    text = ORIGINAL.replace("/var/lib/dnstap-bgp/domains.txt", f"{tmp_path}/domains.txt")
+    files.old.write_text(text.replace("/tmp/dnstap.sock", f"{tmp_path}/closed/dnstap.sock"))
+    files.drop_in = tmp_path / "dnstap-bgp.service.d" / "import.conf"
+    (tmp_path / "dnstap-bgp.service").touch()
+    output = files.run("--no-routes").output
+    assert f"unit: {tmp_path}/dnstap-bgp.service hides" in output
+    assert f"may not make {tmp_path}/closed/dnstap.sock" in output
+    assert f"must be able to read {tmp_path}/domains.txt" in output
+
+
+def test_the_packaged_configuration_is_replaced_where_it_is_untouched(files: Files, monkeypatch: pytest.MonkeyPatch):
+    packaged = Path(__file__).parents[2] / "deploy" / "packaging" / "dnstap-bgp.toml"
+    monkeypatch.setattr("dnstap_bgp.commands.import_original.PACKAGED", packaged)
+    files.to.parent.mkdir()
+    files.to.write_text(packaged.read_text() + "# mine\n")
+    files.run("--no-routes", status=1)
+    files.to.write_text(packaged.read_text())
+    files.run("--no-routes")
+    assert configuration.load(files.to).bgp.as_number == 65000

@@ -85,6 +85,12 @@ def reload(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return cli("reload", *options, "--config", str(folder / "d.toml"))
 
 
+def diff(folder: Path, *options: str) -> str:
+    done = cli("diff", *options, "--config", str(folder / "d.toml"))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def numbered(count: int) -> str:
     return "".join(f"d{n}.example\n" for n in range(count))
 
@@ -102,6 +108,9 @@ def test_a_url_in_the_life_of_a_plugin(folder: Path, server: ListServer):
         server.acts["/l"] = content(numbered(10))
         becomes(folder, 120, "held")
         assert reload(folder).returncode == 0
+        becomes(folder, 120, "held")
+        assert "list web: no change" in diff(folder)
+        assert "list web: rules: 0 added, 110 withdrawn" in diff(folder, "--force")
         becomes(folder, 120, "held")
         forced = reload(folder, "--force")
         assert "what was held back is in use" in forced.stdout

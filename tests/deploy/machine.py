@@ -25,6 +25,7 @@ def debootstrap(root: Path) -> None:
     site = next(target.split()[0] for target in targets if target.split()[1:] == [codename])
     run("debootstrap", "--variant=minbase", f"--include={','.join(INCLUDED)}", codename, str(root), site, timeout_s=500)
     shutil.rmtree(root / "var/cache/apt/archives")
+    (root / "etc/dpkg/dpkg.cfg.d/no-sync").write_text("force-unsafe-io\n")  # it has to survive no power cut
     for unit in ("unbound", "bird"):  # the programs are wanted, not Debian's instances of them
         run("chroot", str(root), "systemctl", "disable", "--quiet", unit)
 
@@ -139,6 +140,12 @@ protocol bgp dnstap {
         self._machine.write("/root/bird.conf", self.CONFIG.replace("RESTART", "on" if on else "off"))
         if configure:
             self._machine.sh("birdc -s /run/router.ctl configure")
+
+    def expect(self, peer_as: int) -> None:
+        """Speak with a neighbor of another AS than 64512, or of that again."""
+        config = self.CONFIG.replace("as 64512", f"as {peer_as}").replace("RESTART", "off")
+        self._machine.write("/root/bird.conf", config)
+        self._machine.sh("birdc -s /run/router.ctl configure")
 
     def routes(self) -> set[str]:
         told = self._machine.sh("birdc -s /run/router.ctl show route table steered4")

@@ -89,7 +89,7 @@ def test_all_of_ours_is_shown_somewhere(existing):
     by_hand = {
         "dnstap_bgp_dry_run", "dnstap_bgp_exabgp_info", "dnstap_bgp_exabgp_unanswered_lines",
         "dnstap_bgp_events_lost_total", "dnstap_bgp_state_queued_records", "dnstap_bgp_state_synced_timestamp_seconds",
-        "dnstap_bgp_peer_synced_timestamp_seconds", "dnstap_bgp_tap_connections_total",
+        "dnstap_bgp_peer_synced_timestamp_seconds", "dnstap_bgp_peer_followers", "dnstap_bgp_tap_connections_total",
     }  # fmt: skip
     shown = {name for query in [*dashboard_queries(), *rules()] for name in NAME.findall(query)}
     assert {name for name in existing if name.startswith("dnstap_bgp_")} - shown == by_hand

@@ -4,10 +4,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.deploy import original
 from tests.deploy.machine import Machine, Router, Watch, debootstrap
 from tests.integration.lab import eventually, run
 
@@ -31,12 +33,20 @@ def build(*command: str, **env: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What both packages install."""
-    tree = tmp_path_factory.mktemp("staged") / "tree"
-    build(STAGE, str(tree))
-    yield tree
-    shutil.rmtree(tree)
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with `tree`, what both packages install, and `root`, the machine's; made side by side."""
+    folder = tmp_path_factory.mktemp("made")
+    with ThreadPoolExecutor() as pool:
+        staged = pool.submit(build, STAGE, str(folder / "tree"))
+        debootstrap(folder / "root")
+    staged.result()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def tree(made: Path) -> Path:
+    return made / "tree"
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +65,10 @@ def rpm(tree: Path, dist: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    folder = tmp_path_factory.mktemp("machine")
-    debootstrap(folder / "root")
-    machine = Machine(folder / "root", folder / "console.log")
+def machine(made: Path) -> Iterator[Machine]:
+    machine = Machine(made / "root", made / "console.log")
     yield machine
     machine.stop()
-    shutil.rmtree(folder / "root")
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +251,10 @@ def test_a_second_instance_has_all_its_own(running: Machine):
 def test_a_removal_keeps_what_is_an_operators_and_a_purge_leaves_nothing(running: Machine, router: Router):
     running.write("/etc/dnstap-bgp/passwords.toml", "")
     running.run("chgrp", "dnstap-bgp", "/etc/dnstap-bgp/passwords.toml")
+    running.run("cp", "/usr/share/doc/dnstap-bgp/examples/netns/netns-dtap.conf", "/etc/dnstap-bgp/")
+    running.run("systemctl", "enable", "--quiet", "--now", "dnstap-bgp-netns@dtap")
     running.run("dpkg", "--remove", "dnstap-bgp")
+    assert "dtap" not in running.run("ip", "netns", "list")
     assert "inactive" in running.run("systemctl", "is-active", "dnstap-bgp", status=None)
     assert router.established() == ""
     assert "64512" in running.read("/etc/dnstap-bgp/dnstap-bgp.toml")
@@ -254,6 +264,38 @@ def test_a_removal_keeps_what_is_an_operators_and_a_purge_leaves_nothing(running
     assert left == ["/etc/dnstap-bgp"]
     assert running.sh("ls -l /etc/dnstap-bgp | grep -c 'root root .*passwords.toml'").strip() == "1"
     running.run("id", "dnstap-bgp", status=1)
+
+
+@pytest.mark.parametrize("first", ["the package", pytest.param("import, from a checkout", marks=pytest.mark.long)])
+def test_moving_over_from_the_go_program_s_package(
+    purged: Machine, router: Router, deb: Path, tmp_path: Path, first: str
+):
+    """Its package has our name, and its unit's; it ran as root, in a network namespace."""
+    with original.namespace(purged, router):
+        install(purged, original.package(tmp_path))
+        purged.run("systemctl", "enable", "--quiet", "--now", "dnstap-bgp")
+        eventually(lambda: purged.sh("ip netns exec dtap ss -Hltn sport = 8080"), what="the old program answers")
+        if first == "the package":
+            pid = purged.run("systemctl", "show", "--property=MainPID", "dnstap-bgp")
+            assert "left as it is" in install(purged, deb)  # and dpkg asks nothing
+            assert purged.run("systemctl", "show", "--property=MainPID", "dnstap-bgp") == pid
+            told = purged.run("dnstap-bgp", "import")
+        else:  # there is no user of ours yet
+            shutil.copy(deb, purged.root / "root/package.deb")
+            purged.run("dpkg-deb", "--extract", "/root/package.deb", "/root/checkout")
+            told = purged.run("/root/checkout/usr/lib/dnstap-bgp/bin/python", "-P", "-m", "dnstap_bgp", "import")
+            purged.run("rm", "-r", "/root/checkout")
+            purged.run("dpkg", "--install", "--force-confold", "/root/package.deb")
+        assert "3 of 3 entries" in told
+        assert "NAMESPACE=dtap" in purged.read("/etc/default/dnstap-bgp")
+        assert "sourceIP" in purged.read("/etc/dnstap-bgp/dnstap-bgp.conf")
+        purged.run("systemctl", "daemon-reload")
+        assert purged.run("systemd-analyze", "verify", "--man=no", "dnstap-bgp.service") == ""
+        purged.run("systemctl", "restart", "dnstap-bgp")
+        routes = {f"{address}/32" for address in original.ADDRESSES}
+        eventually(lambda: router.routes() == routes, 30, "all that the old program had")
+        owner = "stat -c %U /tmp/dnstap.sock"
+        eventually(lambda: purged.sh(owner, status=None) == "dnstap-bgp\n", 10, "a tap in the place of the old one")
 
 
 def test_the_shells_complete_its_commands(purged: Machine, deb: Path):

@@ -271,7 +271,7 @@ dofile('{snippet}')
 
 
 class Recursor(_Forwarder):
-    """PowerDNS Recursor 4.8, which taps what it asks others for, and not what it answers."""
+    """PowerDNS Recursor 4.8 or 5, which taps what it asks others for, and not what it answers."""
 
     name = "recursor"
     port = PORT = 5306
@@ -293,6 +293,23 @@ config-dir={self._folder}
 hint-file=
 forward-zones=example=127.0.0.1:{AUTHORITY_PORT}
 lua-config-file={snippet}
+""",
+        )
+        (self._folder / "recursor.d").mkdir()
+        shipped("resolvers/pdns-recursor.yml", self._folder / "recursor.d", {TAP_SOCKET: tap})
+        self._write(  # the same for Recursor 5, which prefers it
+            "recursor.yml",
+            f"""incoming: {{ listen: ["127.0.0.1:{self.port}"] }}
+dnssec: {{ validation: "off" }}
+logging: {{ disable_syslog: true }}
+recursor:
+  socket_dir: {self._folder}
+  daemon: false
+  threads: 1
+  security_poll_suffix: ""
+  hint_file: ""
+  forward_zones: [ {{ zone: example, forwarders: ["127.0.0.1:{AUTHORITY_PORT}"] }} ]
+  include_dir: {self._folder}/recursor.d
 """,
         )
 

@@ -274,7 +274,7 @@ def read_bird(text: str) -> dict[str, Route]:
     for line in text.splitlines():
         if match := re.match(r"([0-9a-f.:]+/\d+)\s", line):
             attributes = found[match[1]] = {}
-        elif match := re.match(r"\s+BGP\.(\w+): (.*)", line):
+        elif match := re.match(r"\s+(?:BGP\.|bgp_)(\w+): (.*)", line):  # BIRD 2, BIRD 3
             attributes[match[1]] = match[2]
     return {prefix: _bird_route(attributes) for prefix, attributes in found.items()}
 

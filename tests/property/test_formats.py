@@ -89,7 +89,7 @@ def naive_plain(lines: list[str], name: str) -> bool:
     return best[0] >= 0 and not best[1]
 
 
-label = st.sampled_from(["a", "b", "ba", "a-b", "x1", "com"])
+label = st.sampled_from(["a", "b", "ba", "a-b", "x1", "1b", "com"])
 names = st.lists(label, min_size=1, max_size=4).map(".".join)
 cosmetic = st.sampled_from(["! x", "com##.ad", "||com^$script", "/a/", "||a", "com", "-x-"])
 LINES: dict[str, tuple[Matcher, st.SearchStrategy[str]]] = {

@@ -15,11 +15,12 @@ TIMEOUT_S = 60.0
 """A list of a million names compiles in about 10 s, and comparing it takes as long."""
 
 
-def run(path: Path, *, timeout_s: float = TIMEOUT_S) -> list[str]:
+def run(path: Path, *, force: bool = False, timeout_s: float = TIMEOUT_S) -> list[str]:
     """Ask the running plugin what a reload would do; nothing changes by it.
 
     Args:
         path: The configuration file.
+        force: What `reload --force` would do: with what is held back, or has lost or gained too much.
         timeout_s: How long to wait for the answer.
 
     Returns:
@@ -40,7 +41,7 @@ def run(path: Path, *, timeout_s: float = TIMEOUT_S) -> list[str]:
         )
     request = uuid.uuid4().hex
     try:
-        runtime.write_atomically(runtime.diff_request(runtime_dir), json.dumps({"id": request}), 0o644)
+        runtime.write_atomically(runtime.diff_request(runtime_dir), json.dumps({"id": request, "force": force}), 0o644)
         os.kill(plugin, signal.SIGUSR1)
         answer = await_answer(runtime.diff_result(runtime_dir), request, timeout_s)
     except PermissionError as error:

@@ -27,6 +27,8 @@ OLD_DEFAULTS = Path("/etc/default/dnstap-bgp")
 OLD_PATH = Path("/etc/dnstap-bgp/dnstap-bgp.conf")
 STATE_FILE = Path("/var/lib/dnstap-bgp/state.msgpack")
 DROP_IN = Path("/etc/systemd/system/dnstap-bgp.service.d/import.conf")
+PACKAGED = Path("/usr/share/dnstap-bgp/dnstap-bgp.toml")
+"""The configuration as our packages bring it: where it is untouched, nothing of an operator's is replaced."""
 ACCOUNT = "dnstap-bgp"
 """The packages' user and group: it reads the configuration and owns the state file."""
 
@@ -78,6 +80,8 @@ def run(request: Request) -> int:
     drop_in = _drop_in(made.config, namespace, request.defaults)
     writes = {to: made.text} | ({request.drop_in: drop_in} if drop_in else {})
     _show(old_path, made)
+    for line in _obstacles(made.config, request.drop_in.parent.with_suffix("")):
+        click.echo(f"  {line}")
     if not request.dry_run:
         _refuse_to_replace(writes, force=request.force)
         for path, text in writes.items():
@@ -107,7 +111,10 @@ def _take_routes(request: Request, config: Config, namespace: str | None) -> int
         click.echo(f"\nRoutes: {len(entries)} to take over from {endpoint}")
         return 0
     assert config.cache is not None
+    missing = not config.cache.parent.exists()
     kept = import_routes.keep(entries, config)
+    if missing:
+        _give_to_account(config.cache.parent, 0o750)
     _give_to_account(config.cache, 0o600)
     _give_to_account(config.cache.with_name(config.cache.name + ".lock"), 0o600)
     click.echo(f"\nRoutes: {kept} of {len(entries)} entries from {endpoint} are in {config.cache}")
@@ -145,11 +152,34 @@ def _service_lines(config: Config, namespace: str | None) -> Iterator[str]:
     if any(folder.is_relative_to("/tmp") for folder in outside):  # noqa: S108 - where the old socket was by default
         yield "# the resolver writes to a socket in /tmp, the real one"
         yield "PrivateTmp=no"
+    for socket in _sockets_outside(config):
+        yield "# the Go program, which is root, leaves its socket behind: only root may remove it"
+        yield f"ExecStartPre=+/bin/rm -f {socket}"
     if outside:
         yield "ReadWritePaths=" + " ".join(map(str, outside))
     if config.path != DEFAULT_PATH:
         yield "ExecStart="
         yield f"ExecStart=/usr/bin/dnstap-bgp up --config {config.path}"
+
+
+def _sockets_outside(config: Config) -> list[Path]:
+    return [at.path for at in config.dnstap.listen if isinstance(at, UnixAddress) and not _is_ours(at.path.parent)]
+
+
+def _obstacles(config: Config, own_unit: Path) -> Iterator[str]:
+    """What is in our service's way on this machine, which the Go program as root did not mind."""
+    if own_unit.exists():
+        yield f"unit: {own_unit} hides that of our package: remove it before the switch"
+    for socket in _sockets_outside(config):
+        if socket.parent.is_dir() and not socket.parent.stat().st_mode & 0o002:
+            yield (
+                f"dnstap.listen: the user {ACCOUNT} may not make {socket}: let its group write in {socket.parent}, or "
+                "take /run/dnstap-bgp/tap.sock, here and in the resolver"
+            )
+    for source in config.domains or ():
+        path = Path(source)
+        if path.is_file() and not path.stat().st_mode & 0o004:
+            yield f"domains: the user {ACCOUNT} must be able to read {path}: chgrp {ACCOUNT}, with mode 0640"
 
 
 def _is_ours(folder: Path) -> bool:
@@ -168,7 +198,8 @@ def _show(old: Path, made: import_config.Imported) -> None:
 
 
 def _refuse_to_replace(writes: dict[Path, str], *, force: bool) -> None:
-    there = [str(path) for path, text in writes.items() if path.exists() and path.read_text() != text]
+    untouched = PACKAGED.read_text() if PACKAGED.exists() else None
+    there = [str(path) for path, text in writes.items() if path.exists() and path.read_text() not in (text, untouched)]
     if there and not force:
         raise CommandError(f"{', '.join(there)} is there already and differs: --force replaces it")
 

@@ -36,7 +36,9 @@ def lines(found: Found) -> Iterator[str]:
     of_address = found["address"]
     if of_address is not None:
         if of_address["attributes"] is not None:
-            yield f"announced with: {_attributes(of_address['attributes'])}"
+            several = len({claim["list"] for claim in of_address["claims"]}) > 1
+            decides = f" (the list {of_address['list']} decides)" if several else ""
+            yield f"announced with{decides}: {_attributes(of_address['attributes'])}"
         if of_address["told"] is not None and of_address["told"] != of_address["attributes"]:
             yield f"ExaBGP was last told: {_attributes(of_address['told'])}"
     claims = (of_address or found["name"])["claims"]

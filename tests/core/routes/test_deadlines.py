@@ -51,3 +51,24 @@ def test_freed_rows_are_used_again():
         rows = [held.add(claim, NONE) for claim in claims]
     assert len(held.names) == 1 + len(claims)
     assert [held.copy(row) for row in rows] == claims
+
+
+def test_what_comes_is_given_once_however_far_ahead_it_lies():
+    """A TTL of years beside one of seconds: the seconds in between are not counted one by one."""
+    held = HeldClaims()
+    deadlines = ListDeadlines(held)["one"]
+    for ttl_s in (5.0, 1e9, 2e9, 3e9):
+        deadlines.schedule(held.add(Claim(b"\0\0\0\1", "one", b"a.example", 100.0, 100.0, ttl_s), NONE))
+
+    def given(second: int) -> list[float]:
+        found = []
+        while rows := deadlines.ahead(second, 1):
+            found += [held.ttl_s[row] for row in rows]
+        return found
+
+    assert given(50) == []
+    assert given(2_500_000_000) == [5.0, 1e9, 2e9]
+    assert given(2_500_000_001) == []
+    assert given(200) == [], "a TTL that was lowered"
+    assert given(2_500_000_000) == [1e9, 2e9], "are given once more"
+    assert given(4_000_000_000) == [3e9]

@@ -1,3 +1,5 @@
+import math
+
 import msgpack
 import pytest
 from hypothesis import given
@@ -22,7 +24,8 @@ def test_claims_come_back_and_never_younger(claims, now):
 
 
 def test_the_other_frames():
-    assert delta.decode(delta.encode_hello("ab", 5.0004, resumed=True)) == Hello("ab", 5.001, resumed=True)
+    hello = delta.encode_hello("ab" * 8, 5.0004, resumed=True)
+    assert delta.decode(hello) == Hello("ab" * 8, 5.001, resumed=True)
     assert delta.decode(delta.encode_reached(9, 5.0009)) == Reached(9, 5.0)
 
 
@@ -66,3 +69,43 @@ def test_a_bomb_is_not_inflated():
     assert sum(map(len, inflater.feed(bomb))) == delta.FRAME_MAX - 4
     with pytest.raises(PeerError, match="bytes"):
         list(Inflater().feed(Deflater().burst([bytes(delta.FRAME_MAX)])))
+
+
+@pytest.mark.parametrize("bad", [1, None, "abcd", (1, 1, 1, 1), (1,) * 16, {}, b"\0" * 5, True, 1.5])
+def test_what_is_no_address_or_no_name_is_left_out_whatever_it_is(bad):
+    good, name = bytes((11, 0, 0, 1)), b"a.example"
+    columns = [1, 0, 1000, [("l", 1000)], [bad, good, good], [0, 0, 0], [name, bad, name], [0, 0, 0]]
+    found = delta.decode(msgpack.packb(columns))
+    assert isinstance(found, delta.Claims)
+    names = {name} | ({b"abcd"} if bad == "abcd" else set())
+    assert {(claim.address, claim.name) for claim in found.claims} == {(good, one) for one in names}
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8)
+    | st.binary(max_size=16),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from([0, 1, 2]),
+    st.lists(_values, min_size=1, max_size=8),
+    st.tuples(_values, _values, _values, _values, _values, _values),
+)
+def test_whatever_a_frame_holds_it_is_refused_or_can_be_reckoned_with(kind, rest, row):
+    seq, stamp, ttl, address, name, age = row
+    for columns in ([kind, *rest], [1, seq, stamp, [("l", ttl)], [address], [0], [name], [age]]):
+        try:
+            found = delta.decode(msgpack.packb(columns))
+        except PeerError:
+            continue
+        assert math.isfinite(found.stamp_s)
+        for claim in getattr(found, "claims", ()):
+            assert type(claim.address) is bytes
+            assert len(claim.address) in (4, 16)
+            assert type(claim.name) is bytes
+            assert math.isfinite(claim.ttl_s)
+            assert not math.isnan(claim.seen)
+            assert claim.seen <= found.stamp_s

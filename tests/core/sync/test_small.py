@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnstap_bgp.core.sync import original
 from dnstap_bgp.core.sync.backoff import Backoff
 from dnstap_bgp.core.sync.clocks import Offset, offset_by_date
 from dnstap_bgp.core.sync.entries import clean_name, read_address
@@ -24,6 +25,16 @@ def test_a_time_that_goes_there_and_back_never_gets_younger(ahead_s, asked_s, th
     ours_s = asked_s - 100
     assert offset.here(offset.there(ours_s)) <= ours_s + 1e-6
     assert offset.here(offset.there(ours_s)) > ours_s - 8
+
+
+@pytest.mark.parametrize("year", [1000, 1970, 2100, 5000, 9999])
+@pytest.mark.parametrize("zone", ["GMT", "-0000", "+2359", "-2359"])
+def test_a_time_by_any_date_can_be_written(year, zone):
+    now_s = 1.8e9
+    offset = offset_by_date(f"Fri, 31 Dec {year:04} 23:59:59 {zone}", now_s, now_s)
+    for seen_s in (now_s - 1e6, now_s, now_s + 3600):
+        assert original.write(b"\1\2\3\4", b"a.example", offset.there(seen_s))
+    assert (offset == Offset()) == (year not in (1970, 2100)), "which is no clock's"
 
 
 @pytest.mark.parametrize("date", [None, "", "now", "Sun, 99 Nov 2026 01:00:00 GMT", "x" * 1000])

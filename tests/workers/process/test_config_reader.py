@@ -1,5 +1,6 @@
 """A child reads the configuration: the same values and the same complaints, and no pydantic where they are used."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp import config
-from dnstap_bgp.errors import ConfigError
+from dnstap_bgp.errors import ConfigError, PassingError
 from dnstap_bgp.workers.process import config_reader
 
 TEXT = """
@@ -93,5 +94,54 @@ def test_every_problem_comes_back(file: Path):
 
 def test_a_child_that_dies_is_a_problem_of_the_file(file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(ConfigError, match=r"dnstap-bgp.toml: can't be read by a child process: .*exit status 1"):
+    with pytest.raises(
+        ConfigError, match=r"dnstap-bgp.toml: can't be read by a child process: .*exit status 1"
+    ) as error:
+        config_reader.load(file)
+    assert not isinstance(error.value, PassingError)
+
+
+def test_a_program_that_is_not_there_is_no_passing_reason(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", str(file.with_name("python")))
+    with pytest.raises(ConfigError) as error:
+        config_reader.load(file)
+    assert not isinstance(error.value, PassingError)
+
+
+@pytest.mark.parametrize("end", ["kill -KILL $$", "exit 75"])  # the system's, and our own for a MemoryError
+def test_a_child_that_was_killed_or_had_no_memory_may_do_better_later(file: Path, monkeypatch, end: str):
+    program = file.with_name("python")
+    program.write_text(f"#!/bin/sh\n{end}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(PassingError):
+        config_reader.load(file)
+
+
+def test_so_may_one_that_was_given_too_little_time(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(config_reader, "TIME_LIMIT_S", 0.001)
+    with pytest.raises(PassingError, match="timed out"):
+        config_reader.load(file)
+
+
+def test_so_may_one_for_which_there_is_no_descriptor(file: Path):
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+    try:
+        with pytest.raises(PassingError, match="Too many open files"):
+            config_reader.load(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+
+
+@pytest.mark.parametrize(
+    "said", ["", "print(1)", "import pickle, sys; sys.stdout.buffer.write(pickle.dumps(print)[:-3])"]
+)
+def test_a_child_that_hands_over_something_else_is_a_problem_of_the_file(file, said, monkeypatch, tmp_path):
+    """After an upgrade the child is of another version than we are."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{said}'\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(ConfigError, match="another version"):
         config_reader.load(file)

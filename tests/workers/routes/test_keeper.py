@@ -148,3 +148,17 @@ def test_the_last_save_brings_what_was_refreshed_since_its_record(keeper):
     assert keeper.dirty() == []
     assert [claim.address for claims in keeper.unrecorded(process_clock() + 10) for claim in claims] == [A]
     assert list(keeper.unrecorded(process_clock() - 1)) == []
+
+
+def test_news_are_not_lost_to_a_reload_right_behind_them(keeper, monkeypatch):
+    merge, others = keeper.table.merge, rule_set(b"a.example", b"c.example")
+
+    def merge_and_reload(*args):
+        merged = merge(*args)
+        keeper.rules = others  # by another thread, as soon as the lock is free
+        return merged
+
+    monkeypatch.setattr(keeper.table, "merge", merge_and_reload)
+    now = process_clock()
+    merged = keeper.merge([Claim(A, "default", b"a.example", now, now, 100.0)], 0.5)
+    assert [claim.address for claim in merged.news] == [A]

@@ -22,14 +22,17 @@ class GoProgram:
         requests: Method and path of each request that came.
     """
 
-    def __init__(self, port: int, peers: list[int], ahead_s: float = 0.0, ttl_s: float = 3600.0) -> None:
+    def __init__(
+        self, port: int, peers: list[int], ahead_s: float = 0.0, ttl_s: float = 3600.0, host: str = "127.0.0.1"
+    ) -> None:
+        self.host = host
         self.port, self.peers, self.ahead_s, self.ttl_s = port, peers, ahead_s, ttl_s
         self.cache: dict[str, tuple[str, datetime]] = {}
         self.requests: list[tuple[str, str]] = []
         self._server: _Server | None = None
 
     def __enter__(self) -> Self:
-        self._server = _Server(("127.0.0.1", self.port), self)
+        self._server = _Server((self.host, self.port), self)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 

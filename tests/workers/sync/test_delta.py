@@ -88,11 +88,13 @@ def test_who_falls_behind_gets_everything(monkeypatch):
     expected: set[str] = set()
     with running(one, other):
         eventually(lambda: other.peer().state == "following", 5, "it follows")
+        errors = other.peer().errors  # until the other listened
         for block in range(20):
             addresses = [f"11.{block}.{n // 250}.{n % 250}" for n in range(500)]
             one.see("a.example", *addresses)
             expected |= set(addresses)
         converge([other], expected, "all of it")
+        assert other.peer().errors == errors, "and the stream goes on"
 
 
 def test_a_stream_goes_on_where_it_was(monkeypatch):

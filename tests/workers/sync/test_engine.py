@@ -1,10 +1,11 @@
 """The engine carrier against a real Redis: several members, each with a table of its own, in one loop."""
 
 import asyncio
+import random
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from dnstap_bgp.config.engine import EngineConfig
 from dnstap_bgp.core.exabgp.outbox import Outbox
 from dnstap_bgp.core.lists.domains import Rule, RuleSet
-from dnstap_bgp.core.model import Attributes, Policy
+from dnstap_bgp.core.model import Attributes, Claim, Policy
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.policies import Policies
 from dnstap_bgp.core.routes.table import RouteTable
@@ -118,6 +119,20 @@ def test_who_comes_later_loads_what_is_there_and_brings_what_it_has(server: Redi
             async with at_work(late):
                 wanted = {*map(address, range(1500)), address(5000)}
                 await until(lambda: early.held == late.held == wanted, "both hold all")
+
+    run(scene)
+
+
+def test_a_sighting_that_is_told_late_is_no_lag_of_the_engine(server: RedisServer):
+    async def scene() -> None:
+        one, two = Member(server.url), Member(server.url)
+        async with at_work(one, two):
+            await until(lambda: one.state == two.state == "following", "both follow")
+            seen = process_clock() - 1000
+            one.hub.feed([Claim(address(1), "default", b"www.example", seen, seen, 3600.0)])
+            await until(lambda: two.held == {address(1)}, "the other has it")
+            await until(lambda: two.engine.status()[0].lag_s is not None, "it is measured")
+            assert (two.engine.status()[0].lag_s or 0) < 500
 
     run(scene)
 
@@ -255,6 +270,66 @@ def test_what_strangers_write_there_harms_nothing(server: RedisServer):
     run(scene)
 
 
+def test_the_primary_that_sentinels_tell_never_becomes_a_route(tmp_path: Path):
+    primary = RedisServer(tmp_path / "primary", "--bind", "127.0.0.1", "127.0.0.2").start()
+    port = free_port()
+    conf = tmp_path / "sentinel.conf"
+    conf.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor fleet 127.0.0.2 {primary.port} 1\n")
+    sentinel = subprocess.Popen(["redis-server", str(conf), "--sentinel"], stdout=subprocess.DEVNULL)
+    try:
+
+        async def scene() -> None:
+            member = Member("redis://nowhere.invalid/0", f"127.0.0.1:{port}", service="fleet")
+            async with at_work(member):
+                await until(lambda: member.state == "following", "it follows")
+                assert member.engine.addresses() == {bytes((127, 0, 0, 1)), bytes((127, 0, 0, 2))}
+
+        run(scene)
+    finally:
+        sentinel.terminate()
+        sentinel.wait(10)
+        primary.close()
+
+
+@pytest.mark.parametrize("bad", ["of another type", "of tomorrow", "no number", "too long a number"])
+def test_a_bad_key_in_the_place_of_a_claim_gives_way(server: RedisServer, bad: str):
+    async def scene() -> None:
+        key, tomorrow_ms = data.CLAIMS + b"11.0.0.1 www.example", int(server.client.time()[0] + 86_400) * 1000
+        values = {"of tomorrow": b"%d 3600000" % tomorrow_ms, "no number": b"x", "too long a number": b"9" * 400}
+        if bad in values:
+            server.client.set(key, values[bad])
+        else:
+            server.client.hset(key, "field", "value")
+        one, two = (Member(server.url, ttl_s=100) for _ in range(2))
+        async with at_work(one, two):
+            await until(lambda: one.state == two.state == "following", "both follow")
+            one.see(address(1), address(2))
+            one.hub.feed([claim for claims, _ in one.keeper.walk() for claim in claims])
+            await until(lambda: two.held == {address(1), address(2)}, "the other has both")
+            await until(lambda: 0 < server.client.ttl(key) <= 100, "and it is a claim now")
+            assert one.engine.status()[0].errors == 0
+
+    run(scene)
+
+
+def test_who_cannot_follow_does_not_load_everything_over_and_over(server: RedisServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine, "BACKOFF_FIRST_S", 0.1)
+
+    async def scene() -> None:
+        member = Member(server.url)
+        server.client.set(data.CHANGES, "no stream")
+        async with at_work(member):
+            await until(lambda: member.engine.status()[0].errors == 3, "it fails again and again")
+            began = process_clock()
+            await until(lambda: member.engine.status()[0].errors == 5, "and again")
+            assert process_clock() - began > 0.05 * (1 << 3), "at growing intervals"
+            server.client.delete(data.CHANGES)
+            member.see(address(1))
+            await until(lambda: server.client.type(data.CHANGES) == b"stream", "until it can")
+
+    run(scene)
+
+
 def test_a_stream_that_went_on_without_us_is_noticed(server: RedisServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(engine, "BACKOFF_FIRST_S", 0.1)
 
@@ -297,5 +372,91 @@ def test_our_own_sightings_alone_do_not_come_back(server: RedisServer):
             await asyncio.sleep(0.2)
             assert member.engine.status()[0].taken == 0
             assert {record.source for record in member.hub.journal.after(0, 1 << 20)} == {OURS}
+
+    run(scene)
+
+
+def test_a_busy_stream_is_no_reason_to_load_everything_again(server: RedisServer, monkeypatch: pytest.MonkeyPatch):
+    """What was read while the look at the stream was on its way is no loss."""
+    monkeypatch.setattr(engine, "CHECK_S", 0.001)
+
+    async def scene() -> None:
+        one, other = Member(server.url), Member(server.url)
+        async with at_work(one, other):
+            await until(lambda: one.state == other.state == "following", "both follow")
+            for number in range(300):
+                one.see(address(number))
+                await asyncio.sleep(0.005)
+            await until(lambda: len(other.held) == 300, "all of it")
+            assert one.engine.status()[0].errors == other.engine.status()[0].errors == 0
+
+    run(scene)
+
+
+def test_a_forged_time_keeps_no_claim_alive(server: RedisServer):
+    async def scene() -> None:
+        member = Member(server.url)
+        far = 10**15
+        for value in (f"{far} 1000", "9" * 40 + " 1000", f"{far} " + "9" * 20):
+            server.client.set(data.CLAIMS + f"11.0.0.{len(value)} www.example".encode(), value)
+        server.client.set(data.CLAIMS + b"11.0.1.1 www.example", b"x")
+        async with at_work(member):
+            await until(lambda: member.state == "following", "it follows")
+            await until(lambda: member.engine.status()[0].refused >= 4, "all are refused")
+            assert member.held == set()
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://a..b/0", "redis://127.0.0.1:1/0?socket_timeout=x", "redis://127.0.0.1:1/0?nothing=1", "unix:///x?db=y"],
+)
+def test_a_url_that_can_not_be_is_told_and_ends_nothing(url: str):
+    async def scene() -> None:
+        member = Member(url)
+        async with at_work(member):
+            await until(lambda: member.state == "failing", "it fails")
+            assert member.engine.status()[0].last_error
+
+    run(scene)
+
+
+def test_what_answers_anything_at_all_ends_nothing(monkeypatch: pytest.MonkeyPatch):
+    """Sessions with something that speaks the protocol, and is no engine."""
+    monkeypatch.setattr(engine, "BACKOFF_FIRST_S", 0.001)
+    monkeypatch.setattr(engine, "BACKOFF_MAX_S", 0.002)
+    monkeypatch.setattr(engine, "TIMEOUT_S", 0.2)
+    chance = random.Random(1)
+    right = {
+        b"CLIENT": b"+OK\r\n",
+        b"INFO": b"$19\r\nredis_version:7.2.0\r\n",
+        b"SET": b"+OK\r\n",
+        b"GET": b"$5\r\nepoch\r\n",
+        b"TIME": b"*2\r\n$10\r\n1795334641\r\n$1\r\n5\r\n",
+        b"SCAN": b"*2\r\n$1\r\n0\r\n*1\r\n$3\r\nkey\r\n",
+    }
+    wrong = (
+        b":1\r\n", b":-1\r\n", b":" + b"9" * 5000 + b"\r\n", b"+OK\r\n", b"$-1\r\n", b"*-1\r\n", b"*0\r\n",
+        b"-ERR \x1bx\r\n", b"$3\r\n\xff\xfe\xfd\r\n", b"*1\r\n:1\r\n", b"*2\r\n$1\r\na\r\n*1\r\n$-1\r\n",
+        b"*3\r\n:1\r\n:2\r\n*0\r\n", b"HTTP/1.1 400\r\n",
+    )  # fmt: skip
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while asked := await reader.read(65536):
+                for command in asked.split(b"*")[1:]:
+                    name = (command.split(b"\r\n") + [b""] * 3)[2].upper()
+                    is_right = name in right and chance.random() < 0.8
+                    writer.write(right[name] if is_right else chance.choice(wrong))
+        writer.close()
+
+    async def scene() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        member = Member(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        async with server, at_work(member):
+            await until(lambda: member.engine.status()[0].errors > 200, "it is tried again and again")
+        assert member.held == set()
+        assert member.engine.status()[0].last_error.isprintable()
 
     run(scene)

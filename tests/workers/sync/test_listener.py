@@ -1,16 +1,20 @@
 """The listener against strangers, and against peers that mean no good."""
 
+import asyncio
 import json
 import random
+import select
 import socket
 import ssl
 import struct
 import subprocess
+import threading
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 
 import msgpack
@@ -19,7 +23,7 @@ import pytest
 from dnstap_bgp.core.sync import delta, original
 from dnstap_bgp.core.sync.delta import Deflater
 from dnstap_bgp.workers.process.clocks import process_clock
-from dnstap_bgp.workers.sync import door, listener
+from dnstap_bgp.workers.sync import client, door, listener
 from tests.integration.lab import becomes, eventually, stays
 from tests.workers.sync.go_program import request
 from tests.workers.sync.instance import Instance, config, free_port, packed, running
@@ -101,6 +105,7 @@ def test_mutual_tls(port, tmp_path):
         one.see("a.example", "11.0.0.1")
         becomes(two.routes, {"11.0.0.1"}, 5, "members")
         eventually(lambda: three.peer().errors and plain.peer().errors, 5, "the others try")
+        eventually(lambda: "our certificate" in three.peer().last_error, 5, "and are told what may be wrong")
         stays(lambda: not three.routes() and not plain.routes(), 0.5)
         context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
         context.check_hostname = False
@@ -204,7 +209,7 @@ def test_strangers_don_t_take_the_room_of_peers(port, monkeypatch):
             for _ in range(6):
                 held.append(socket.create_connection(("127.0.0.1", port), 5))
                 held[-1].settimeout(2)
-            assert not held[-1].recv(1), "one too many"
+            assert select.select(held, [], [], 5)[0], "one too many"
             for sock in held:
                 sock.close()
             eventually(lambda: status_or_none(port) == 200, 5, "there is room again")
@@ -317,3 +322,131 @@ def test_a_follower_that_does_not_read_holds_little_and_is_left(port, monkeypatc
         followers = instance.syncer
         eventually(lambda: any("follows us" in peer.peer for peer in followers.status()), 5, "it follows")
         eventually(lambda: not followers.status(), 10, "it is left")
+
+
+JUNK = [1, None, "abcd", [1, 1, 1, 1], [1] * 16, {}, 1.5, float("inf")]
+
+
+def test_a_peer_that_tells_anything_but_claims_harms_nothing(port):
+    theirs = free_port()
+    instance = Instance(config(port, theirs, compatible=False))
+    rows = [(junk, "default", b"a.example", 0) for junk in JUNK]
+    rows += [(packed("11.0.0.8"), "default", junk, 0) for junk in JUNK]
+    stamps = [float("inf"), float("-inf"), float("nan"), 1e308, "1", None, [1]]
+    answers = [stream(HELLO, msgpack.packb([1, 0, stamp, [("default", 1000)], [GOOD[0]], [0], [GOOD[2]], [0]]))
+               for stamp in stamps]  # fmt: skip
+    answers += [stream(msgpack.packb([0, "f" * 16, stamp, False]), claims(GOOD)) for stamp in stamps]
+    answers += [stream(msgpack.packb([0, node, 1000, False]), claims(GOOD)) for node in ("", "redis", 1, None)]
+    answers += [stream(HELLO, claims(*rows, GOOD))]
+    with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
+        server.settimeout(20)
+        for answer in answers:
+            with closing(server.accept()[0]) as sock:
+                sock.recv(4096)
+                sock.sendall(answer)
+                if answer is answers[-1]:
+                    becomes(instance.routes, {"11.0.0.9"}, 5, "the good one among them")
+            instance.syncer.relearn()  # without the pause after a failure
+            eventually(lambda: not instance.crashes, 5, "it goes on")
+        with instance.keeper.lock:
+            (claim,) = instance.keeper.table.claims_of(GOOD[0])
+        assert claim.first <= claim.seen <= process_clock()
+        json.dumps([str(found) for found in instance.syncer.shown()], allow_nan=False)
+        assert all(found.lag_s is None or found.lag_s < 1e12 for found in instance.syncer.shown())
+
+
+def test_a_first_sighting_in_the_future_is_none(port):
+    theirs = free_port()
+    instance = Instance(config(port, theirs, compatible=False))
+    with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
+        server.settimeout(5)
+        with closing(server.accept()[0]) as sock:
+            sock.recv(4096)
+            sock.sendall(stream(HELLO, claims(GOOD, stamp_ms=2**63)))
+            becomes(instance.routes, {"11.0.0.9"}, 5, "it counts as now")
+            with instance.keeper.lock:
+                (claim,) = instance.keeper.table.claims_of(GOOD[0])
+            assert claim.first <= claim.seen <= process_clock()
+
+
+def test_a_bomb_of_empty_frames_leaves_the_loop_to_others(port, monkeypatch):
+    theirs = free_port()
+    instance = Instance(config(port, theirs, compatible=False))
+    decode, read, at_turns = delta.decode, [0], [0]
+
+    def counted(payload: bytes) -> delta.Frame:
+        read[0] += 1
+        return decode(payload)
+
+    async def look() -> None:
+        while True:
+            at_turns.append(read[0])
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(delta, "decode", counted)
+    bomb = stream(HELLO, *[delta.encode_reached(0, 1000.0)] * 20_000)
+    assert len(bomb) < 5000
+    with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
+        server.settimeout(5)
+        with closing(server.accept()[0]) as sock:
+            sock.recv(4096)
+            looking = instance.loop.run(look)
+            assert looking is not None
+            sock.sendall(bomb)
+            eventually(lambda: at_turns[-1] == 20_001, 10, "all of it is read")
+            looking.cancel()
+    assert max(after - before for before, after in pairwise(at_turns)) <= 2 * client.FRAMES_AT_ONCE
+
+
+@pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 -1200", "Mon, 01 Jan 0001 00:00:00 +2359"])
+def test_a_go_program_with_an_impossible_date_harms_nothing(port, date):
+    theirs = free_port()
+    instance = Instance(config(port, theirs))
+    pushed: list[bytes] = []
+
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                with closing(server.accept()[0]) as sock:
+                    asked = sock.recv(65536)
+                    if asked.startswith(b"PUT"):
+                        pushed.append(asked)
+                    status, body = ("404 No", b"") if b"/v1/" in asked else ("200 OK", b"null")
+                    head = (
+                        f"HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+                    )
+                    sock.sendall(head.encode() + body)
+
+    with closing(socket.create_server(("127.0.0.1", theirs))) as server, serving(instance):
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        eventually(lambda: instance.peer().carrier == "compatible", 5, "it is a Go program")
+        for number in range(1, 4):
+            instance.see("a.example", f"11.0.0.{number}")
+            eventually(lambda n=number: len(pushed) >= n, 5, "it is told")
+        assert request(port, "GET", "/fetch")[0] == 200
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_odd_queries_are_refused(port, caplog):
+    with serving(Instance(config(port, insecure=True))):
+        assert request(port, "GET", "/v1/changes?" + "a=1&" * 20)[0] == 400
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.real("openssl")
+def test_strangers_take_no_more_room_before_their_tls_than_after(port, tmp_path, monkeypatch):
+    monkeypatch.setattr(door, "STRANGERS_MAX", 3)
+    certify(tmp_path, "ca")
+    certify(tmp_path, "one", "ca")
+    held = []
+    try:
+        with serving(Instance(config(port, **files(tmp_path, "one")))):
+            held += [socket.create_connection(("127.0.0.1", port), 5) for _ in range(12)]
+
+            def closed() -> int:
+                return len(select.select(held, [], [], 0)[0])
+
+            eventually(lambda: closed() >= 8, 3, "those beyond the limit are turned away before a handshake")
+    finally:
+        for sock in held:
+            sock.close()

@@ -1,15 +1,18 @@
 """A mixed fleet: ours beside the Go program."""
 
 import json
+import socket
 import time
 
 import pytest
 
+from dnstap_bgp.config.addresses import TcpAddress
 from dnstap_bgp.core.sync.delta import TOLERANCE_S
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.sync import client
 from tests.integration.lab import becomes, eventually, stays
 from tests.workers.sync.go_program import GoProgram, request
-from tests.workers.sync.instance import Instance, config, free_port, running
+from tests.workers.sync.instance import Instance, config, free_port, packed, running
 
 
 @pytest.mark.parametrize("ahead_s", [0.0, 600.0, -600.0])
@@ -84,6 +87,49 @@ def test_a_dead_peer_costs_the_others_nothing_and_is_pushed_to_when_it_is_back()
         eventually(lambda: one.peer(0).state == "failing", 10, "it is gone again")
         with GoProgram(dead, [ours]) as back:
             becomes(back.routes, {"11.0.0.3"}, 40, "what was new meanwhile has waited")
+
+
+def test_what_ended_while_it_waited_is_not_pushed():
+    """The Go program takes whatever it is told, however old."""
+    ours, theirs = free_port(), free_port()
+    one = Instance(config(ours, theirs), ttl_s=1.5)
+    with running(one):
+        with GoProgram(theirs, []):
+            eventually(lambda: one.peer().carrier == "compatible", 5, "it is known")
+        one.see("www.example", "11.0.0.1")
+        eventually(lambda: one.peer().state == "failing", 10, "it is gone")
+        becomes(one.routes, set(), 5, "it has ended")
+        with GoProgram(theirs, []) as back:
+            one.see("www.example", "11.0.0.2")
+            eventually(lambda: "11.0.0.2" in back.cache, 40, "what is new gets there")
+            assert "11.0.0.1" not in back.cache
+
+
+def test_a_go_program_that_moves_is_let_in_from_where_it_is_now(monkeypatch):
+    where, real = {"go.test": "127.0.0.2"}, socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **named: real(where.get(host, host), *more, **named))
+    monkeypatch.setattr(client, "REDISCOVER_S", 0.2)
+    theirs = free_port()
+    named = config(free_port()).model_copy(update={"peers": (TcpAddress("go.test", theirs),)})
+    one = Instance(named)
+    with running(one):
+        with GoProgram(theirs, [], host="127.0.0.2"):
+            eventually(lambda: one.peer().carrier == "compatible", 5, "it is known")
+            assert one.syncer.addresses() == {packed("127.0.0.2")}
+        where["go.test"] = "127.0.0.3"
+        with GoProgram(theirs, [], host="127.0.0.3") as moved:
+            one.see("www.example", "11.0.0.1")
+            becomes(moved.routes, {"11.0.0.1"}, 10, "it is told where it is now")
+            eventually(lambda: one.syncer.addresses() == {packed("127.0.0.3")}, 10, "and may ask from there")
+
+
+def test_pulls_that_go_well_are_not_told_each_time(caplog):
+    caplog.set_level("INFO")
+    theirs = free_port()
+    one = Instance(config(None, theirs, sync_interval_s=0.05))
+    with GoProgram(theirs, []) as other, running(one):
+        eventually(lambda: other.requests.count(("GET", "/fetch")) > 5, 10, "it is pulled again and again")
+    assert caplog.text.count("following") == 1
 
 
 def test_compatible_can_be_switched_off():

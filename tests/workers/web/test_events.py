@@ -11,7 +11,7 @@ from typing import Any
 
 from dnstap_bgp.core.model import Claim
 from dnstap_bgp.workers.web import feed
-from dnstap_bgp.workers.web.feed import QUEUE_MAX, TICK_MAX, WATCHERS_MAX, Watcher
+from dnstap_bgp.workers.web.feed import QUEUE_MAX, TICK_MAX, WATCHERS_HTTP_MAX, WATCHERS_MAX, Watcher
 from tests.integration.lab import eventually
 from tests.workers.web.site_kit import Site, addresses
 
@@ -103,11 +103,16 @@ def test_a_slow_watcher_loses_and_is_told():
 def test_too_many_watchers_are_refused(site: Site):
     socks: list[socket.socket] = []
     try:
-        for _ in range(WATCHERS_MAX):
-            sock = site.control()
+        for number in range(WATCHERS_MAX):
+            if number == WATCHERS_HTTP_MAX:
+                assert site.ask("/v1/events")[0] == 503, "the rest is for the control socket"
+            sock = site.tcp() if number < WATCHERS_HTTP_MAX else site.control()
             socks.append(sock)
             sock.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert b"hello" in sock.recv(4096) + sock.recv(4096)
+            answer = b""
+            while b"hello" not in answer:
+                answer += (more := sock.recv(4096))
+                assert more, answer
         status, found, _ = site.ask("/v1/events", control=True)
         assert (status, found["error"]) == (503, f"{WATCHERS_MAX} watch already")
     finally:

@@ -5,9 +5,11 @@ import logging
 import re
 import socket
 import threading
+import zlib
 
 import pytest
 
+from dnstap_bgp.core.status.status import Peer
 from dnstap_bgp.workers.web import gate
 from dnstap_bgp.workers.web.gate import is_own_name
 from tests.integration.lab import eventually
@@ -303,3 +305,41 @@ def test_others_are_answered_while_all_routes_are_listed(site: Site):
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_slow_readers_of_the_routes_keep_nobody_from_them(site: Site):
+    site.see(addresses(20_000))
+    site.get("/v1/routes?limit=1")
+    with site.tcp() as one, site.tcp() as two, site.tcp() as three:
+        for slow in (one, two, three):
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.sendall(b"GET /v1/routes?limit=10000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert slow.recv(100)
+        found = site.get("/v1/routes?limit=10000", control=True)
+        assert len(found["routes"]) == 10_000
+        for slow in (one, two, three):
+            slow.settimeout(0)
+            assert slow.recv(100), "they are still at it"
+
+
+def test_a_compressed_body_is_not_inflated(site: Site):
+    body = zlib.compress(b'{"level": "info"}')
+    head = b"POST /v1/log-level HTTP/1.1\r\nHost: x\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n"
+    with site.control() as sock:
+        sock.sendall(head % len(body) + body)
+        assert b" 400 " in sock.recv(4096)
+
+
+def test_followers_from_anywhere_are_no_labels(site: Site):
+    followers = [Peer(f"192.0.2.{n // 2} (follows us)", "ok", is_configured=False) for n in range(100)]
+    site.services.view.peers = lambda: (Peer("192.0.2.9:1", "ok"), *followers)
+    lines = site.get("/metrics").splitlines()
+    assert [line for line in lines if "(follows us)" in line] == []
+    assert "dnstap_bgp_peer_followers 100.0" in lines
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/plain; version=x", "application/openmetrics-text; version=1.x", "x" * 5000, "\xff;=,"]
+)
+def test_whatever_form_is_asked_for_there_are_metrics(site: Site, accept: str):
+    assert "dnstap_bgp_ready" in site.get("/metrics", Accept=accept)

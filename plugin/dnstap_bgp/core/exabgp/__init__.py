@@ -1,6 +1,7 @@
 """Towards ExaBGP: wanted against told, and what is said when.
 
 outbox        what the host should hear: per prefix, the newest wish
+told          what it has heard, as far as that is known
 lanes, batch  a line's worth of it: fresh ahead of bulk, one family and attribute set a line
 grammar       commands, answers and events as text
 conversation  what is said next, and what an answer means

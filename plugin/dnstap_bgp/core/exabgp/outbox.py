@@ -18,14 +18,13 @@ answer to it. What keeps ExaBGP's table right:
 Nothing here knows a clock, and the caller holds the keeper's lock.
 """
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from dnstap_bgp.core.exabgp.batch import ALONE, MOVE, Backlog, Batch, Replay, shape
-from dnstap_bgp.core.exabgp.grammar import family
+from dnstap_bgp.core.exabgp.batch import ALONE, Backlog, Batch, Replay, shape
 from dnstap_bgp.core.exabgp.lanes import BulkLane, Lane, Queue, Stack, Step, step
+from dnstap_bgp.core.exabgp.told import Told
 from dnstap_bgp.core.model import Attributes, Change, Prefix
-from dnstap_bgp.core.prefixmap import SHARDS, PrefixMap
 
 
 class Outbox:
@@ -40,8 +39,8 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self.told: PrefixMap[Attributes] = PrefixMap()
-        self.told_count: Counter[str] = Counter()
+        self.told = Told()
+        self.told_count = self.told.count
         self.given_up = 0
         self.changes = 0
         self.muted = False
@@ -51,11 +50,8 @@ class Outbox:
         self._flying: set[Prefix] = set()
         self._deferred: dict[Prefix, tuple[Attributes | None, bool]] = {}  # wanted, bulk
         self._unsettled: dict[Prefix, Batch] = {}  # the last command of a prefix, if answered and not settled
-        self._doubted: list[set[Prefix]] = [set() for _ in range(SHARDS)]
         self._suspects: dict[Prefix, int | None] = {}  # lines taken when it was refused alone; None: not tried alone
         self._refused: dict[Prefix, Attributes | None] = {}
-        self._former: OrderedDict[Prefix, Attributes] = OrderedDict()
-        self._corrections: list[tuple[Prefix, Attributes | None]] = []
         self._reachable: frozenset[str] | None = None
         self._taken = 0  # lines that the host took
         self._taken_at_refusal = -1
@@ -76,20 +72,11 @@ class Outbox:
 
     def recall(self, told: Iterable[tuple[Prefix, Attributes]], untold: Iterable[Prefix] = ()) -> None:
         """Take what an earlier process told the host and untold it, in the order of its records; before any `put`."""
-        for prefix in untold:
-            self._former.pop(prefix, None)
-            if self._untell(prefix):
-                self._know(prefix)
-        for prefix, attributes in told:
-            former = self.told.get(prefix)
-            if former is not None and former != attributes:
-                self._changed_from(prefix, former)
-            self._tell(prefix, attributes)
-            self._doubted[prefix[-1]].add(prefix)
+        self.told.recall(told, untold)
 
     def resync(self, shard: int) -> None:
         """Withdraw what was recalled and is not wanted; for each shard of `told`, once all that is live was put."""
-        for prefix in self._doubted[shard]:
+        for prefix in self.told.doubted(shard):
             if not self._waits(prefix):
                 self._want(prefix, None, bulk=True)
 
@@ -155,19 +142,12 @@ class Outbox:
 
     def disown(self, news: Iterable[tuple[Prefix, Attributes]]) -> None:
         """These were recorded for a line that was not said: have the state file learn what is so."""
-        self._corrections += [(prefix, self.told.get(prefix)) for prefix, _ in news]
+        for prefix, _ in news:
+            self.told.correct(prefix)
 
     def take_former(self) -> Batch:
-        """Take the attributes that some prefixes may have had before the last known change, a line's worth.
-
-        For neighbors that are down: there they are to be withdrawn before anything else is said of these prefixes.
-        """
-        attributes = next(iter(self._former.values()))
-        prefixes = tuple(prefix for prefix, former in self._former.items() if former == attributes)
-        prefixes = tuple(prefix for prefix in prefixes if family(prefix) == family(prefixes[0]))
-        for prefix in prefixes:
-            del self._former[prefix]
-        return Batch(step(prefixes[0], attributes, None), prefixes)
+        """See `Told.take_former`."""
+        return self.told.take_former()
 
     def answered(self, batch: Batch, *, done: bool) -> bool:
         """Take the answer to a batch.
@@ -196,21 +176,17 @@ class Outbox:
         for batch in batches:
             self._flying.difference_update(batch.prefixes)
             for prefix in batch.prefixes:
-                if batch.step.is_move and batch.step.told is not None:
-                    self._changed_from(prefix, batch.step.told)
-                if prefix in self.told:
-                    self._doubted[prefix[-1]].add(prefix)
+                self.told.lose(prefix, batch.step)
                 wanted, bulk = self._deferred.pop(prefix, (batch.step.wanted, not batch.live))
                 self._want(prefix, wanted, bulk=bulk)
 
     def take_corrections(self) -> list[tuple[Prefix, Attributes | None]]:
         """What the state file must learn now: (prefix, attributes that the host has after all, or None)."""
-        corrections, self._corrections = self._corrections, []
-        return corrections
+        return self.told.take_corrections()
 
     def forget_former(self) -> None:
         """No neighbor is down: there are no former attributes any more."""
-        self._former.clear()
+        self.told.forget_former()
 
     # -- copies for status and decisions
 
@@ -218,7 +194,7 @@ class Outbox:
         """How far a prefix is: `unanswered`, `waiting`, `refused`, `announced` (and acknowledged), or `none`."""
         if prefix in self._flying:
             return "unanswered"
-        if self._waits(prefix) or prefix in self._doubted[prefix[-1]]:
+        if self._waits(prefix) or self.told.is_doubted(prefix):
             return "waiting"
         if prefix in self._refused:
             return "refused"
@@ -247,7 +223,7 @@ class Outbox:
     @property
     def has_former(self) -> bool:
         """Whether `take_former` has something."""
-        return bool(self._former)
+        return self.told.has_former
 
     @property
     def handed_over(self) -> bool:
@@ -271,10 +247,10 @@ class Outbox:
         told = self.told.get(prefix)
         if told is not None and wanted is None and not self._reaches(told):
             # the neighbors that had it are no longer the host's, and their tables went with them
-            self._untell(prefix)
-            self._corrections.append((prefix, None))
+            self.told.untell(prefix)
+            self.told.correct(prefix)
             self._suspects.pop(prefix, None)
-        elif told == wanted and (told is None or prefix not in self._doubted[prefix[-1]]):
+        elif told == wanted and (told is None or not self.told.is_doubted(prefix)):
             self._suspects.pop(prefix, None)
         elif prefix in self._suspects:
             self._alone[prefix] = step(prefix, told, wanted)
@@ -339,17 +315,17 @@ class Outbox:
         self._flying.update(batch.prefixes)
         wanted = batch.step.wanted
         for prefix in batch.prefixes:
-            self._know(prefix)
+            self.told.trust(prefix)
             if wanted is not None:
-                self._tell(prefix, wanted)
+                self.told.tell(prefix, wanted)
         return batch
 
     def _done(self, batch: Batch) -> None:
         self._taken += 1
         for prefix in batch.prefixes:
             if batch.step.wanted is None:
-                self._untell(prefix)
-                self._corrections.append((prefix, None))
+                self.told.untell(prefix)
+                self.told.correct(prefix)
             self._suspects.pop(prefix, None)
             self._unsettled[prefix] = batch
         self._wake(batch.prefixes)
@@ -366,7 +342,7 @@ class Outbox:
         refuses_all = self._taken == self._taken_at_refusal
         self._taken_at_refusal = self._taken
         for prefix in batch.prefixes:
-            self._restore(prefix, batch.step)
+            self.told.restore(prefix, batch.step)
             refused_at = self._suspects.setdefault(prefix, None)
             if len(batch.prefixes) == 1:
                 if refused_at is not None and self._taken > refused_at:
@@ -377,18 +353,6 @@ class Outbox:
             self._want(prefix, wanted, bulk=bulk)
         return refuses_all
 
-    def _restore(self, prefix: Prefix, what: Step) -> None:
-        if what.wanted is None:
-            return
-        if what.told is None:
-            self._untell(prefix)
-        elif what.told != what.wanted:
-            self._tell(prefix, what.told)
-        else:
-            self._doubted[prefix[-1]].add(prefix)
-            return
-        self._corrections.append((prefix, what.told))
-
     def _give_up(self, prefix: Prefix, what: Step) -> None:
         self.given_up += 1
         del self._suspects[prefix]
@@ -397,30 +361,3 @@ class Outbox:
             self._want(prefix, wanted, bulk=bulk)
             return
         self._refused[prefix] = what.wanted
-
-    def _changed_from(self, prefix: Prefix, attributes: Attributes) -> None:
-        """Remember the former attributes; only the last line can have been lost, so a line's worth is enough."""
-        self._former.pop(prefix, None)
-        self._former[prefix] = attributes
-        if len(self._former) > MOVE[0]:
-            self._former.popitem(last=False)
-
-    def _know(self, prefix: Prefix) -> None:
-        """Have no doubt any more; an emptied set would keep its table: 33 MB after a restore of 1,000,000."""
-        doubted = self._doubted[prefix[-1]]
-        if prefix in doubted:
-            doubted.remove(prefix)
-            if not doubted:
-                doubted.clear()
-
-    def _tell(self, prefix: Prefix, attributes: Attributes) -> None:
-        shard = self.told.shards[prefix[-1]]
-        if prefix not in shard:
-            self.told_count[family(prefix)] += 1
-        shard[prefix] = attributes
-
-    def _untell(self, prefix: Prefix) -> bool:
-        if self.told.pop(prefix, None) is None:
-            return False
-        self.told_count[family(prefix)] -= 1
-        return True

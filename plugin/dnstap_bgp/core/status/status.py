@@ -188,6 +188,7 @@ class Peer:
         taken: Claims of it that were news.
         refused: Claims of it that were not to be taken.
         errors: Failed tries.
+        is_configured: False: somebody who follows us, from anywhere.
     """
 
     address: str
@@ -201,6 +202,7 @@ class Peer:
     taken: int = 0
     refused: int = 0
     errors: int = 0
+    is_configured: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ ENTRY_MAX = 4096
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,20}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
 )
-_SPACE = " \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*")
 _KEYS = ("IP", "Domain", "TS")
 
 assert ENTRY_MAX > 2 * NAME_MAX + 200
@@ -101,7 +101,7 @@ class Reader:
             raise PeerError("no UTF-8") from error
         at = 0
         while True:
-            at = _skip(text, at)
+            at = _past_space(text, at)
             following = self._structure(text, at)
             if following is not None:
                 at = following
@@ -198,7 +198,7 @@ def _entry(found: object) -> Entry:
     return Entry(read_address(ip), clean_name(domain), read_time(seen))
 
 
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in _SPACE:
-        at += 1
-    return at
+def _past_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    assert found is not None
+    return found.end()

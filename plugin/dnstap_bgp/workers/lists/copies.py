@@ -164,6 +164,10 @@ class Copies:
                 return False
             return True
 
+    def as_released(self) -> "Copies":
+        """The same copies, as if all that is held back were in use; only to be read."""
+        return _Released(self.directory)
+
     def clean(self, urls: Iterable[str]) -> None:
         """Remove what a killed process left, and what belongs to none of these URLs and is old."""
         keep = {self._file(url, "json").stem for url in urls}
@@ -183,6 +187,12 @@ class Copies:
         self.directory.mkdir(parents=True, exist_ok=True)
         write_atomically(self._file(url, "json"), json.dumps(asdict(state)), 0o600)
         return state
+
+
+class _Released(Copies):
+    def path(self, url: str) -> Path:
+        held = self._file(url, "held")
+        return held if held.exists() else super().path(url)
 
 
 def shown(url: str) -> str:

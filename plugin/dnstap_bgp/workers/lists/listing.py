@@ -75,15 +75,15 @@ class Listing:
         self.note()
         return loaded, messages
 
-    def preview(self, sources: Sequence[ListSource]) -> Loaded:
+    def preview(self, sources: Sequence[ListSource], *, force: bool = False) -> Loaded:
         """Load lists as `load` would, without anything of it coming into force or being kept.
 
         Raises:
             ListError: They can't be in force, and nothing was before; or `cancel` was called.
         """
-        self._aside = self._loader.aside()
+        self._aside = self._loader.aside(self._kept.as_released() if force else self._kept)
         try:
-            return self._aside.load(sources)
+            return self._aside.load(sources, force=force)
         finally:
             self._aside = None
 

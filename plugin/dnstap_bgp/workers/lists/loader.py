@@ -115,9 +115,9 @@ class ListLoader:
             raise ListError(refused)
         return replace(held, reports=new.reports, refused=refused)
 
-    def aside(self) -> "ListLoader":
+    def aside(self, kept: Copies | None) -> "ListLoader":
         """A loader that knows what is in force and whose loads change nothing here, nor on the disk."""
-        other = ListLoader(None, self._kept)
+        other = ListLoader(None, kept)
         other._held = self._held
         return other
 

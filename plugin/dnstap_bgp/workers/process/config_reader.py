@@ -4,6 +4,7 @@ The child is of our own code and hands over pickled values. What is wrong with t
 `config.load`; that takes half a second, in which no thread of ours stands still.
 """
 
+import errno
 import os
 import pickle
 import subprocess
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dnstap_bgp.errors import ConfigError, Problem
+from dnstap_bgp.errors import ConfigError, PassingError, Problem
 
 if TYPE_CHECKING:
     from dnstap_bgp.config import Config
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
 TIME_LIMIT_S = 30.0
 """A machine that is so busy is no reason to hang a reload for good."""
 
+_PASSING = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+_NO_MEMORY = os.EX_TEMPFAIL
+"""The child's exit status for that."""
+
 
 def load(path: Path) -> "Config":
     """Read a configuration file; like `config.load`, without its 20 MB.
 
     Raises:
-        ConfigError: The file can't be read or used, or there is no child; has every problem at once.
+        PassingError: There is no child, or it was ended, for a reason that passes.
+        ConfigError: The file can't be read or used, or there never is a child; has every problem at once.
     """
     path = path.absolute()
     try:
@@ -38,11 +44,25 @@ def load(path: Path) -> "Config":
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigError([Problem(str(path), f"can't be read by a child process: {error}")]) from None
-    found: Config | list[Problem] = pickle.loads(done.stdout)  # noqa: S301 - what our own code has just written
+        problem = Problem(str(path), f"can't be read by a child process: {error}")
+        raise (PassingError if _passes(error) else ConfigError)([problem]) from None
+    try:
+        found: Config | list[Problem] = pickle.loads(done.stdout)  # noqa: S301 - what our own code has just written
+    except (pickle.UnpicklingError, EOFError, ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"the child process that reads it is of another version, it seems: restart ExaBGP ({error})"
+        raise ConfigError([Problem(str(path), what)]) from None
     if isinstance(found, list):
         raise ConfigError(found)
     return found
+
+
+def _passes(error: OSError | subprocess.SubprocessError) -> bool:
+    """Whether a child may do better in a while: there was no memory or time for this one, or it was killed."""
+    if isinstance(error, OSError):
+        return error.errno in _PASSING
+    if isinstance(error, subprocess.CalledProcessError):
+        return error.returncode < 0 or error.returncode == _NO_MEMORY
+    return isinstance(error, subprocess.TimeoutExpired)
 
 
 def main() -> None:
@@ -54,6 +74,8 @@ def main() -> None:
         found = load_here(Path(sys.argv[1]))
     except ConfigError as error:
         found = error.problems
+    except MemoryError:
+        sys.exit(_NO_MEMORY)
     sys.stdout.buffer.write(pickle.dumps(found))
 
 

@@ -59,7 +59,7 @@ def up_result(runtime_dir: Path) -> Path:
 
 
 def diff_request(runtime_dir: Path) -> Path:
-    """JSON {"id": str}: what `dnstap-bgp diff` asks for, with USR1: one that comes too late only has counts logged."""
+    """JSON, as of a reload: what `dnstap-bgp diff` asks for, with USR1; too late, it only has counts logged."""
     return runtime_dir / "diff.request"
 
 

@@ -15,9 +15,10 @@ from dnstap_bgp.core.exabgp.outbox import Outbox
 from dnstap_bgp.core.lists.domains import RuleSet
 from dnstap_bgp.core.model import BY_HAND, Address, Attributes, Change, Claim, Name, Prefix, Sighting
 from dnstap_bgp.core.prefixmap import SHARDS
+from dnstap_bgp.core.routes.elsewhere import Merged
 from dnstap_bgp.core.routes.policies import Policies
 from dnstap_bgp.core.routes.refusals import Refusal
-from dnstap_bgp.core.routes.table import Merged, RouteTable
+from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.workers.process.clocks import process_clock
 
 logger = logging.getLogger(__name__)

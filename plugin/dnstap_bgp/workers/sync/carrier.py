@@ -26,6 +26,7 @@ class PeerStatus:
         refused: Claims of it that were not to be taken: on none of our lists, by guard or cap, expired, or no claims.
         errors: Failed tries.
         last_error: The last of them; "": there was none.
+        is_configured: False: somebody who follows us, from anywhere.
     """
 
     peer: str
@@ -38,6 +39,7 @@ class PeerStatus:
     refused: int = 0
     errors: int = 0
     last_error: str = ""
+    is_configured: bool = True
 
 
 class Carrier(Protocol):

@@ -117,7 +117,7 @@ class Client:
         except RefusedError as error:
             peer.failed(str(error), "refused")
         except (PeerError, aiohttp.ClientError, OSError, TimeoutError) as error:
-            peer.failed(told(error))
+            peer.failed(told(error, self._ways))
         else:
             return SELF_S if peer.state == "self" else 0.0
         finally:
@@ -213,6 +213,7 @@ class Client:
 
     async def _is_ours(self) -> bool:
         try:
+            await self._peer.look_up()  # it may have moved: what it sends from there is to be let in
             async with self._ways.session.get(
                 self._ways.url(self._peer, "/v1/changes"),
                 headers=self._ways.headers,

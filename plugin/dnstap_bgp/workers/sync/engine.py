@@ -34,6 +34,7 @@ from dnstap_bgp.core.sync.clocks import Offset
 from dnstap_bgp.errors import PeerError
 from dnstap_bgp.workers.process.bounded_log import BoundedLog
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.process.logs import one_line
 from dnstap_bgp.workers.sync.carrier import PeerStatus
 from dnstap_bgp.workers.sync.hub import Cursor, Hub
 
@@ -63,6 +64,9 @@ FUTURE_MAX_S = 86_400.0
 ERROR_MAX = 300
 """Characters of an error that the status shows."""
 
+
+_TRIPS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What redis-py raises where options of the URL are none, or where something answers that is no engine."""
 
 Client: TypeAlias = Any
 """A `Redis`, whose own types are unions of all that its protocols and options may give."""
@@ -95,6 +99,8 @@ class Engine:
                     await self._session(redis, backoff)
             except (exceptions.RedisError, OSError, _EndedError) as error:
                 self._failed(error)
+            except _TRIPS as error:
+                self._failed(_EndedError(f"it, or its URL, is not what it should be: {error}"))
             await asyncio.sleep(backoff.next(random.random()))  # noqa: S311 - spreads a fleet, guards nothing
 
     def relearn(self) -> None:
@@ -123,8 +129,7 @@ class Engine:
         if self._status.errors:
             self._log.say(logging.INFO, "back", "%s: follows again", self._config.shown)
         self._set(state="following")
-        backoff.reset()
-        working = [self._follow(redis), self._tell_news(redis, cursor), self._check(redis, epoch)]
+        working = [self._follow(redis), self._tell_news(redis, cursor), self._check(redis, epoch, backoff)]
         tasks = [asyncio.create_task(part) for part in working]
         try:  # no TaskGroup: with Python 3.11 its task counts as cancelled for good once a part of it has failed
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -160,6 +165,9 @@ class Engine:
                 self._at, self._read = entries[-1][0], self._read + len(entries)
                 told = [fields.get(b"c", b"") for _, fields in entries if fields.get(b"n") != self._hub.node.encode()]
                 await self._deliver(partial(engine.read_change, change, self._offset) for change in told)
+                if told:
+                    told_s = self._offset.here(int(self._at.partition(b"-")[0]) / 1000)
+                    self._set(lag_s=max(0.0, process_clock() - told_s))
 
     async def _tell_news(self, redis: Client, cursor: Cursor) -> None:
         while True:
@@ -181,8 +189,11 @@ class Engine:
             given = await _answer(store(keys=keys, args=values))
             self._set(given=self._status.given + given, last_contact_s=process_clock())
 
-    async def _check(self, redis: Client, epoch: bytes) -> None:
-        """See whether the engine still is what it was, and whether we keep up with it."""
+    async def _check(self, redis: Client, epoch: bytes, backoff: Backoff) -> None:
+        """See whether the engine still is what it was, and whether we keep up with it.
+
+        Only a session that got so far makes the next wait short: each begins with everything, which must not go round.
+        """
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._relearn.wait(), CHECK_S)
@@ -196,6 +207,7 @@ class Engine:
                 raise _EndedError("it has lost what it held")
             if added - length > self._read or (last == self._at and added != self._read):
                 raise _EndedError("its stream went on without us: all is loaded again")
+            backoff.reset()
 
     # -- helpers
 
@@ -213,8 +225,6 @@ class Engine:
             else:
                 claims.append(claim)
         became = await self._hub.deliver(SOURCE, claims)
-        if claims:
-            self._set(lag_s=max(0.0, process_clock() - claims[-1].seen))
         self._set(taken=self._status.taken + became.taken, refused=self._status.refused + became.refused + bad)
 
     async def _measure(self, redis: Client) -> None:
@@ -227,9 +237,8 @@ class Engine:
     async def _epoch(self, redis: Client) -> bytes:
         await _answer(redis.set(engine.EPOCH, uuid4().hex, nx=True))
         epoch = await _answer(redis.get(engine.EPOCH))
-        if epoch is None:
+        if not isinstance(epoch, bytes):
             raise _EndedError("it forgets at once what it is told")
-        assert isinstance(epoch, bytes)
         return epoch
 
     @asynccontextmanager
@@ -249,7 +258,8 @@ class Engine:
                     stack.push_async_callback(sentinel.aclose)
                 more = parse_url(self._config.url)
                 master: Client = sentinels.master_for(self._config.service, **options, **_of_master(more))
-                self._addresses = await _resolve(host for host, _ in self._config.sentinels)
+                primary, _ = await _answer(sentinels.discover_master(self._config.service))
+                self._addresses = await _resolve([primary, *(host for host, _ in self._config.sentinels)])
             else:
                 self._addresses = await _resolve([self._config.host] if self._config.host else [])
                 master = Redis.from_url(self._config.url, **options)
@@ -257,7 +267,7 @@ class Engine:
             yield master
 
     def _failed(self, error: BaseException) -> None:
-        text = str(error) or type(error).__name__
+        text = one_line(str(error)) or type(error).__name__
         self._log.say(logging.WARNING, "failed", "%s: %s; what is routed stays", self._config.shown, text)
         self._set(state="failing", errors=self._status.errors + 1, last_error=text[:ERROR_MAX])
 

@@ -68,7 +68,14 @@ class Followers:
     def status(self) -> list[PeerStatus]:
         """Those that are no configured peers; these have their own."""
         return [
-            PeerStatus(f"{found.remote} (follows us)", "delta", "following", found.since, given=found.given)
+            PeerStatus(
+                f"{found.remote} (follows us)",
+                "delta",
+                "following",
+                found.since,
+                given=found.given,
+                is_configured=False,
+            )
             for found in list(self._followers)
             if found.peer is None
         ]

@@ -88,13 +88,13 @@ class HttpCarrier:
         try:
             while True:
                 try:
-                    await listener.open(endpoint.host, endpoint.port, tls)
+                    await listener.open(endpoint.host, endpoint.port)
                     break
                 except OSError as error:
                     told = _tell_once(f"can't listen on syncer.listen {endpoint}: {error}", told)
                 await asyncio.sleep(RETRY_S)
             logger.info("sync: listening on %s", endpoint)
-            await asyncio.Event().wait()
+            await listener.serve(tls)
         finally:
             await listener.close()
 

@@ -33,6 +33,16 @@ MERGE_AT_ONCE = 200
 GATHER_S = 0.05
 """News of peers wait so long for others to share a frame: nobody sees it, and a burst costs a tenth."""
 
+REFRESH_S = 2.0
+"""Refreshes of our own wait so long for others: a packet for each would be five times its bytes. Nobody waits for them,
+since whoever holds the claim still has half of its lifetime (`RouteTable.remind`)."""
+
+REFRESH_TTL_S = 20 * REFRESH_S
+"""Claims with a shorter lifetime don't wait."""
+
+FRESH_S = 5.0
+"""What was first seen so lately is new to peers: the timer brings it within a quarter of a second, the rest is load."""
+
 REMIND_S = 0.5
 """Between two looks for refreshes that peers should know of. The shortest TTL is 1 s."""
 
@@ -72,6 +82,7 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fed: deque[tuple[str, Sequence[Claim]]] = deque()
         self._fed_claims = 0
+        self._refreshes: list[Claim] = []
         self._learnt: deque[Claim] = deque(maxlen=LEARNT_MAX)
         self._has_fed = asyncio.Event()
         self._changed = asyncio.Event()
@@ -141,7 +152,7 @@ class Hub:
     def feed(self, claims: Sequence[Claim]) -> None:
         """Take our own sightings that are worth telling; what comes before `run` is found by a walk."""
         if claims:
-            self.call(partial(self._note, OURS, claims))
+            self.call(partial(self._hear, claims))
 
     def learnt(self) -> list[Claim]:
         """News of peers since the last call, the last `LEARNT_MAX` of them: for whoever watches."""
@@ -159,6 +170,22 @@ class Hub:
                 loop.call_soon_threadsafe(what)
 
     # -- helpers
+
+    def _hear(self, claims: Sequence[Claim]) -> None:
+        """Note what is new at once, and refreshes together with those that come soon."""
+        refreshes = [claim for claim in claims if _can_wait(claim)]
+        if len(refreshes) < len(claims):
+            self._note(OURS, [claim for claim in claims if not _can_wait(claim)])
+        if refreshes and not self._refreshes:
+            asyncio.get_running_loop().call_later(REFRESH_S, self._note_refreshes)
+        self._refreshes += refreshes
+        if len(self._refreshes) > CLAIMS_MAX:
+            self._note_refreshes()
+
+    def _note_refreshes(self) -> None:
+        refreshes, self._refreshes = self._refreshes, []
+        if refreshes:
+            self._note(OURS, refreshes)
 
     def _note(self, source: str, claims: Sequence[Claim]) -> None:
         self._fed.append((source, claims))
@@ -202,6 +229,11 @@ class Hub:
             while more:
                 more = self._keeper.remind(TOLERANCE_S)
                 await asyncio.sleep(0)
+
+
+def _can_wait(claim: Claim) -> bool:
+    """Whether peers know it already, and have time."""
+    return claim.seen - claim.first > FRESH_S and claim.ttl_s > REFRESH_TTL_S
 
 
 class Cursor:

@@ -14,6 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -60,6 +61,12 @@ FOLLOWERS_MAX = 256
 FETCHES_MAX = 2
 """`/fetch` at a time: each is the whole table."""
 
+FETCH_S = 300.0
+"""For all of one: a slow reader of ours must not keep the others' from it. The Go program reads 10 MB/s."""
+
+BACKLOG = 128
+ACCEPT_RETRY_S = 0.25
+
 FUTURE_MAX_S = 86_400.0
 """A time that is further ahead comes from no clock; less counts as now."""
 
@@ -94,33 +101,77 @@ class Listener:
         if compatible:
             self._handlers |= {("GET", "/fetch"): self._fetch, ("PUT", "/put"): self._put, ("POST", "/put"): self._put}
         self._server = web.Server(self._answer, handler_cancellation=True)
-        self._bound: asyncio.Server | None = None
+        self._bound: list[socket.socket] = []
 
-    async def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Listen.
+    async def open(self, host: str, port: int) -> None:
+        """Listen, at every address that the host has here.
 
         Raises:
             OSError: It can't be had.
         """
-        loop = asyncio.get_running_loop()
-        self._bound = await loop.create_server(
-            lambda: _Connection(self._server, self._door, loop),
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=_HANDSHAKE_S if tls else None,
-            backlog=128,
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
+        try:
+            for family, address in dict.fromkeys((one[0], one[4]) for one in found):
+                self._bound.append(socket.create_server(address, family=family, backlog=BACKLOG))
+                self._bound[-1].settimeout(0)
+        except OSError:
+            self._unbind()
+            raise
+
+    async def serve(self, tls: ssl.SSLContext | None) -> None:
+        """Answer whoever comes, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for sock in self._bound:
+                group.create_task(self._accept(sock, tls, group))
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._bound is not None:
-            self._bound.close()
-            self._bound = None
+        self._unbind()
         for connection in self._server.connections:
             if connection.transport is not None:
                 connection.transport.abort()  # a polite end of TLS waits for the other side
         await self._server.shutdown(0.1)
+
+    def _unbind(self) -> None:
+        for sock in self._bound:
+            sock.close()
+        self._bound.clear()
+
+    # -- connections
+
+    async def _accept(self, sock: socket.socket, tls: ssl.SSLContext | None, group: asyncio.TaskGroup) -> None:
+        """Take connections in as far as the door has room, before TLS costs anything for them."""
+        while True:
+            try:
+                client, (host, *_) = await asyncio.get_running_loop().sock_accept(sock)
+            except OSError as error:  # it is gone already, or there are no descriptors left
+                self._log.say(logging.WARNING, "accept", "sync: a connection can't be taken: %s", error)
+                await asyncio.sleep(ACCEPT_RETRY_S)
+                continue
+            key = self._door.enter(packed(host))
+            if key is None:
+                client.close()
+            else:
+                group.create_task(self._attend(client, key, tls))
+            await asyncio.sleep(0)  # one that is there already is accepted without giving way
+
+    async def _attend(self, sock: socket.socket, key: bytes, tls: ssl.SSLContext | None) -> None:
+        """Hold the place of a connection, from before its TLS to its end."""
+        loop, gone = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: _Connection(self._server, gone, loop),
+                sock,
+                ssl=tls,
+                ssl_handshake_timeout=_HANDSHAKE_S if tls else None,
+            )
+            await gone.wait()
+        except OSError:  # no TLS, or none that will do
+            pass
+        finally:
+            self._door.leave(key)
 
     # -- requests
 
@@ -165,7 +216,7 @@ class Listener:
     async def _fetch(self, request: web.BaseRequest, address: Address) -> web.StreamResponse:
         peer = self._door.peer_at(address)
         offset = peer.offset if peer is not None else Offset()
-        async with self._fetches:
+        async with self._fetches, asyncio.timeout(FETCH_S):
             response = web.StreamResponse(headers={"Content-Type": _JSON})
             response.enable_chunked_encoding()
             await response.prepare(request)
@@ -188,8 +239,12 @@ class Listener:
         return response
 
     async def _changes(self, request: web.BaseRequest, address: Address) -> web.StreamResponse:
-        asked = parse_qs(request.query_string, max_num_fields=8)
+        try:
+            asked = parse_qs(request.query_string, max_num_fields=8)
+        except ValueError as error:
+            raise PeerError("a query that is none of ours") from error
         node, seq, me = (asked.get(key, [""])[-1] for key in ("node", "seq", "me"))
+        me = me if delta.is_node(me) else ""
         if len(self._followers) >= FOLLOWERS_MAX:
             return _text(503, "too many followers")
         journal = self._hub.journal
@@ -198,10 +253,10 @@ class Listener:
             position = None
         response = web.StreamResponse(headers={"Content-Type": STREAM_TYPE, "Cache-Control": "no-store"})
         response.enable_chunked_encoding()
-        await response.prepare(request)
-        stream = _Stream(response)
-        await stream.burst([delta.encode_hello(self._hub.node, process_clock(), resumed=position is not None)])
         with self._followers.joined(str(request.remote), address, me) as follower:
+            await response.prepare(request)
+            stream = _Stream(response)
+            await stream.burst([delta.encode_hello(self._hub.node, process_clock(), resumed=position is not None)])
             while True:
                 if position is None or not journal.reaches(position):
                     position = await self._everything(stream, follower.give)
@@ -255,11 +310,11 @@ class _Stream:
 
 
 class _Connection(web.RequestHandler):
-    """One connection, counted."""
+    """One connection."""
 
-    __slots__ = ("_door", "_key", "_silent")
+    __slots__ = ("_gone", "_silent")
 
-    def __init__(self, server: web.Server, door: Door, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: web.Server, gone: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
             server,
             loop=loop,
@@ -269,8 +324,7 @@ class _Connection(web.RequestHandler):
             logger=_faults,
             auto_decompress=False,  # nobody needs to send us a compressed body, and nobody's may explode
         )
-        self._door = door
-        self._key: bytes | None = None
+        self._gone = gone
         self._silent: asyncio.TimerHandle | None = None
 
     def asks(self) -> None:
@@ -279,25 +333,18 @@ class _Connection(web.RequestHandler):
             self._silent.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        sock, name = transport.get_extra_info("socket"), transport.get_extra_info("peername")
-        try:
-            self._key = self._door.enter(packed(name[0]))
+        sock = transport.get_extra_info("socket")
+        with suppress(OSError):  # it is gone already
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS)
-        except (OSError, TypeError, PeerError, ValueError):  # it is gone already
-            pass
         super().connection_made(transport)
-        if self._key is None:
-            self.force_close()
         # aiohttp 3.14 does it itself; before, only from the second request on
         self._silent = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self.force_close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self.asks()
-        if self._key is not None:
-            self._door.leave(self._key)
-            self._key = None
+        self._gone.set()
 
 
 def latest_of(claims: Sequence[Claim]) -> list[Claim]:

@@ -87,7 +87,7 @@ class Original:
             try:
                 await self._pull()
             except (PeerError, aiohttp.ClientError, OSError, TimeoutError) as error:
-                self._peer.failed(told(error))
+                self._peer.failed(told(error, self._ways))
                 self._pull_at = process_clock() + self._backoff.next(random.random())  # noqa: S311 - spreads retries
             else:
                 self._backoff.reset()
@@ -106,7 +106,8 @@ class Original:
             if response.status != 200:
                 raise PeerError(f"/fetch answers {response.status}: {response.reason}")
             peer.clock_is(offset_by_date(response.headers.get("Date"), asked_s, time.time()))
-            peer.heard("loading")
+            if peer.state != "following":
+                peer.heard("loading")
             reader = original.Reader()
             entries: list[original.Entry] = []
             async for chunk in response.content.iter_any():
@@ -151,10 +152,12 @@ class Original:
                 self._due.clear()
                 continue
             address, claim = self._waiting.popitem(last=False)
+            if claim.seen + claim.ttl_s < process_clock():  # it has waited for too long: nobody checks that there
+                continue
             try:
                 await self._push(claim)
             except (PeerError, aiohttp.ClientError, OSError, TimeoutError) as error:
-                self._peer.failed(told(error))
+                self._peer.failed(told(error, self._ways))
                 self._waiting.setdefault(address, claim)
                 await asyncio.sleep(backoff.next(random.random()))  # noqa: S311 - spreads retries
                 self._due.set()  # another may have found nothing meanwhile

@@ -11,6 +11,7 @@ from dnstap_bgp.core.sync.clocks import SKEW_TOLD_S, Offset
 from dnstap_bgp.core.sync.entries import clean_address
 from dnstap_bgp.workers.process.bounded_log import BoundedLog
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.process.logs import one_line
 from dnstap_bgp.workers.sync.carrier import PeerStatus, Protocols, State
 from dnstap_bgp.workers.sync.hub import Delivered
 
@@ -100,7 +101,7 @@ class Peer:
     def failed(self, what: str, state: State = "failing") -> None:
         """A try came to nothing."""
         self._errors += 1
-        self._last_error = what[:200]
+        self._last_error = one_line(what)[:200]  # its words: they come to a terminal
         if state != self._state:
             self._state = state
             self._log.say(logging.WARNING, f"state {self}", "sync: peer %s: %s: %s", self, state, self._last_error)

@@ -85,6 +85,7 @@ class Syncer:
                 taken=found.taken,
                 refused=found.refused,
                 errors=found.errors,
+                is_configured=found.is_configured,
             )
             for found in self.status()
         ]

@@ -60,8 +60,10 @@ def ways(token: str | None, tls: ssl.SSLContext | None) -> Ways:
     return Ways(session, "https" if tls is not None else "http", tls, headers)
 
 
-def told(error: Exception) -> str:
+def told(error: Exception, ways: Ways) -> str:
     """What went wrong with a request, in an operator's words."""
+    if ways.tls is not None and isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
+        return "ended the connection before it answered: perhaps it does not accept our certificate"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return f"TLS failed: {error}"
     if isinstance(error, aiohttp.ClientConnectorError):

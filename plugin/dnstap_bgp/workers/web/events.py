@@ -1,6 +1,7 @@
 """/v1/events: live events as they come (`text/event-stream` of the HTML standard), in the thread "loop"."""
 
 import asyncio
+import socket
 import time
 from dataclasses import asdict
 
@@ -9,7 +10,7 @@ from aiohttp import web
 from dnstap_bgp import __version__
 from dnstap_bgp.core.status.findings import Finding
 from dnstap_bgp.workers.web.answers import Failure
-from dnstap_bgp.workers.web.feed import WATCHERS_MAX, Feed, encoded
+from dnstap_bgp.workers.web.feed import WATCHERS_HTTP_MAX, WATCHERS_MAX, Feed, encoded
 from dnstap_bgp.workers.web.gate import send
 from dnstap_bgp.workers.web.view import View
 
@@ -30,9 +31,10 @@ class Events:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Give a watcher all events until he leaves."""
-        watcher = self._feed.join(asyncio.get_running_loop(), asyncio.Event())
+        at_most = WATCHERS_MAX if _is_local(request) else WATCHERS_HTTP_MAX
+        watcher = self._feed.join(asyncio.get_running_loop(), asyncio.Event(), at_most)
         if watcher is None:
-            raise Failure(503, f"{WATCHERS_MAX} watch already")
+            raise Failure(503, f"{at_most} watch already")
         try:
             if self._looking is None or self._looking.done():
                 self._looking = asyncio.create_task(self._look())
@@ -72,6 +74,11 @@ class Events:
         status = self._view.status()
         neighbors = status.exabgp.neighbors if status.exabgp is not None else ()
         return {one.address: one.up for one in neighbors}, {(one.kind, one.subject): one for one in status.findings}
+
+
+def _is_local(request: web.Request) -> bool:
+    sock = request.transport.get_extra_info("socket") if request.transport is not None else None
+    return sock is not None and sock.family == socket.AF_UNIX
 
 
 def _finding(one: Finding, at: float, *, gone: bool) -> dict[str, object]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 WATCHERS_MAX = 16
 """A few people and their browser tabs; each may hold a queue."""
 
+WATCHERS_HTTP_MAX = 12
+"""Of these over TCP: whoever may steer must not be kept out by whoever may only look."""
+
 QUEUE_MAX = 2_000
 """Events that a watcher may be behind: 400 KB."""
 
@@ -88,9 +91,11 @@ class Feed:
 
     # -- the loop's thread
 
-    def join(self, loop: "asyncio.AbstractEventLoop", wake: "asyncio.Event") -> Watcher | None:
+    def join(
+        self, loop: "asyncio.AbstractEventLoop", wake: "asyncio.Event", at_most: int = WATCHERS_MAX
+    ) -> Watcher | None:
         """Begin to watch; None: too many do."""
-        if len(self._watchers) >= WATCHERS_MAX:
+        if len(self._watchers) >= at_most:
             return None
         watcher = Watcher(wake)
         if not self._watchers:

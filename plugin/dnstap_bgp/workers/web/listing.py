@@ -102,33 +102,44 @@ class Lister:
         """Give a page, as it is found."""
         query = read_query(request.query.get)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        async with self._turns:
-            await response.prepare(request)
-            await send(request, response, b'{"routes": [')
-            count, after = 0, None
-            async for rows in self._steps(query):
-                taken = rows[: query.limit - count]
-                if taken:
-                    text = ", ".join(json.dumps(row) for _, row in taken)
-                    await send(request, response, (f", {text}" if count else text).encode())
-                    count += len(taken)
-                if count >= query.limit:
-                    after = str(taken[-1][0])
-                    break
-            end = {"next": after, "total": len(self._view.parts.keeper.table)}
-            await send(request, response, f"], {json.dumps(end)[1:]}".encode())
+        await response.prepare(request)
+        await send(request, response, b'{"routes": [')
+        count, after = 0, None
+        async for rows in self._steps(query):
+            taken = rows[: query.limit - count]
+            if taken:
+                text = ", ".join(json.dumps(row) for _, row in taken)
+                await send(request, response, (f", {text}" if count else text).encode())
+                count += len(taken)
+            if count >= query.limit:
+                after = str(taken[-1][0])
+                break
+        end = {"next": after, "total": len(self._view.parts.keeper.table)}
+        await send(request, response, f"], {json.dumps(end)[1:]}".encode())
         await response.write_eof()
         return response
 
     async def _steps(self, query: Query) -> AsyncIterator[list[tuple[Cursor, _Row]]]:
-        """The routes that are asked for, a few at a time."""
-        pause_at = time.monotonic() + WORK_S
+        """The routes that are asked for, a few at a time; between two turns they are sent, however slow the reader."""
+        found = self._found(query)
+        more = True
+        while more:
+            async with self._turns:
+                rows: list[tuple[Cursor, _Row]] = []
+                pause_at, more = time.monotonic() + WORK_S, False
+                for step in found:
+                    rows += step
+                    if time.monotonic() >= pause_at:
+                        more = True
+                        break
+                await asyncio.sleep(PAUSE_S)
+            yield rows
+
+    def _found(self, query: Query) -> Iterator[list[tuple[Cursor, _Row]]]:
         for static, prefixes in self._prefixes(query):
+            owners = self._view.parts.keeper.table.policies.static_owners() if static and prefixes else {}
             for start in range(0, len(prefixes), STEP):
-                yield self._rows(query, prefixes[start : start + STEP], static=static)
-                if time.monotonic() >= pause_at:
-                    await asyncio.sleep(PAUSE_S)
-                    pause_at = time.monotonic() + WORK_S
+                yield self._rows(query, prefixes[start : start + STEP], owners, static=static)
 
     def _prefixes(self, query: Query) -> Iterator[tuple[bool, list[Prefix]]]:
         """All that is to be looked at, in order: shard by shard, then what is static."""
@@ -145,10 +156,11 @@ class Lister:
         begin = after.prefix if after is not None and after.static else b""
         yield True, [prefix for prefix in statics if prefix > begin]
 
-    def _rows(self, query: Query, prefixes: list[Prefix], *, static: bool) -> list[tuple[Cursor, _Row]]:
+    def _rows(
+        self, query: Query, prefixes: list[Prefix], owners: Mapping[Prefix, str], *, static: bool
+    ) -> list[tuple[Cursor, _Row]]:
         now, keeper = process_clock(), self._view.parts.keeper
         announced = keeper.table.policies.statics.announced
-        owners = keeper.table.policies.static_owners() if static else {}
         with keeper.lock:
             claimed = [keeper.table.claims_of(one) if len(one) in _HOST_BYTES else [] for one in prefixes]
         found = [

@@ -1,7 +1,7 @@
 """/metrics: the figures of a status in Prometheus' text format, in the thread "loop".
 
 Imported with the first scrape, and made when they are asked for: nothing is counted for it beside what the parts count
-for themselves. Labels are bounded: lists and neighbors by the configuration, reasons and kinds by the code.
+for themselves. Labels are bounded: lists, neighbors and peers by the configuration, reasons and kinds by the code.
 """
 
 import platform
@@ -34,7 +34,10 @@ class Metrics:
 
     def answer(self, request: web.Request) -> web.Response:
         """Give all figures, in the form that the asker wants."""
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # it trips on versions that are none
+            encode, content_type = choose_encoder("")
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
 
@@ -164,11 +167,13 @@ def _of_peers(status: Status) -> Iterator[Metric]:
     synced = GaugeMetricFamily(
         f"{_P}peer_synced_timestamp_seconds", "When a peer last gave us all it has", labels=("peer",)
     )
-    for peer in status.peers:
+    for peer in {one.address: one for one in status.peers if one.is_configured}.values():
         up.add_metric((peer.address,), float(peer.state == "ok"))
         if peer.synced_s_ago is not None:
             synced.add_metric((peer.address,), time.time() - peer.synced_s_ago)
     yield from (up, synced)
+    others = sum(not one.is_configured for one in status.peers)  # no label for each: they come from anywhere
+    yield _gauge("peer_followers", "Who follows us and is no configured peer", others)
 
 
 def _gauge(name: str, what: str, value: float) -> Metric:

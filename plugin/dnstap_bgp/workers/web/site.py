@@ -83,6 +83,7 @@ class Site:
                 logger=_SILENT,
                 keepalive_timeout=2 * REQUEST_S,
                 handler_cancellation=True,
+                auto_decompress=False,  # nobody needs to send us a compressed body, and nobody's may explode
                 shutdown_timeout=0.1,
             )
             await runner.setup()
