@@ -11,11 +11,12 @@ import subprocess
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
@@ -324,13 +325,13 @@ def test_a_follower_that_does_not_read_holds_little_and_is_left(port, monkeypatc
         eventually(lambda: not followers.status(), 10, "it is left")
 
 
-JUNK = [1, None, "abcd", [1, 1, 1, 1], [1] * 16, {}, 1.5, float("inf")]
+JUNK: list[Any] = [1, None, "abcd", [1, 1, 1, 1], [1] * 16, {}, 1.5, float("inf")]
 
 
 def test_a_peer_that_tells_anything_but_claims_harms_nothing(port):
     theirs = free_port()
     instance = Instance(config(port, theirs, compatible=False))
-    rows = [(junk, "default", b"a.example", 0) for junk in JUNK]
+    rows: list[Any] = [(junk, "default", b"a.example", 0) for junk in JUNK]
     rows += [(packed("11.0.0.8"), "default", junk, 0) for junk in JUNK]
     stamps = [float("inf"), float("-inf"), float("nan"), 1e308, "1", None, [1]]
     answers = [stream(HELLO, msgpack.packb([1, 0, stamp, [("default", 1000)], [GOOD[0]], [0], [GOOD[2]], [0]]))
@@ -420,9 +421,13 @@ def test_a_go_program_with_an_impossible_date_harms_nothing(port, date):
     with closing(socket.create_server(("127.0.0.1", theirs))) as server, serving(instance):
         threading.Thread(target=serve, args=(server,), daemon=True).start()
         eventually(lambda: instance.peer().carrier == "compatible", 5, "it is a Go program")
+
+        def told(count: int) -> Callable[[], bool]:
+            return lambda: len(pushed) >= count
+
         for number in range(1, 4):
             instance.see("a.example", f"11.0.0.{number}")
-            eventually(lambda n=number: len(pushed) >= n, 5, "it is told")
+            eventually(told(number), 5, "it is told")
         assert request(port, "GET", "/fetch")[0] == 200
         server.shutdown(socket.SHUT_RDWR)
 

@@ -152,7 +152,7 @@ def test_forget_and_add(site: Site):
         ("/v1/add", {"address": "1.1.1.1", "list": "l", "ttl_s": 0}, "from 1 s"),
         ("/v1/add", {"address": "1.1.1.1", "list": "l", "ttl_s": "1h"}, "number of seconds"),
         ("/v1/add", {"address": "1.1.1.1", "list": "l", "ttl_s": True}, "number of seconds"),
-        ("/v1/add", {"address": "1.1.1.1", "list": "l", "ttl_s": float("nan")}, "number of seconds"),
+        ("/v1/add", {"address": "1.1.1.1", "list": "l", "ttl_s": float("nan")}, "ten years"),
         ("/v1/save", {}, "no `cache` is set"),
         ("/v1/log-level", {"level": "loud"}, "no level"),
     ],

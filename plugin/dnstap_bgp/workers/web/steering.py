@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -66,7 +65,7 @@ class Steering:
             known = ", ".join(keeper.table.policies.by_list)
             raise CommandError(f"there is no list {list_name!r}; there are: {known}")
         ttl_s = body.get("ttl_s", policy.ttl_s)
-        if isinstance(ttl_s, bool) or not isinstance(ttl_s, int | float) or not math.isfinite(ttl_s):
+        if isinstance(ttl_s, bool) or not isinstance(ttl_s, int | float):
             raise CommandError("ttl_s is a number of seconds")
         if not 1 <= ttl_s <= TTL_MAX_S:
             raise CommandError("the ttl is from 1 s to ten years")
