@@ -27,6 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="the long rounds, too")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name odd bytes by their number: what is in them may change from run to run, and test processes compare names."""
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable() and len(val) < 40):
+        return f"{len(val)} bytes"
+    return None
+
+
 def pytest_configure() -> None:
     os.environ["PATH"] = SYSTEM_PATH
 
