@@ -63,6 +63,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Give a failed test's report the ends of the logs of the lab that it used."""
     report = yield
+    # test processes hand their reports over as UTF-8, and some tests log what is none
+    report.sections = [(title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections]
     lab = getattr(item, "funcargs", {}).get("lab")
     if report.failed and lab is not None:
         report.sections += [(f"end of {name}", text) for name, text in lab.logs()]
