@@ -1,6 +1,8 @@
 """The rings and the one direction of imports, as the docstring of the package draws them."""
 
 import ast
+import graphlib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "plugin" / "dnstap_bgp"
-ORDER = ["cli", "commands", "plugin", "running", "workers", "config", "core", "errors"]
+ORDER = ["cli", "commands", "plugin", "app", "workers", "config", "core", "errors"]
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -42,6 +44,83 @@ def test_imports_go_one_way(part: str):
 
 def test_every_module_has_its_place():
     assert {part_of(path) for path in PACKAGE.rglob("*.py")} == {*ORDER, "__init__", "__main__"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    return {
+        ".".join((PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports of the type checker and inside of functions count, too."""
+    known = modules()
+    graph = {}
+    for module, path in known.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module in known:
+                names = (f"{node.module}.{alias.name}" for alias in node.names)
+                found |= {name if name in known else node.module for name in names}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names if alias.name in known}
+        graph[module] = found - {module}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the circle
+
+
+RIDDLE = re.compile(
+    r"(What|Who|Whose|Whether|How|Where|When|It|Its|They|Their|That|This|These|Those|See|One of|All of|The same)\b"
+)
+"""A docstring's first line names its thing by a noun that a stranger could search for."""
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text is not None:
+                yield getattr(node, "lineno", 1), text
+
+
+def test_docstrings_begin_with_a_noun_that_can_be_searched_for():
+    paths = [path for path in PACKAGE.rglob("*.py") if not path.name.endswith("_pb2.py")]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
+        for path in paths
+        for line, text in docstrings(path)
+        if RIDDLE.match(text)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_class_names_are_unique():
+    places: dict[str, list[str]] = {}
+    for module, path in modules().items():
+        if path.name.endswith("_pb2.py"):
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+UNMIRRORED = {
+    "core/exabgp/adj_rib_out": "tests/core/exabgp/test_reconciler.py, which drives it",
+}
+"""Modules without a test of their own name, and why."""
+
+
+def test_every_module_has_a_test_of_its_name():
+    lacking = []
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).with_suffix("")
+        if path.name.startswith("__") or path.name.endswith("_pb2.py") or place.as_posix() in UNMIRRORED:
+            continue
+        if not (ROOT / "tests" / place.parent / f"test_{place.name}.py").exists():
+            lacking.append(place.as_posix())
+    assert not lacking, "\n".join(sorted(lacking))
 
 
 @pytest.mark.parametrize("module", ["core/planted.py", "core/deeper/planted.py"])

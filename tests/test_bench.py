@@ -9,15 +9,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-AREAS = ["ingest", "saturated", "scrape", "table", "store"]
+AREAS = [
+    ["scrape", "store"],
+    pytest.param(["ingest"], marks=pytest.mark.long),
+    pytest.param(["names"], marks=pytest.mark.long),
+    pytest.param(["saturated"], marks=pytest.mark.long),
+    pytest.param(["table"], marks=pytest.mark.long),
+]
 """Those that need no daemon."""
 
 
-def test_the_entry_point_gives_figures(tmp_path: Path):
-    bench(tmp_path, *AREAS)
+@pytest.mark.parametrize("areas", AREAS, ids="-".join)
+def test_the_entry_point_gives_figures(tmp_path: Path, areas: list[str]):
+    bench(tmp_path, *areas)
     found = json.loads((tmp_path / "figures.json").read_text())
     assert found["not measured"] == {}
-    assert list(found["figures"]) == AREAS
+    assert list(found["figures"]) == areas
     for figure in chain.from_iterable(found["figures"].values()):
         assert figure["values"], figure
         assert len(figure["reference"]) in (0, len(figure["values"])), figure

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from dnstap_bgp.errors import CommandError
 from dnstap_bgp.workers.process import instance, runtime
 from tests.commands.running import cli, environment, write_config
 from tests.integration.lab import eventually
@@ -75,12 +74,6 @@ def test_a_runtime_folder_of_somebody_else_is_refused(tmp_path):
         assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_what_is_no_folder_is_refused(tmp_path):
-    (tmp_path / "run").touch()
-    with pytest.raises(CommandError, match="is no folder"):
-        runtime.ensure_folder(tmp_path / "run")
-
-
 def test_a_reload_of_one_that_stands_still_is_answered_by_its_next_start(tmp_path):
     config = write_config(tmp_path, more="nonsense = 1")
     with plugin(config) as process:
@@ -91,26 +84,9 @@ def test_a_reload_of_one_that_stands_still_is_answered_by_its_next_start(tmp_pat
         assert cli("reload", "--config", str(config)).returncode == 0
 
 
-def test_typed_as_a_command_it_becomes_what_exabgp_starts(tmp_path):
-    config = write_config(tmp_path)
-    command = [sys.executable, "-c", "from dnstap_bgp.cli import main; main()", "plugin", "--config", config.name]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment(), cwd=tmp_path
-    ) as process:
-        try:
-            eventually((tmp_path / "dnstap.sock").exists, 20, "the listener")
-            words = Path(f"/proc/{process.pid}/cmdline").read_text().rstrip("\0").split("\0")
-        finally:
-            process.terminate()
-            process.wait(10)
-    assert words[1:] == ["-P", "-m", "dnstap_bgp", "plugin", "--config", str(config)]
-
-
 LOOK = """
 import sys
-from dnstap_bgp import __main__, config
-config.values_only = True
-from dnstap_bgp import plugin
+from dnstap_bgp import __main__, plugin
 plugin.run = lambda path: print(path, [name for name in sys.modules if name in ("click", "dnstap_bgp.cli")])
 sys.argv[1:] = ["plugin", "--config", "some.toml"]
 __main__.main()
@@ -125,8 +101,6 @@ def test_as_exabgp_starts_it_it_has_no_command_line():
 BUSY = """
 import sys
 from pathlib import Path
-from dnstap_bgp import config
-config.values_only = True
 from dnstap_bgp import plugin
 plugin.RETRY_S, plugin.RETRIES = 0.05, 3
 path = Path(sys.argv[1])

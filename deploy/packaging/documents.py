@@ -1,9 +1,10 @@
 # ruff: noqa: INP001 - a script for the build, no part of a package
-"""Writes the man page and the shells' completions below a folder, all made from the commands themselves.
+"""Writes the man pages and the shells' completions below a folder, all made from the program itself.
 
     python deploy/packaging/documents.py FOLDER
 
-What `--help` says is what the man page says: there is no second text that could grow stale. Click has a completion
+What `--help` says is what dnstap-bgp(1) says, and what the models of the configuration say is dnstap-bgp.toml(5): there
+is no second text that could grow stale. Click has a completion
 for each shell; it asks the installed program for the words, so these files are small and fit every version.
 """
 
@@ -18,6 +19,7 @@ from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from dnstap_bgp import __version__
 from dnstap_bgp.cli import main as program
+from dnstap_bgp.config import reference
 
 NAME = "dnstap-bgp"
 COMPLETE_VARIABLE = "_DNSTAP_BGP_COMPLETE"
@@ -31,6 +33,14 @@ CLIENT = (
     "ExaBGP's own client, set to the instance that runs here: `exabgpcli show adj-rib out` lists what is announced, "
     "`exabgpcli show neighbor summary` the sessions."
 )
+FORM = """
+The file is TOML 1.0 in UTF-8, of at most 1 MB. A list (`domains`, or a `[[list]]`), `listen` in `[dnstap]` and a
+next-hop in `[bgp]` are enough. Case and underscores of keys don't count: `routerID` is `router_id`.
+
+A key that nobody knows is an error, and so is a value beyond its limits: `dnstap-bgp check` tells all of them at once,
+each with its key. `dnstap-bgp reload` takes over changes of all keys but `runtime_dir`, `pidfile`, `cache` and those of
+`[process]`. Where a list is allowed, a lone value stands for a list of one.
+"""
 FILES = (
     ("/etc/dnstap-bgp/dnstap-bgp.toml", "The configuration; what it names is relative to its folder."),
     ("/etc/dnstap-bgp/domains.txt", "The list of domains that the packages' configuration names."),
@@ -51,6 +61,7 @@ def main() -> None:
     root = Path(sys.argv[1])
     _write(root / "usr/share/man/man1/dnstap-bgp.1", man_page())
     _write(root / "usr/share/man/man1/exabgpcli.1", ".so man1/dnstap-bgp.1\n")
+    _write(root / "usr/share/man/man5/dnstap-bgp.toml.5", configuration_page())
     for shell, path in COMPLETIONS:
         _write(root / path, shell(program, {}, NAME, COMPLETE_VARIABLE).source() + "\n")
 
@@ -70,8 +81,40 @@ def man_page() -> str:
     lines += ['.SS "exabgpcli [COMMAND OF EXABGP]"', ".PP", _roff(CLIENT)]
     lines += [".SH FILES", *_terms(FILES), ".SH ENVIRONMENT", *_terms(ENVIRONMENT)]
     lines += [".SH EXIT STATUS", _roff(STATUS), ".SH SEE ALSO"]
-    lines += [".BR unbound.conf (5),", ".BR named.conf (5),", ".BR systemctl (1),", ".BR fstrm_capture (1)"]
+    lines += [
+        ".BR dnstap-bgp.toml (5),",
+        ".BR unbound.conf (5),",
+        ".BR named.conf (5),",
+        ".BR systemctl (1),",
+        ".BR fstrm_capture (1)",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def configuration_page() -> str:
+    """The reference of the configuration file: its tables in order, each with all of its keys."""
+    lines = [f'.TH DNSTAP-BGP.TOML 5 "" "{NAME} {__version__}" "File Formats"', ".SH NAME"]
+    lines += [f"{_roff('dnstap-bgp.toml')} \\- configuration of {_roff(NAME)}", ".SH DESCRIPTION"]
+    for paragraph in FORM.split("\n\n"):
+        lines += [".PP", _marked(paragraph)]
+    for section in reference.sections():
+        lines += [f'.SH "{_roff(section.heading or "TOP OF THE FILE")}"', _marked(section.text)]
+        for key in section.keys:
+            lines += [".TP", f"\\fB{_roff(key.name)}\\fR", _marked(key.type)]
+            lines += [_marked(bound) for bound in _bounds(key)]
+            lines += [".br", _marked(key.text)]
+    lines += [".SH FILES", *_terms(FILES[:2]), ".SH SEE ALSO", f".BR {_roff(NAME)} (1)"]
+    return "\n".join(lines) + "\n"
+
+
+def _bounds(key: reference.Key) -> Iterator[str]:
+    """Say a key's limits and default, a sentence each."""
+    if key.limits:
+        yield f"{key.limits[:1].upper()}{key.limits[1:]}."
+    if key.required:
+        yield "Required."
+    else:
+        yield f"Default: `{key.default}`." if key.default else "Unset by default."
 
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -106,6 +149,12 @@ def _roff(text: str) -> str:
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("`", "\\(ga")
     text = "".join(char if ord(char) < 128 else f"\\[u{ord(char):04X}]" for char in text)
     return f"\\&{text}" if text.startswith((".", "\\(aq")) else text
+
+
+def _marked(text: str) -> str:
+    """Text with what stands between backticks in bold."""
+    parts = [_roff(part) for part in " ".join(text.split()).split("`")]
+    return "".join(f"\\fB{part}\\fR" if index % 2 else part for index, part in enumerate(parts))
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m dnstap_bgp` is the command `dnstap-bgp`; but as ExaBGP starts it, it is the plugin and nothing else.
+"""Entry of `python -m dnstap_bgp`: the plugin and nothing else as ExaBGP starts it, else the command `dnstap-bgp`.
 
 The plugin stays for months, and needs no command line: without click and the commands it is 1 to 2 MB smaller.
 """
@@ -11,10 +11,7 @@ def main() -> None:
     """Be the plugin, or do what a person has typed."""
     match sys.argv[1:]:
         case ["plugin", "--config", config_path]:
-            from dnstap_bgp import config  # noqa: PLC0415 - see below
-
-            config.values_only = True  # before anything imports a table
-            from dnstap_bgp import plugin  # noqa: PLC0415 - the same
+            from dnstap_bgp import plugin  # noqa: PLC0415 - a command doesn't need it
 
             plugin.run(Path(config_path))
         case _:

@@ -8,9 +8,13 @@
       FrameError         Frame Streams: a peer broke the framing or the handshake
       ListenerError      a DNSTap listener can't be opened where the configuration wants it
       DnsError           a DNS message is truncated, lying or looping
+        WorkExceededError  the budget of work for a chunk of messages is spent: this one was not read to its end
+          PatternsFailedError  keywords and expressions can't be asked: nothing is known of a name
+      HoldMessageError   a message of a hook is no question
       HostError          ExaBGP: missing, of another major version, or not answering
       StateFileError     the state file
         ForeignFileError   a file of another kind or a newer version: never overwritten
+      BadValueError      an address, a prefix or BGP attributes from outside are none
       PeerError          what a peer of the sync says can't be used
       CommandError       a command for a person can't do its work
         UnreachableError   the running plugin can't be reached
@@ -22,7 +26,7 @@ from dataclasses import dataclass
 
 
 class DnstapBgpError(Exception):
-    """What this program raises on purpose."""
+    """Base of every exception that this program raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,18 @@ class DnsError(DnstapBgpError):
     """A DNS message can't be read: the message tells offset, got and limit."""
 
 
+class WorkExceededError(DnsError):
+    """The budget of work for a chunk of DNSTap frames is spent; nothing is known of the message that raised it."""
+
+
+class PatternsFailedError(WorkExceededError):
+    """The expressions of the lists have run out of memory: whether a name is on a list is not known."""
+
+
+class HoldMessageError(DnstapBgpError):
+    """A message of a resolver's hook is no question: the message tells offset, got and limit."""
+
+
 class HostError(DnstapBgpError):
     """ExaBGP is missing, of another major version, or does not answer."""
 
@@ -93,6 +109,10 @@ class ForeignFileError(StateFileError):
     """The file is of another kind or of a newer version: it is left as it is."""
 
 
+class BadValueError(DnstapBgpError):
+    """An address, a prefix or BGP attributes from outside are none; the message has nothing of them."""
+
+
 class PeerError(DnstapBgpError):
     """A peer of the sync says what it may not, or not what it should: the message is for the log."""
 
@@ -103,3 +123,7 @@ class CommandError(DnstapBgpError):
 
 class UnreachableError(CommandError):
     """The running plugin can't be reached: the message tells where, why, and what would help."""
+
+
+class OlderPluginError(CommandError):
+    """The running plugin has no such HTTP path: it is of an earlier version than the command that asks."""

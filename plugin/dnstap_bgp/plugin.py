@@ -1,4 +1,4 @@
-"""The plugin as a process: what the main thread does from the first moment to the last.
+"""Main thread of the plugin's process, from its first moment to its last.
 
 The main thread blocks here and nowhere else: on signals, on the locks of a predecessor that is about to end, and on the
 child process that builds the lists. Under a running ExaBGP nothing is fatal: what is wrong is reported, what is held is
@@ -10,19 +10,26 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from dnstap_bgp.app import App
 from dnstap_bgp.config import Config
+from dnstap_bgp.core.lists.source import Force
+from dnstap_bgp.core.lists.switches import SwitchRequest
 from dnstap_bgp.errors import CommandError, ConfigError, PassingError
-from dnstap_bgp.running import Running
 from dnstap_bgp.workers.exabgp.bgp import Bgp
-from dnstap_bgp.workers.lists.listing import Listing
 from dnstap_bgp.workers.lists.loader import compiled_dir
-from dnstap_bgp.workers.process import logs, runtime
+from dnstap_bgp.workers.lists.manager import ListManager
+from dnstap_bgp.workers.process import instance, logs, runtime
+from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.config_reader import load
-from dnstap_bgp.workers.process.instance import PidFile, brake
+from dnstap_bgp.workers.process.instance import Brake, PidFile
+from dnstap_bgp.workers.process.loop import Loop
+from dnstap_bgp.workers.process.mailbox import DIFF_PLUGIN, RELOAD_PLUGIN, Errand, Mailbox, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -60,14 +67,15 @@ def run(config_path: Path) -> NoReturn:
 
 
 class Plugin:
-    """The main thread: first what can fail and be waited for, then the parts, then signals."""
+    """Main thread of the plugin: first what can fail and be waited for, then the parts, then signals and errands."""
 
     def __init__(self, config_path: Path, host_in: int, host_out: int) -> None:
         self._path = config_path
-        self._events: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[int | Errand] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._bgp = Bgp(host_in, host_out, on_end=self._end, on_crash=self._end)
-        self._listing: Listing | None = None
+        self._list_manager: ListManager | None = None
+        self._is_change_queued = False  # a _CHANGED among the events
 
     def run(self) -> None:
         """Start, do what signals ask for, stop."""
@@ -77,66 +85,126 @@ class Plugin:
         config = self._first_config()
         if config is None:
             return
-        brake(config.runtime_dir / "starts", self._stopping)
+        brake = self._brake(config)
         pidfile = PidFile(config.pidfile)
         try:
             if self._acquire(pidfile):
-                self._serve(config)
+                self._serve(config, brake)
         finally:
             pidfile.release()
 
-    def _serve(self, config: Config) -> None:
-        self._listing = Listing(compiled_dir(config), runtime.lists_file(config.runtime_dir), self._on_news, self._end)
-        running = Running(config, self._bgp, self._listing, self._stopping, self._end)
-        request = compared = None
+    def _brake(self, config: Config) -> Brake | None:
+        """Note this start; wait here where ExaBGP is close to giving up on us, so that nothing of ours can die."""
+        brake = instance.brake(config.runtime_dir / "starts", time.time(), instance.exabgp_host())
+        if brake is None:
+            return None
+        text = "ExaBGP has seen %d deaths of the plugin within %d s: %s for %.0f s, so that it does not give up on us"
+        how = "all work waits" if brake.is_last else "what senders and peers say is not read"
+        logger.error(text, brake.deaths, instance.RESPAWN_WINDOW_S, how, brake.pause_s)
+        if not brake.is_last:
+            return brake
+        self._wait_out(config, brake)
+        return None
+
+    def _wait_out(self, config: Config, brake: Brake) -> None:
+        """Wait for the window's end with nothing at work; a `dnstap-bgp reload` is told so meanwhile."""
+        until = time.strftime("%H:%M:%S", time.localtime(brake.until))
+        why = (
+            f"ExaBGP has seen {brake.deaths} deaths of the plugin: all work waits until {until}; then the file is read"
+        )
+        mailbox, is_asked = Mailbox(config.runtime_dir, RELOAD_PLUGIN), False
+        ends = process_clock() + brake.pause_s
+        while not self._stopping.is_set() and (left_s := ends - process_clock()) > 0:
+            try:
+                event = self._events.get(timeout=left_s)
+            except queue.Empty:
+                continue
+            if event == signal.SIGHUP:
+                is_asked = True
+                if (request := mailbox.take()) is not None:
+                    mailbox.answer(request, Outcome(ok=False, messages=(why,)))
+        if is_asked:  # what was mended meanwhile counts: the configuration at hand is of before
+            self._events.put(signal.SIGHUP)
+
+    def _serve(self, config: Config, brake: Brake | None) -> None:
+        loop = Loop(self._end)
+        self._list_manager = ListManager(compiled_dir(config), self._on_news, loop)
+        app = App(
+            config,
+            self._bgp,
+            self._list_manager,
+            loop,
+            stopping=self._stopping,
+            end=self._end,
+            send=self._events.put,
+            brake=brake,
+        )
+        reloads, diffs = (Mailbox(config.runtime_dir, box) for box in (RELOAD_PLUGIN, DIFF_PLUGIN))
         while not self._stopping.is_set():
+            app.release_brake(process_clock())
             try:
                 event = self._events.get(timeout=GUARD_S)
             except queue.Empty:
-                running.protect()
-                running.examine()
+                app.protect()
+                app.undo_switches()
+                app.examine()
                 continue
+            # HUP            a reload; if `dnstap-bgp reload` has left a request, it waits for the answer
+            # USR1           the counts to the log; if `dnstap-bgp diff` has left a request, the same
+            # _CHANGED       a URL's copy is another one: the lists are read again
+            # _LOOKED        a URL was looked at and is as it was: only the lists' status changes
+            # an Errand      a client of the control socket waits
+            # _END           the loop's condition has it
             if event == signal.SIGHUP:
-                request = self._reload(running, request)
-            elif event == _CHANGED:
-                self._refresh(running)
-            elif event == _LOOKED:
-                self._listing.note()
+                request = reloads.take()
+                outcome = self._reload(app, force=request.force if request is not None else False)
+                if request is not None:
+                    reloads.answer(request, outcome)
             elif event == signal.SIGUSR1:
-                running.log_counts()
-                compared = self._compare(running, compared)
-        running.stop()
+                app.log_counts()
+                if (request := diffs.take()) is not None:
+                    diffs.answer(request, self._preview(app, force=request.force))
+            elif event == _CHANGED:
+                self._is_change_queued = False  # before the lists are read: what comes meanwhile is read next
+                _logged("lists", app.refresh(), app)
+            elif event == _LOOKED:
+                self._list_manager.note()
+            elif isinstance(event, Errand):
+                self._run_errand(app, event)
+        app.stop()
 
-    def _reload(self, running: Running, answered: runtime.Request | None) -> runtime.Request | None:
-        """Reload, and answer the request that this HUP brought: one that was answered already is an old file."""
-        runtime_dir = running.config.runtime_dir
-        request = runtime.read_request(runtime_dir)
-        if request == answered:
-            request = None
-        ok, messages = running.reload(self._path, force=request is not None and request.force)
-        for message in messages:
-            logger.log(logging.INFO if ok else logging.ERROR, "reload: %s", message)
-        logger.info("reload: %s; %s", "done" if ok else "failed, what was held stays", _figures(running.counts()))
-        if request is None:
-            return answered
-        runtime.answer(runtime.reload_result(runtime_dir), request, ok=ok, messages=messages, **running.counts())
-        return request
+    def _run_errand(self, app: App, errand: Errand) -> None:
+        """Do the errand that a client of the control socket waits for, unless the client has left meanwhile."""
+        if not errand.outcome.set_running_or_notify_cancel():
+            return
+        try:
+            errand.outcome.set_result(self._outcome(app, errand))
+        except CommandError as error:  # who asked is told; nothing is changed
+            errand.outcome.set_exception(error)
+        except BaseException as error:
+            errand.outcome.set_exception(error)  # or the client would wait while the process ends
+            raise
 
-    def _compare(self, running: Running, answered: runtime.Request | None) -> runtime.Request | None:
-        """Answer the request for a diff that this USR1 brought, if it did."""
-        runtime_dir = running.config.runtime_dir
-        request = runtime.read_diff_request(runtime_dir)
-        if request is None or request == answered:
-            return answered
-        ok, messages = running.preview(self._path, force=request.force)
-        runtime.answer(runtime.diff_result(runtime_dir), request, ok=ok, messages=messages)
-        return request
+    def _outcome(self, app: App, errand: Errand) -> Outcome:
+        """Do an errand.
 
-    def _refresh(self, running: Running) -> None:
-        ok, messages = running.refresh()
-        for message in messages:
-            logger.log(logging.INFO if ok else logging.ERROR, "lists: %s", message)
-        logger.info("lists: %s; %s", "read again" if ok else "what was in force stays", _figures(running.counts()))
+        Raises:
+            CommandError: It can't be done.
+        """
+        change = errand.change
+        if change is None:
+            step = self._reload if errand.kind == "reload" else self._preview
+            return step(app, force=errand.force)
+        outcome = app.switch_list(change) if isinstance(change, SwitchRequest) else app.edit_list(change)
+        return replace(outcome, counts=app.counts())
+
+    def _reload(self, app: App, *, force: Force) -> Outcome:
+        """Read configuration and lists again, and log what came of it."""
+        return _logged("reload", app.reload(self._path, force=force), app)
+
+    def _preview(self, app: App, *, force: Force) -> Outcome:
+        """Tell what a reload would do."""
+        return app.preview(self._path, force=force)
 
     def _first_config(self) -> Config | None:
         """Load the file; while it can't be used, say why and wait for HUP."""
@@ -186,19 +254,35 @@ class Plugin:
         return False
 
     def _on_signal(self, number: int, _frame: object) -> None:
+        # SimpleQueue.put is the one hand-off that may be interrupted by itself: a handler can run within another's put.
         if number in (signal.SIGTERM, signal.SIGINT):
             self._end()
         else:
             self._events.put(number)
 
     def _end(self) -> None:
+        # The order matters: whoever is woken by either of the next two must find `_stopping` set.
         self._stopping.set()
         self._events.put(_END)
-        if self._listing is not None:
-            self._listing.cancel()
+        if self._list_manager is not None:
+            self._list_manager.cancel()
 
     def _on_news(self, changed: bool) -> None:  # noqa: FBT001 - the only thing there is to say
-        self._events.put(_CHANGED if changed else _LOOKED)
+        if not changed:
+            self._events.put(_LOOKED)
+        elif not self._is_change_queued:  # however many URLs change while the lists are read: once more is enough
+            self._is_change_queued = True
+            self._events.put(_CHANGED)
+
+
+def _logged(what: str, outcome: Outcome, app: App) -> Outcome:
+    """Log what came of reading the files again, and add the counts to it."""
+    outcome = replace(outcome, counts=app.counts())
+    for message in outcome.messages:
+        logger.log(logging.INFO if outcome.ok else logging.ERROR, "%s: %s", what, message)
+    done = "done" if outcome.ok else "done, but for this" if outcome.in_part else "failed, and nothing has changed"
+    logger.info("%s: %s; %s", what, done, _figures(outcome.counts))
+    return outcome
 
 
 def _figures(counts: Mapping[str, int]) -> str:

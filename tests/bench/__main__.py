@@ -1,4 +1,4 @@
-"""All benchmarks by one command; see README, "Performance".
+"""All benchmarks by one command; see tests/README.md, "Performance".
 
     python -m tests.bench [AREA ...] [--rounds N] [--json FILE] [--plot FILE] [--quick]
 
@@ -25,13 +25,19 @@ from tests.bench.figure import Area, Figure, LackingError, Settings
 
 AREAS = {
     "ingest": "CPU a frame, as a multiple of the decode floor",
+    "names": "the same against the number of distinct names, by the CPU of the whole process",
     "saturated": "through a unix socket: pace, fairness, and the way out while the tap is saturated",
     "resolver": "behind unbound at full tilt",
     "scrape": "what a scrape a second costs",
     "lists": "1,000,000 domains: reload, stall, memory",
+    "list_mix": "2,000,000 rules in 13 formats: time and memory until they are in force",
     "table": "memory of live routes; observe and expire as the table grows",
     "router": "through a real ExaBGP: bulk, a fresh address, latency",
+    "hold": "hooks' questions: a round trip, and until ExaBGP's acknowledgment",
+    "first_connection": "hooks: first packets that take the right way, and what holding answers costs",
+    "sniff": "answers off the wire: CPU, pace, and from the packet to the tap",
     "store": "the state file: save, restore, stalls",
+    "aggregation": "what joining full pairs of routes would save, on three captures of a model",
     "sync": "a fleet: bytes of a change and an hour, everything to a new member",
     "engine": "a fleet's engine: what a claim takes in Redis",
 }
@@ -53,14 +59,14 @@ def main() -> None:
         _measure(arguments.areas or list(AREAS), settings, results, lacking)
     console.print(report.table(results))
     for area, reason in lacking.items():
-        console.print(f"{area}: not measured: {reason}")
+        console.print(f"{area}: not measured: {reason}", markup=False)
     if arguments.json:
         report.write_json(arguments.json, results, lacking)
     try:
         if report.draw(arguments.plot, results):
             console.print(f"scaling plots: {arguments.plot}")
     except LackingError as error:
-        console.print(str(error))
+        console.print(str(error), markup=False)
 
 
 def _measure(areas: list[str], settings: Settings, results: dict[str, list[Figure]], lacking: dict[str, str]) -> None:
@@ -94,7 +100,7 @@ def _find_this_checkout() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    listed = "\n".join(f"  {area:10} {what}" for area, what in AREAS.items())
+    listed = "\n".join(f"  {area:16} {what}" for area, what in AREAS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description="Measures, prints a table, draws scaling plots.",

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
-from dnstap_bgp.config.engine import EngineConfig
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.config import RedisConfig
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Caps, Policies
+from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
-from dnstap_bgp.core.sync import engine as data
+from dnstap_bgp.core.sync import redis_schema as data
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.sync.hub import Hub
@@ -28,7 +28,7 @@ COUNT = 200_000
 def run(settings: Settings) -> Iterator[Figure]:
     """Take the figures, each round with an empty server."""
     try:
-        from dnstap_bgp.workers.sync import engine as carrier  # noqa: PLC0415 - an extra of the package
+        from dnstap_bgp.workers.sync import redis as carrier  # noqa: PLC0415 - an extra of the package
         from tests.workers.sync.redis_server import RedisServer  # noqa: PLC0415 - the same
     except ImportError as error:
         raise LackingError("redis-py (pip install dnstap-bgp[redis])") from error
@@ -39,7 +39,7 @@ def run(settings: Settings) -> Iterator[Figure]:
     for number in range(settings.rounds):
         settings.say(f"round {number + 1}: {count:,} claims")
         with closing(RedisServer(settings.fresh_folder("engine")).start()) as server:
-            _round(carrier.Engine, server, count, rows)
+            _round(carrier.RedisTransport, server, count, rows)
     for name, values in rows.items():
         what, _, unit = name.rpartition(", ")
         yield Figure(what, unit, tuple(values))
@@ -57,7 +57,7 @@ def _round(engine, server, count: int, rows: dict[str, list[float]]) -> None:
 
     async def session(hub: Hub) -> float:
         """Seconds until everything is loaded and told."""
-        working = engine(hub, EngineConfig(server.url))
+        working = engine(hub, RedisConfig(server.url))
         began = time.perf_counter()
         task = asyncio.create_task(working.run())
         while working.status()[0].state != "following":
@@ -87,6 +87,6 @@ def _hub(count: int) -> Hub:
     caps = Caps(routes_max=2 * COUNT)
     table = RouteTable(Policies([POLICY], Guard(), caps), recording=False)
     held = [claim for chunk in claims(count) for claim in chunk] if count else []
-    keeper = Keeper(table, Outbox(), RuleSet.build([(POLICY.list, [Rule(b"example.com")])]))
+    keeper = Keeper(table, Views(), RuleSet.build([(POLICY.list, [Rule(b"example.com")])]))
     table.adopt(held, process_clock())
     return Hub(keeper, None)

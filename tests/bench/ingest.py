@@ -26,12 +26,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dnstap_bgp.config import DnstapConfig
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.config.tables import DnstapTable
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.model import Attributes, Policy
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.core.tap.dnstap_pb2 import Frame
 from dnstap_bgp.core.tap.framestream import BUFFER_BYTES, CONTENT_TYPE
@@ -153,7 +153,7 @@ def _five(rules: list[Rule]) -> RuleSet:
 
 def _observed(rules: RuleSet) -> tuple[Ingest, Keeper]:
     """A reader, and a real table behind it."""
-    return Ingest(rules, ACCEPTED), Keeper(_table(rules), Outbox(), rules)
+    return Ingest(rules, ACCEPTED), Keeper(_table(rules), Views(), rules)
 
 
 def _table(rules: RuleSet) -> RouteTable:
@@ -215,8 +215,8 @@ class LiveTap:
 
     def __init__(self, directory: Path, rules: RuleSet) -> None:
         self.path = directory / "dnstap.sock"
-        config = DnstapConfig.model_validate({"listen": [str(self.path)]}, context={"folder": directory})
-        self.tap = Tap(config, Keeper(_table(rules), Outbox(), rules), Ingest(rules, ACCEPTED), os.abort)
+        config = DnstapTable.model_validate({"listen": [str(self.path)]}, context={"folder": directory}).settings()
+        self.tap = Tap(config, Keeper(_table(rules), Views(), rules), Ingest(rules, ACCEPTED), os.abort)
         self.tap.start()
         (thread,) = (thread for thread in threading.enumerate() if thread.name == "tap")
         self._clock = time.pthread_getcpuclockid(thread.ident or 0)

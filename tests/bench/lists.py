@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dnstap_bgp.core.lists.domains import RuleSet
+from dnstap_bgp.core.lists.rules import RuleSet
 from dnstap_bgp.core.lists.source import ListSource
 from dnstap_bgp.workers.lists.loader import COMPILED_FILE, ListLoader
 from tests.bench.figure import Figure, Settings

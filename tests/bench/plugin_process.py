@@ -48,7 +48,14 @@ class Plugin:
     """`dnstap-bgp plugin` with its configuration; as a context manager it is ended in order."""
 
     def __init__(
-        self, folder: Path, domains: Iterable[str], *, ttl: str = "24h", cache: bool = True, listen: str = ""
+        self,
+        folder: Path,
+        domains: Iterable[str],
+        *,
+        ttl: str = "24h",
+        cache: bool = True,
+        listen: str = "",
+        hold: bool = False,
     ) -> None:
         """Write its files.
 
@@ -58,8 +65,10 @@ class Plugin:
             ttl: See the configuration.
             cache: Whether it has a state file.
             listen: Where its tap listens instead of its unix socket.
+            hold: Whether hooks may ask, at `hold`; an answer is held until ExaBGP's acknowledgment, with no margin.
         """
         self.tap = folder / "tap.sock"
+        self.hold = folder / "hold.sock"
         self.state = folder / "state"
         self.log = folder / "plugin.log"
         self._path = folder / "dnstap-bgp.toml"
@@ -73,6 +82,8 @@ class Plugin:
             "bgp": {"next_hop": NEXT_HOP, "next_hop_ipv6": NEXT_HOP_V6},
             "guard": {"max_routes": 1_000_000},
         }
+        if hold:
+            tables["hold"] = {"listen": str(self.hold), "margin": "0ms", "give_up": "200ms"}
         self._path.write_text(toml({**config, **tables}))
         self._process: subprocess.Popen[bytes] | None = None
 

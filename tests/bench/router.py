@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -31,6 +31,7 @@ from tests.bench.blaster import Blaster
 from tests.bench.figure import Figure, LackingError, Settings, percentile
 from tests.bench.plugin_process import NEXT_HOP, NEXT_HOP_V6, Plugin, cpu_s, wait_until
 from tests.bench.sink import Sink
+from tests.integration.hook_asker import GAVE_UP, SETTLED, Asker
 from tests.integration.tap_sender import TapSender
 from tests.workers.exabgp.exabgp_host import Host, Process, neighbor
 
@@ -67,6 +68,7 @@ def run(settings: Settings) -> Iterator[Figure]:
         yield Figure(f"of that time ExaBGP is busy, {family}", "", busy, busies, "plain generator")
     yield from _latencies(settings, routes, probes)
     yield from _saturated(settings)
+    yield from _patches(settings, routes, probes)
 
 
 def _latencies(settings: Settings, routes: int, probes: int) -> Iterator[Figure]:
@@ -85,6 +87,38 @@ def _latencies(settings: Settings, routes: int, probes: int) -> Iterator[Figure]
         more = tuple(one - other for one, other in zip(under, ours, strict=True))
         yield Figure(f"fresh address during a restore, p{percent}", "ms", tuple(under), tuple(ours), "idle")
         yield Figure(f"fresh address during a restore, more than idle, p{percent}", "ms", more, at_most=busy_at_most)
+
+
+def _patches(settings: Settings, routes: int, probes: int) -> Iterator[Figure]:
+    """Measure ExaBGP with our patches (`commands.host_patches`) against the same without, each round one of either."""
+    bulks: dict[bool, dict[str, list[Bulk]]] = {True: {IPV4: [], IPV6: []}, False: {IPV4: [], IPV6: []}}
+    seconds: dict[bool, list[list[float]]] = {True: [], False: []}
+    kb: dict[bool, list[float]] = {True: [], False: []}
+    two: list[Bulk] = []
+    for number in range(settings.rounds):
+        for patched in (True, False):
+            settings.say(f"ExaBGP {'with' if patched else 'without'} patches, round {number + 1}")
+            with Scene(settings.fresh_folder("router"), patched=patched) as scene:
+                seconds[patched].append(scene.second_latency_ms(probes))
+                before_kb = scene.exabgp_kb()
+                for family in (IPV4, IPV6):
+                    bulks[patched][family].append(scene.generated(family, routes))
+                kb[patched].append((scene.exabgp_kb() - before_kb) / (2 * routes))
+        with Scene(settings.fresh_folder("router"), neighbors=2) as scene:
+            two.append(scene.generated(IPV4, routes))
+    for family, at_least in ((IPV4, 1.7), (IPV6, 1.5)):
+        ours, theirs = (tuple(one.routes_a_s for one in bulks[patched][family]) for patched in (True, False))
+        name = f"bulk of {routes:,} from a plain generator, {family}"
+        yield Figure(name, "routes/s", ours, theirs, "ExaBGP without patches", at_least=at_least)
+        ours, theirs = (tuple(one.cpu_s / routes * 1e6 for one in bulks[patched][family]) for patched in (True, False))
+        yield Figure(f"ExaBGP's CPU for it, {family}", "us a route", ours, theirs, "ExaBGP without patches")
+    ours, theirs = (tuple(one.cpu_s / routes * 1e6 for one in of) for of in (two, bulks[True][IPV4]))
+    yield Figure("ExaBGP's CPU with two neighbors", "us a route", ours, theirs, "one neighbor", at_most=1.4)
+    yield Figure("ExaBGP's memory", "KB a route and neighbor", tuple(kb[True]), at_most=0.9)
+    yield Figure("the same without patches", "KB a route and neighbor", tuple(kb[False]))
+    ours, theirs = (tuple(percentile(values, 95) for values in seconds[patched]) for patched in (True, False))
+    yield Figure("the second of two updates after the first, p95", "ms", ours, at_most=2.0)
+    yield Figure("the same without patches", "ms", theirs)
 
 
 def _saturated(settings: Settings) -> Iterator[Figure]:
@@ -119,13 +153,15 @@ class Bulk:
 
 
 class Scene:
-    """One ExaBGP with one neighbor; its api process is who takes the pipes."""
+    """One ExaBGP with one neighbor, or with others that are sent the same; its api process is who takes the pipes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, patched: bool = True, neighbors: int = 1) -> None:
         port = _free_port()
         self._folder = folder
-        self.sink = Sink("127.0.0.2", port)
-        self._host = HostOfUp(folder, [neighbor("127.0.0.2", port)])
+        self.neighbors = neighbors
+        self.sink, *self._others = [Sink(f"127.0.0.{2 + number}", port) for number in range(neighbors)]
+        self._host = HostOfUp(folder, [neighbor(f"127.0.0.{2 + number}", port) for number in range(neighbors)])
+        self._host.patched = patched
         if not Path(sys.executable).with_name("exabgp").exists():
             raise LackingError("ExaBGP isn't installed in this Python's environment (pip install .)")
         self._host.start()
@@ -146,7 +182,8 @@ class Scene:
         lines = [
             grammar.route_line(Verb.ANNOUNCE, attributes, addresses[at : at + size]) for at in range(0, count, size)
         ]
-        self.sink.reset()
+        for sink in (self.sink, *self._others):
+            sink.reset()
         before = cpu_s(self._exabgp_pid)
         self._pipe.run(lines, window)
         return self._bulk(count, before)
@@ -166,6 +203,30 @@ class Scene:
             found.append(self._probe(address, lambda: self._pipe.say(line)))  # noqa: B023 - called at once
             self._pipe.answered()
         return found
+
+    def second_latency_ms(self, count: int) -> list[float]:
+        """From one update's arrival at the neighbor to that of another one, whose line is written right behind."""
+        found: list[float] = []
+        for _ in range(count):
+            time.sleep(random.uniform(0.05, 0.1))  # the neighbor's last ACK is over by then
+            addresses = self._addresses.take(IPV4, 2)
+            lines = [
+                grammar.route_line(Verb.ANNOUNCE, replace(ATTRIBUTES[IPV4], med=med), [address])
+                for med, address in enumerate(addresses)
+            ]
+            self.sink.reset()
+            self._pipe.say(b"".join(lines))
+            wait_until(lambda: self.sink.status()["routes"] >= 2, "two updates")
+            status = self.sink.status()
+            found.append((status["last"] - status["first"]) * 1000)
+            for _ in lines:
+                self._pipe.answered()
+        return found
+
+    def exabgp_kb(self) -> int:
+        """What ExaBGP has resident."""
+        status = Path(f"/proc/{self._exabgp_pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
 
     def plugin_latency_ms(self, count: int) -> list[float]:
         """From a written frame to the neighbor."""
@@ -197,6 +258,22 @@ class Scene:
             wait_until(lambda: self.sink.status()["routes"] >= routes, "the restore ends")
         return found
 
+    def held_latency_ms(self, count: int, routes: int = 0) -> list[float]:
+        """From a hook's question for a new address to ExaBGP's acknowledgment; beside a restore of so many routes."""
+        self.sink.reset()
+        found: list[float] = []
+        with self._plugin(self._addresses.take(IPV4, routes), hold=True) as plugin, Asker(plugin.hold) as hook:
+            await_held(hook, self._addresses)
+            for _ in range(count):
+                if routes and self.sink.status()["routes"] >= routes * 0.9:
+                    break
+                time.sleep(random.uniform(0.02, 0.06))  # as in `_probe`
+                found += held_ms(hook, self._addresses)
+            wait_until(lambda: self.sink.status()["routes"] >= routes, "the restore ends")
+        if not found:
+            raise LackingError("no answer was held while it was measured: the machine is too fast, or too slow")
+        return found
+
     def _frame_probe(self, sender: TapSender) -> float:
         (address,) = self._addresses.take(IPV4, 1)
         asked = traffic.Host("www.example", (), traffic.A, (address,), 300)
@@ -213,10 +290,12 @@ class Scene:
             raise LackingError("an address never came to the neighbor")
         return (seen - began) * 1000
 
-    def _plugin(self, addresses: Sequence[Address], domains: Sequence[str] = ("example",)) -> "Running":
+    def _plugin(
+        self, addresses: Sequence[Address], domains: Sequence[str] = ("example",), *, hold: bool = False
+    ) -> "Running":
         folder = self._folder / f"plugin{len(list(self._folder.iterdir()))}"
         folder.mkdir()
-        plugin = Plugin(folder, domains)
+        plugin = Plugin(folder, domains, hold=hold)
         if addresses:
             _write_state(plugin.state, addresses)
         self.sink.reset()
@@ -225,6 +304,8 @@ class Scene:
     def _bulk(self, count: int, before_cpu_s: float) -> Bulk:
         """Wait for the last route; the time runs from the first."""
         wait_until(lambda: self.sink.status()["routes"] >= count, "all routes come to the neighbor")
+        for other in self._others:
+            wait_until(lambda: other.status()["routes"] >= count, "all routes come to the others")  # noqa: B023 - at once
         busy_s = cpu_s(self._exabgp_pid) - before_cpu_s
         status = self.sink.status()
         return Bulk(count - status["routes_first"], status["last"] - status["first"], busy_s)
@@ -232,15 +313,16 @@ class Scene:
     def _await_session(self) -> None:
         def established() -> bool:
             self._pipe.say(b"show neighbor json\n")
-            return b"ESTABLISHED" in self._pipe.answered()
+            return self._pipe.answered().count(b"ESTABLISHED") == self.neighbors
 
-        wait_until(established, "the BGP session", 30)
+        wait_until(established, "the BGP sessions", 30)
 
     def close(self) -> None:
         """End ExaBGP and the neighbor."""
         self._process.die()
         self._host.close()
-        self.sink.close()
+        for sink in (self.sink, *self._others):
+            sink.close()
 
     def __enter__(self) -> Self:
         return self
@@ -252,6 +334,8 @@ class Scene:
 class HostOfUp(Host):
     """ExaBGP as `dnstap-bgp up` starts it."""
 
+    patched = True
+
     def start(self) -> Self:
         """Start it."""
         environment = {
@@ -261,7 +345,7 @@ class HostOfUp(Host):
             "exabgp_api_cli": "false",
         }
         with self.log.open("ab") as log:
-            self.process = host.spawn(self._conf, os.environ | environment, log.fileno())
+            self.process = host.spawn(self._conf, os.environ | environment, log.fileno(), patched=self.patched)
         return self
 
 
@@ -335,6 +419,23 @@ class Addresses:
         return [(first + number).to_bytes(width) for number in range(count)]
 
 
+def await_held(hook: Asker, addresses: Addresses) -> None:
+    """Ask until an answer is held: until then no neighbor is up, or what piled up is still sent to it."""
+
+    def held() -> bool:
+        (address,) = addresses.take(IPV4, 1)
+        return hook.ask("www.example", [socket.inet_ntoa(address)]).verdict == SETTLED
+
+    wait_until(held, "an answer is held", 60)
+
+
+def held_ms(hook: Asker, addresses: Addresses) -> list[float]:
+    """How long the answer for a new address is held; nothing where it isn't, since the neighbor may be draining."""
+    (address,) = addresses.take(IPV4, 1)
+    reply = hook.ask("www.example", [socket.inet_ntoa(address)])
+    return [reply.took_s * 1000] if reply.verdict in (SETTLED, GAVE_UP) else []
+
+
 def _write_state(path: Path, addresses: Sequence[Address]) -> None:
     """A state file of these routes, as a plugin would leave it."""
     now = process_clock()
@@ -343,7 +444,7 @@ def _write_state(path: Path, addresses: Sequence[Address]) -> None:
         for number, address in enumerate(addresses)
     ]
     store = Store(path, lambda: None)
-    store.load(lambda _: None, lambda _told, _untold: None)
+    store.load(lambda _: None, lambda _: None)
     store.start(lambda: iter([(claims[at : at + 500], []) for at in range(0, len(claims), 500)]))
     saved = store.save().wait(60)
     store.shutdown()

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import RuleSet
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import RuleSet
 from dnstap_bgp.core.model import Attributes, Policy
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.core.tap.framestream import BUFFER_BYTES
 from dnstap_bgp.core.tap.ingest import Ingest
@@ -75,7 +75,7 @@ class InProcess:
         self._rules = rules
         policy = Policy("list", Attributes(b"\xc0\0\2\1"), Attributes(b"\xfd" + bytes(15)), 86_400.0)
         table = RouteTable(Policies([policy], Guard()))
-        self._keeper = Keeper(table, Outbox(), rules)
+        self._keeper = Keeper(table, Views(), rules)
         self._ingest = Ingest(rules, ACCEPTED)
         self.pace(0)  # warms the memo
 
@@ -115,9 +115,9 @@ def _smallest_share(live: LiveTap, stream: Path, seconds: float) -> float:
     wait_until(lambda: not live.tap.status().connections, "the last sender is gone")
     with Blaster(live.path, stream, SENDERS):
         wait_until(lambda: len(live.tap.status().connections) == SENDERS, "all are connected")
-        before = {one.since: one.frames for one in live.tap.status().connections}
+        before = {one: one.frames for one in list(live.tap._senders.connections)}
         time.sleep(seconds)
-        found = [one.frames - before[one.since] for one in live.tap.status().connections]
+        found = [one.frames - frames for one, frames in before.items()]
     wait_until(lambda: not live.tap.status().connections, "they are gone")
     return min(found) / statistics.fmean(found)
 

@@ -21,19 +21,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.model import Attributes, Claim, Policy
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.core.state.pending import Pending
 from dnstap_bgp.workers.process.clocks import process_clock, system_clock
 from dnstap_bgp.workers.routes.keeper import Keeper
-from dnstap_bgp.workers.state.intake import Intake
-from dnstap_bgp.workers.state.journal import Journal
 from dnstap_bgp.workers.state.statefile import StateFile
 from dnstap_bgp.workers.state.store import Store
+from dnstap_bgp.workers.state.wal import WriteAheadLog
+from dnstap_bgp.workers.state.write_queue import WriteQueue
 from tests.bench.figure import Figure, Settings
 
 TTL_S = 86_400.0
@@ -98,7 +98,7 @@ class Held(Keeper):
 
     def __init__(self) -> None:
         rules = RuleSet.build([("ads", [Rule(b"example.com")])])
-        super().__init__(RouteTable(Policies([POLICY], Guard())), Outbox(), rules)
+        super().__init__(RouteTable(Policies([POLICY], Guard())), Views(), rules)
         self.timed = TimedLock()
         self.lock = self.timed  # type: ignore[assignment]  # stands in for a threading.Lock
         self.work = threading.Condition(self.timed)  # type: ignore[arg-type]  # the same
@@ -130,7 +130,7 @@ def measure(path: Path, routes: int) -> dict[str, float]:
     figures = {"routes": float(routes)} | measure_saving(path, routes) | {"file_bytes": path.stat().st_size}
     gc.unfreeze()
     gc.collect()
-    bare_s = timed(lambda: restore(path, lambda _: None, lambda _told, _untold: None))
+    bare_s = timed(lambda: restore(path, lambda _: None, lambda _told: None))
     into = Held()
     whole_s = timed(lambda: restore(path, into.adopt, into.recall))
     assert len(into.table) == routes
@@ -141,7 +141,7 @@ def measure_saving(path: Path, routes: int) -> dict[str, float]:
     held = Held()
     for chunk in claims(routes):
         held.adopt(chunk)
-        held.recall([(claim.address, ATTRIBUTES) for claim in chunk], [])
+        held.recall([(claim.address, ATTRIBUTES) for claim in chunk])
     gc.collect()
     gc.freeze()  # as the plugin does after its restore
     store = Store(path, lambda: None)
@@ -192,8 +192,8 @@ def restore(path: Path, adopt: Callable[[list[Claim]], None], recall: Callable[.
 def tickets(store: Store, count: int) -> list[float]:
     waits = []
     for number in range(count):
-        told = [((0x0B000000 + number).to_bytes(4, "big"), ATTRIBUTES)]
-        waits.append(timed(lambda: store.append(told=told).wait(10)))  # noqa: B023 - called at once
+        announced = [((0x0B000000 + number).to_bytes(4, "big"), ATTRIBUTES)]
+        waits.append(timed(lambda: store.append(records=announced).wait(10)))  # noqa: B023 - called at once
         time.sleep(0.0005)
     return waits
 
@@ -247,8 +247,8 @@ def bytes_an_hour(path: Path, routes: int, new_a_second: float) -> dict[str, flo
     Virtual time: the keeper's rule (a record when the deadline moved by 1/20 of the TTL), its tick of 0.25 s, one
     record before each announce and after each withdraw, a sync every 5 s.
     """
-    intake, file, clock = Intake(Pending()), StateFile(path), system_clock()
-    journal = Journal(file, intake, clock, 5.0)
+    queue, file, clock = WriteQueue(Pending()), StateFile(path), system_clock()
+    journal = WriteAheadLog(file, queue, clock, 5.0)
     known = [claim for chunk in claims(routes) for claim in chunk]
     journal.walk = lambda: iter([(known, [(claim.address, ATTRIBUTES) for claim in known])])
     journal.prepare()
@@ -259,15 +259,15 @@ def bytes_an_hour(path: Path, routes: int, new_a_second: float) -> dict[str, flo
     for tick in range(4 * 3600):
         due = round(refreshes * (tick + 1) / 14_400) - round(refreshes * tick / 14_400)
         if due:
-            intake.append([rng.choice(known)._replace(seen=process_clock()) for _ in range(due)], [], [])
+            queue.append([rng.choice(known)._replace(seen=process_clock()) for _ in range(due)], [])
             journal.serve()
         fresh += new_a_second / 4
         while fresh >= 1:
             fresh -= 1
             claim = rng.choice(known)._replace(seen=process_clock(), first=process_clock())
-            intake.append([claim], [(claim.address, ATTRIBUTES)], [])
+            queue.append([claim], [(claim.address, ATTRIBUTES)])
             journal.serve()
-            intake.append([], [], [claim.address])
+            queue.append([], [(claim.address, None)])
             journal.serve()
             records += 3
         records += due

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dnstap_bgp.core.model import Claim
-from dnstap_bgp.core.sync import original
+from dnstap_bgp.core.sync import go_json
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.routes.timer import FREEZE_S
 from dnstap_bgp.workers.sync.client import KEEPALIVE_IDLE_S, RENEW_S
@@ -117,7 +117,7 @@ def _hour(count: int, rows: dict[str, list[float]]) -> None:
     idle = 3600 / BEAT_S * beat + 3600 / RENEW_S * hello
     packets = 2 * (3600 / KEEPALIVE_IDLE_S + 3600 / BEAT_S)
     idle_wire = idle + packets * PACKET_BYTES
-    entry = len(original.write(b"\x0b\0\0\1", b"www.domain.example", time.time()))
+    entry = len(go_json.write(b"\x0b\0\0\1", b"www.domain.example", time.time()))
     push = len(PUT_HEAD) + entry + len(PUT_ANSWER)
     churned = count * CHURN
     for name, value in {

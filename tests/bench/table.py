@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dnstap_bgp.core.model import Sighting
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Caps, Policies
+from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.workers.process.clocks import process_clock
 from tests.bench import traffic

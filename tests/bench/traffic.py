@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from dnstap_bgp.core.lists.domains import Rule
+from dnstap_bgp.core.lists.rules import Rule
 
 NAMES = 50_000
 RULES = 20_000

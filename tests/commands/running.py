@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dnstap_bgp.config.model import PIDFILE
+from dnstap_bgp.config.settings import PIDFILE
 from dnstap_bgp.workers.process import instance, runtime
 from tests.integration.lab import eventually
 
@@ -86,7 +86,7 @@ class Instance:
 
     def until(self, check: Callable[[], Any], what: str) -> Any:
         try:
-            return eventually(check, 20, what)
+            return eventually(check, 60, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log}\n{self.noted}") from error
 
@@ -127,3 +127,18 @@ def cli(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run `dnstap-bgp` with these arguments."""
     command = [sys.executable, "-m", "dnstap_bgp", *arguments]
     return subprocess.run(command, env=environment(**env), capture_output=True, text=True, timeout=60, check=False)
+
+
+@contextmanager
+def up(config: Path, **env: str) -> Iterator[Instance]:
+    """Run the real `up` with the real plugin until that holds its pidfile; its end has to be one in order."""
+    with (config.parent / "log").open("wb") as log:
+        command = [sys.executable, "-m", "dnstap_bgp", "up", "--config", str(config)]
+        process = subprocess.Popen(command, env=environment(**env), stdout=log, stderr=log)
+    found = Instance(process, config)
+    try:
+        found.until(lambda: found.plugin_pid or process.poll() is not None, "the plugin")
+        yield found
+    finally:
+        assert found.end() == 0, found.log
+    assert "Traceback" not in found.log, found.log

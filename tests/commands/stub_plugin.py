@@ -4,7 +4,6 @@ python stub_plugin.py up CONFIG             runs `up` with this file as the plug
 python stub_plugin.py plugin --config ...   what ExaBGP then runs
 """
 
-import json
 import os
 import signal
 import sys
@@ -14,8 +13,8 @@ from pathlib import Path
 from dnstap_bgp import cli
 from dnstap_bgp import config as configuration
 from dnstap_bgp.commands import host
-from dnstap_bgp.workers.process import runtime
 from dnstap_bgp.workers.process.instance import PidFile
+from dnstap_bgp.workers.process.mailbox import RELOAD_PLUGIN, Mailbox, Outcome
 
 
 def run_up(path: str) -> None:
@@ -36,12 +35,12 @@ def run_plugin(path: Path) -> None:
 
     def on_hangup(*_: object) -> None:
         note("HUP")
-        request = runtime.reload_request(config.runtime_dir)
-        if request.exists():
-            asked = json.loads(request.read_bytes())
-            ok = not asked["force"]
-            answer = {"id": asked["id"], "ok": ok, "messages": [] if ok else ["no"], "rules": 3, "routes": 1}
-            runtime.write_atomically(runtime.reload_result(config.runtime_dir), json.dumps(answer), 0o600)
+        mailbox = Mailbox(config.runtime_dir, RELOAD_PLUGIN)
+        request = mailbox.take()
+        if request is not None:
+            ok, in_part = not request.force, request.force == frozenset({"part"})
+            counts = {"rules": 3, "routes": 1}
+            mailbox.answer(request, Outcome(ok, () if ok else ("no",), counts, in_part=in_part))
 
     def on_term(*_: object) -> None:
         note("TERM")

@@ -4,12 +4,14 @@ from dnstap_bgp.commands import check
 
 CONFIG = """
 domains = ["a.txt", "b.txt"]
+cache = "state"
 [dnstap]
 listen = "tap.sock"
 [bgp]
 as = 65001
 router_id = "192.0.2.1"
 peers = ["192.0.2.2"]
+source_ip = "192.0.2.3"
 """
 
 
@@ -106,7 +108,11 @@ def test_a_file_in_another_format_is_one_mistake(folder):
 
 
 def test_what_only_up_needs(folder):
-    change(folder, 'router_id = "192.0.2.1"', 'next_hop_ipv6 = "fd00::1"')
+    change(
+        folder,
+        'router_id = "192.0.2.1"\npeers = ["192.0.2.2"]\nsource_ip = "192.0.2.3"',
+        'next_hop_ipv6 = "fd00::1"\npeers = ["192.0.2.2"]',
+    )
     assert errors(folder) == ["d.toml: bgp.router_id: is missing: an IPv4 address that names us to the neighbors"]
 
 
@@ -116,6 +122,31 @@ def test_a_file_for_an_exabgp_of_ones_own(folder):
     assert found.exit_status == 0
     (warning,) = found.warnings
     assert "`dnstap-bgp up`" in warning
+
+
+def test_what_mostly_should_be_there(folder):
+    (folder / "b.txt").write_text("# later\n")
+    text = CONFIG.replace('source_ip = "192.0.2.3"\n', "").replace('cache = "state"', 'cache = "no/folder/state"')
+    text = text.replace('"tap.sock"', '"nowhere/tap.sock"') + '[guard]\nallow = ["0.0.0.0/0"]\n'
+    (folder / "d.toml").write_text(text)
+    found = report(folder)
+    assert found.exit_status == 0
+    for words in (
+        "guard.allow 0.0.0.0/0: everything is in it",
+        f"cache: there is no folder {folder}/no/folder",
+        f"dnstap.listen {folder}/nowhere/tap.sock: there is no folder {folder}/nowhere",
+        "bgp.source_ip is missing",
+        f"{folder}/b.txt: there is no rule in it",
+    ):
+        assert sum(warning.startswith(words) for warning in found.warnings) == 1, (words, found.warnings)
+    change(folder, 'cache = "state"\n', "")
+    assert report(folder).warnings[0].startswith("cache is missing")
+
+
+@pytest.mark.parametrize("allow", ["0.0.0.0/0", "::/0"])
+def test_what_lets_everybody_in(folder, allow: str):
+    change(folder, 'listen = "tap.sock"', f'listen = ":6000"\nallow = ["{allow}"]')
+    assert f"dnstap.allow {allow}: everything is in it, so that whoever reaches" in report(folder).warnings[0]
 
 
 def test_a_name_that_has_no_address_now(folder):
@@ -143,6 +174,12 @@ def test_users_and_groups(folder):
     ]
     change(folder, 'listen = "tap.sock"', 'listen = "tap.sock"\ngroup = 65534\n[process]\nuser = "root"')
     assert errors(folder) == []
+
+
+def test_files_of_tls_of_hooks(folder):
+    with (folder / "d.toml").open("a") as file:
+        file.write('\n[hold]\nlisten = "127.0.0.1:6054"\ntls_cert = "cert.pem"\ntls_client_ca = "ca.pem"\n')
+    assert errors(folder) == [f"d.toml: hold: tls_cert {folder}/cert.pem: No such file or directory"]
 
 
 def test_files_of_tls(folder):

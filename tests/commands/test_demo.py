@@ -1,6 +1,5 @@
 """`dnstap-bgp demo`, whole and interrupted: what it shows, and that nothing is left behind."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp.commands import demo, host, replay
-from dnstap_bgp.commands.demo_router import Heard, Table
 from dnstap_bgp.errors import CommandError
 from tests.commands.running import cli, environment
 from tests.integration.lab import eventually
@@ -145,22 +143,3 @@ def test_without_a_fitting_exabgp_nothing_starts(monkeypatch, capsys):
     monkeypatch.setattr(host, "installed_version", refuse)
     assert demo.run() == 1
     assert "ExaBGP 4.2.25 is installed" in capsys.readouterr().err
-
-
-def test_the_table_follows_the_events():
-    def update(**parts):
-        return json.dumps({"type": "update", "neighbor": {"message": {"update": parts}}})
-
-    table = Table()
-    table.hear(json.dumps({"type": "state", "neighbor": {"state": "up"}}))
-    table.hear(
-        update(
-            attribute={"community": [[65535, 65281], [64512, 53]]},
-            announce={"ipv4 unicast": {"192.0.2.254": [{"nlri": "192.0.2.1/32"}, {"nlri": "192.0.2.2/32"}]}},
-        )
-    )
-    table.hear(update(withdraw={"ipv4 unicast": [{"nlri": "192.0.2.1/32"}]}))
-    assert table.up
-    assert table.routes == {"192.0.2.2/32": Heard("192.0.2.2/32", "192.0.2.254", ("no-export", "64512:53"))}
-    table.hear(json.dumps({"type": "state", "neighbor": {"state": "down"}}))
-    assert not table.up

@@ -8,7 +8,8 @@ import pytest
 
 from dnstap_bgp.commands import diff
 from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers.process import instance, runtime
+from dnstap_bgp.workers.process import instance
+from dnstap_bgp.workers.process.mailbox import DIFF_PLUGIN, Mailbox, Outcome
 from tests.commands.running import cli, write_config
 
 
@@ -20,7 +21,7 @@ def test_nothing_runs(tmp_path: Path):
 
 
 @pytest.mark.parametrize("ok", [True, False])
-def test_the_plugins_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ok: bool):
+def test_the_answer_of_a_plugin_without_a_control_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ok: bool):
     config = write_config(tmp_path)
     folder = tmp_path / "run"
     folder.mkdir()
@@ -28,9 +29,10 @@ def test_the_plugins_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ok:
 
     def kill(pid: int, number: int) -> None:
         sent.append((pid, number))
-        request = runtime.read_diff_request(folder)
+        mailbox = Mailbox(folder, DIFF_PLUGIN)
+        request = mailbox.take()
         assert request is not None
-        runtime.answer(runtime.diff_result(folder), request, ok=ok, messages=["list a: no change"])
+        mailbox.answer(request, Outcome(ok, ("list a: no change",)))
 
     monkeypatch.setattr(instance, "holder", lambda _: 12345)
     monkeypatch.setattr("os.kill", kill)
@@ -40,13 +42,13 @@ def test_the_plugins_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ok:
         with pytest.raises(CommandError, match=r"would fail[^\0]*list a"):
             diff.run(config)
     assert sent == [(12345, signal.SIGUSR1)]  # which alone has a plugin log its counts, and no more
-    assert not runtime.diff_request(folder).exists()
+    assert not (folder / "diff.request").exists()
 
 
 def test_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = write_config(tmp_path)
     (tmp_path / "run").mkdir()
-    runtime.diff_result(tmp_path / "run").write_text(json.dumps({"id": "an earlier one", "ok": True}))
+    (tmp_path / "run" / "diff.result").write_text(json.dumps({"id": "an earlier one", "ok": True}))
     monkeypatch.setattr(instance, "holder", lambda _: 12345)
     monkeypatch.setattr("os.kill", lambda _pid, _number: None)
     with pytest.raises(CommandError, match="no answer"):

@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from dnstap_bgp.commands import dump
+from dnstap_bgp.core.model import Audience, RibRecord, ViewPrefix
 from dnstap_bgp.errors import CommandError
 from tests.workers.state.store_kit import ONE, TWO, Life, address, claim
 
@@ -14,10 +16,10 @@ def path(tmp_path):
     life = Life(path)
     assert life.announce(1, attributes=TWO)
     assert life.announce(4)
-    life.held.told |= {address(2): ONE}
+    life.held.announced |= {address(2): ONE}
     ended = claim(3, seen_ago_s=90_000.0)
     life.held.adopt([ended])
-    assert life.store.append(claims=[ended], told=[(address(2), ONE)]).wait(10)
+    assert life.store.append(claims=[ended], records=[(address(2), ONE)]).wait(10)
     assert life.store.save().wait(10)
     assert life.withdraw(4)
     life.end()
@@ -79,3 +81,39 @@ def test_what_is_no_state_file_is_said(tmp_path, data, words):
 def test_a_folder_is_said(tmp_path):
     with pytest.raises(CommandError, match="no regular file"):
         dump.read(tmp_path)
+
+
+def test_what_differs_between_neighbors_is_told_for_each(tmp_path):
+    path = tmp_path / "state.msgpack"
+    life = Life(path)
+    one, others = Audience(("192.0.2.9",)), Audience(("192.0.2.9",), is_except=True)
+    assert life.announce(4)
+    records: list[RibRecord] = [
+        (address(1), ONE),
+        (ViewPrefix(address(1), one), TWO),
+        (address(2), ONE),
+        (ViewPrefix(address(2), one), None),
+        (ViewPrefix(address(2), others), None),
+        (ViewPrefix(address(3), one), ONE),
+        (ViewPrefix(address(3), others), ONE),
+        (ViewPrefix(address(4), one), ONE),
+        (address(4), None),
+        (address(5), replace(ONE, neighbors=("192.0.2.9",))),
+        (ViewPrefix(address(5), Audience(("192.0.2.8",))), ONE),
+    ]
+    assert life.store.append(records=records).wait(10)
+    life.end()
+    found = dump.read(path)
+    rows = {line["prefix"]: line for line in map(json.loads, dump.json_lines(found))}
+    views = rows["11.0.0.1"]["views"]
+    assert [(view["neighbors"], view["except_these"], view["told"]["next_hop"]) for view in views] == [
+        (["192.0.2.9"], True, "10.0.0.1"),
+        (["192.0.2.9"], False, "10.0.0.2"),
+    ]
+    assert (rows["11.0.0.3"]["told"]["next_hop"], "views" in rows["11.0.0.3"]) == ("10.0.0.1", False)
+    assert [set(view["neighbors"]) for view in rows["11.0.0.5"]["views"]] == [{"192.0.2.8", "192.0.2.9"}]
+    assert {prefix for prefix, row in rows.items() if row["told"]} == {"11.0.0.1", "11.0.0.3", "11.0.0.5"}
+    row = next(row for row in dump.table(found) if row.startswith("11.0.0.1 "))
+    assert "10.0.0.1 communities=65001:100 to everyone except 192.0.2.9; 10.0.0.2 " in row
+    assert row.endswith(" local_preference=200 to 192.0.2.9")
+    assert "; 3 prefixes told;" in next(dump.summary(found))

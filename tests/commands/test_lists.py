@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp.commands import check, lists, match
+from dnstap_bgp.commands.control import Control
 from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers.process import instance, runtime
+from dnstap_bgp.workers.process import instance
 from tests.commands.running import cli
 
 CONFIG = """
@@ -22,6 +23,7 @@ next_hop = "192.0.2.1"
 [[list]]
 name = "files"
 sources = ["*.txt", "geo"]
+patterns = false
 [[list]]
 name = "web"
 sources = "http://user:word@127.0.0.1:1/list"
@@ -66,16 +68,14 @@ def test_offline(folder: Path):
 
 def test_of_a_running_plugin(folder: Path, monkeypatch):
     monkeypatch.setattr(instance, "holder", lambda _: 1)
-    with pytest.raises(CommandError, match="has not loaded"):
-        lists.read(folder / "d.toml")
-    file = runtime.lists_file(folder / "run")
-    file.write_text("{}")
-    with pytest.raises(CommandError, match="no status"):
+    with pytest.raises(CommandError, match=r"pid 1.*has not loaded"):
         lists.read(folder / "d.toml")
     source: dict[str, object] = {"source": "https://x/", "state": "held", "why": "the new version is odd"}
-    source |= {"files": 1, "rules": 7, "formats": ["plain"], "changed": 5.0, "checked": 6.0}
-    listed = {"name": "web", "rules": 7, "prefixes": 0, "sources": [source]}
-    file.write_text(json.dumps({"at": 1.0, "refused": "list files is empty", "lists": [listed]}))
+    source |= {"files": 1, "rules": 7, "prefixes": 0, "formats": ["plain"], "changed": 5.0, "checked": 6.0}
+    source["skipped"] = {}
+    listed = {"name": "web", "rules": 7, "prefixes": 0, "routes": 3, "sources": [source]}
+    status = {"now": 1.0, "lists_refused": "list files is empty", "lists": [listed], "pid": 1}
+    monkeypatch.setattr(Control, "get", lambda _self, path: status if path == "/v1/status" else None)
     found = lists.Found(lists.read(folder / "d.toml").status, running=True, now=100_000.0)
     assert list(lists.table(found)) == [
         "what the sources give now is not in force: list files is empty",

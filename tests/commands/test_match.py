@@ -1,6 +1,9 @@
+import time
+
 import pytest
 
 from dnstap_bgp.commands import match
+from dnstap_bgp.core.lists.switches import Switch, Switches
 from dnstap_bgp.errors import CommandError, ConfigError
 
 
@@ -69,3 +72,45 @@ def test_a_broken_configuration(folder):
     (folder / "d.toml").write_text("x")
     with pytest.raises(ConfigError):
         match.run(folder / "d.toml", ["example.com"])
+
+
+def test_places_in_files_that_have_no_lines(folder):
+    (folder / "a.txt").write_bytes(b"payload:\n  - '+.yaml.example'\n")
+    (folder / "b.txt").write_bytes(b'{"version": 1, "rules": [{"domain": "json.example"}, {"domain": "more.example"}]}')
+    assert lines(folder, "www.yaml.example") == [
+        "www.yaml.example: matched by yaml.example (list default, a.txt:2)",
+    ]
+    assert lines(folder, "more.example") == ["more.example: matched by =more.example (list default, b.txt:2)"]
+
+
+def test_the_line_of_a_pattern_is_told(folder):
+    (folder / "b.txt").write_bytes(b"x.net\nkeyword:ads\nregexp:^r[0-9]+\\.\n")
+    assert lines(folder, "my-ads.net", "r5.net", "ads.example.com", "net") == [
+        "my-ads.net: matched by keyword:ads (list default, b.txt:2)",
+        "r5.net: matched by regexp:^r[0-9]+\\. (list default, b.txt:3)",
+        "ads.example.com: stopped by the exception !ads.example.com (list default, a.txt:5)",
+        "net: no rule matches",
+    ]
+
+
+def test_a_list_that_is_switched_off_is_told(folder):
+    config = (folder / "d.toml").read_text()
+    (folder / "d.toml").write_text(f'{config}[[list]]\nname = "off"\nsources = "a.txt"\nenabled = false\n')
+    assert lines(folder, "exact.org") == [
+        "exact.org: matched by =exact.org (list default, a.txt:6)",
+        (
+            "exact.org: matched by =exact.org (list off, a.txt:6), but the list is switched off by the configuration"
+            " (enabled = false)"
+        ),
+    ]
+
+
+def test_a_switch_by_hand_counts_in_place_of_the_configuration(folder):
+    (folder / "d.toml").write_text(f'cache = "state"\n{(folder / "d.toml").read_text()}')
+    switches = Switches().switched("default", Switch(False, time.time() + 3600, 1.0, "alice"), configured=True)
+    (folder / "state.switches").write_text(switches.to_json())
+    [line] = lines(folder, "exact.org")
+    assert "but the list is switched off by alice until " in line
+    switches = Switches().switched("default", Switch(False, time.time() - 1, 1.0, "alice"), configured=True)
+    (folder / "state.switches").write_text(switches.to_json())
+    assert lines(folder, "exact.org") == ["exact.org: matched by =exact.org (list default, a.txt:6)"]

@@ -1,6 +1,7 @@
 """The running plugin and its lists: URLs come into force by themselves, what is held back by `reload --force`."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from dnstap_bgp.workers.process import instance
 from tests.commands.running import cli, environment
 from tests.integration.lab import eventually
+from tests.integration.tap_sender import send, sightings
 from tests.workers.lists import list_server
 from tests.workers.lists.list_server import ListServer, content
 
@@ -147,6 +149,49 @@ def test_lists_that_are_refused_say_so(folder: Path, server: ListServer):
         (folder / "l.txt").write_text("")
         assert reload(folder).returncode == 1
         shown = cli("lists", "--config", str(folder / "d.toml")).stdout
-        assert shown.startswith("what the sources give now is not in force: list files had 1 rule and is empty now")
-        assert "`dnstap-bgp reload --force` takes it\n" in shown
+        assert (
+            f"    held: list files had 1 rule and is empty now ({folder}/l.txt); held back: what it had stays" in shown
+        )
+        assert "`dnstap-bgp reload --force` or `--force files` takes it\n" in shown
         assert "files: 1 rule\n" in shown
+        server.acts["/l"] = content("bar.com\nbaz.com\n")
+        assert reload(folder).returncode == 1, "it is still held"
+        becomes(folder, 2, "ok")
+        assert reload(folder, "--force", "web").returncode == 1
+        assert reload(folder, "--force", "files").returncode == 0
+        assert "files: 0 rules\n" in cli("lists", "--config", str(folder / "d.toml")).stdout
+
+
+def routes(folder: Path) -> set[str]:
+    """The addresses that are routed; nothing, where nobody answers."""
+    shown = cli("routes", "--json", "--config", str(folder / "d.toml"))
+    return {json.loads(line)["prefix"] for line in shown.stdout.splitlines()} if shown.returncode == 0 else set()
+
+
+@pytest.mark.parametrize("broken", ["404: Not Found\n", "<html>\nSorry\n</html>\n", "Forbidden\n"])
+def test_a_file_that_is_overwritten_by_an_error_page_withdraws_nothing(folder: Path, server: ListServer, broken: str):
+    server.acts["/l"] = content("bar.com\n")
+    (folder / "l.txt").write_text(numbered(500))
+    addresses = {f"11.0.0.{number}" for number in range(1, 101)}
+    with plugin(folder):
+        eventually((folder / "tap.sock").exists, 60, "the tap")
+        send(folder / "tap.sock", sightings("d7.example", sorted(addresses)))
+        eventually(lambda: routes(folder) == addresses, 60, "the routes")
+        (folder / "l.txt").write_text(broken)
+        done = reload(folder)
+        assert done.returncode == 1
+        assert "list files had 500 rules and" in done.stdout + done.stderr
+        assert "held back" in done.stdout + done.stderr
+        assert lists(folder)["files"]["sources"][0]["state"] == "held"
+        assert routes(folder) == addresses
+    with plugin(folder):  # what was in force outlives a restart
+        eventually(lambda: routes(folder) == addresses, 60, "the routes, again")
+        assert lists(folder)["files"]["rules"] == 500
+    shutil.rmtree(folder / "state.lists")
+    with plugin(folder):  # nothing is known of the list any more, so it is unknown, not empty
+        eventually(lambda: routes(folder) == addresses, 60, "the routes, without a compiled copy")
+        done = reload(folder)
+        assert routes(folder) == addresses, done.stdout + done.stderr
+        (folder / "l.txt").write_text(numbered(5))
+        assert reload(folder).returncode == 0
+        eventually(lambda: routes(folder) == set(), 60, "no route")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def test_it_reloads_and_tells_what_runs_now(tmp_path):
         assert up.noted.count("HUP") == 1
         done = cli("reload", "--json", "--config", str(config))
         assert json.loads(done.stdout) == {"messages": ["reloaded: 3 rules, 1 routes"]}
-        assert not runtime.reload_request(up.runtime_dir).exists(), "a plain HUP is no answer to it"
+        assert not (up.runtime_dir / "reload.request").exists(), "a plain HUP is no answer to it"
 
 
 def test_a_failed_reload_is_told_with_exit_status_1(tmp_path):
@@ -34,6 +35,46 @@ def test_a_failed_reload_is_told_with_exit_status_1(tmp_path):
         done = cli("reload", "--force", "--config", str(config))
         assert done.returncode == 1
         assert "the reload failed; what ran before still runs:\nno\n" in done.stderr
+
+
+def test_a_reload_in_part_is_told_with_what_is_left_out(tmp_path):
+    config = write_config(tmp_path)
+    with running(config):
+        done = cli("reload", "--force", "part", "--config", str(config))
+        assert done.returncode == 1
+        assert "reloaded: 3 rules, 1 routes; but not all of it is in force:\nno\n" in done.stderr
+        assert cli("reload", "--force", "a", "--force", "--config", str(config)).stderr.count("the reload failed") == 1
+
+
+@pytest.mark.parametrize(
+    ("top", "more", "what"),
+    [
+        ('domains = "missing.txt"', "", "list default: {}/missing.txt: No such file"),
+        ("", '[[list]]\nname = "new"\nsources = ["new.txt"]', "list new: {}/new.txt: No such file"),
+        ('[dnstap]\nlisten = "127.0.0.1:1"\ntls_cert = "domains.txt"', "", "dnstap.tls_cert"),
+    ],
+)
+def test_what_the_plugin_could_not_use_changes_no_session_either(tmp_path, top: str, more: str, what: str):
+    config = write_config(tmp_path)
+    with running(config) as up:
+        up.until(lambda: "done" in up.noted, "the route")
+        before = runtime.host_file(up.runtime_dir).read_bytes()
+        text = write_config(tmp_path, peer_as=65009, more=more).read_text()
+        for line in top.splitlines():
+            text = re.sub(rf"^{re.escape(line.split(' = ')[0])}( = .*)?$", line, text, count=1, flags=re.MULTILINE)
+        if "tls_cert" in top:
+            text = text.replace("[bgp]", 'tls_cert = "domains.txt"\n[bgp]')
+        config.write_text(text)
+        done = cli("reload", "--config", str(config))
+        assert done.returncode == 1
+        assert done.stderr.startswith("the reload failed; what ran before still runs:\n")
+        assert what.format(tmp_path) in done.stderr
+        assert "HUP" not in up.noted
+        assert runtime.host_file(up.runtime_dir).read_bytes() == before
+        assert not runtime.host_file(up.runtime_dir).with_suffix(".new").exists()
+        write_config(tmp_path, peer_as=65009)
+        assert cli("reload", "--config", str(config)).returncode == 0
+        assert b"65009" in runtime.host_file(up.runtime_dir).read_bytes()
 
 
 def test_a_broken_file_is_told_without_bothering_the_instance(tmp_path):
@@ -107,7 +148,7 @@ def test_silence_has_a_deadline(tmp_path, monkeypatch):
     assert lock.acquire(threading.Event())
     signals = []
     monkeypatch.setattr(os, "kill", lambda pid, signum: signals.append((pid, signum)))
-    runtime.reload_result(pidfile.parent).write_text('{"id": "of an earlier one", "ok": true}')
+    (pidfile.parent / "reload.result").write_text('{"id": "of an earlier one", "ok": true}')
     try:
         with pytest.raises(CommandError, match="no answer in"):
             reload.run(config, timeout_s=0.2)

@@ -37,6 +37,12 @@ def test_socket_for_everybody():
     assert warnings(listen="'127.0.0.1:1'", dnstap="perm = '0666'") == ()
 
 
+def test_hooks_socket_for_everybody():
+    (warning,) = warnings(rest="[hold]\nlisten = 'h.sock'\nperm = '0666'")
+    assert "hold.perm 0666" in warning
+    assert warnings(rest="[hold]\nlisten = 'udp://127.0.0.1:1'\nperm = '0666'") == ()
+
+
 def test_invented_next_hop():
     (warning,) = warnings(top="ipv6 = true")
     assert "fd00::1" in warning

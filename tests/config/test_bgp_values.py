@@ -148,3 +148,26 @@ def test_hold_time_refuses(value):
 def test_hops():
     assert [bgp_values.ttl_security(value) for value in (True, False, 3)] == [1, None, 3]
     assert [bgp_values.multihop(value) for value in (True, False, 3)] == [255, None, 3]
+
+
+def test_prefix_budgets():
+    found = bgp_values.prefix_budgets({"192.0.2.1": 4000, "2001:DB8::1": 1})
+    assert found == (("192.0.2.1", 4000), ("2001:db8::1", 1))
+    assert bgp_values.prefix_budgets({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        (4000, "must be a table of addresses"),
+        ({"192.0.2.1": 0}, "0 is no number of prefixes: 1 to 1000000"),
+        ({"192.0.2.1": 1_000_001}, "no number of prefixes"),
+        ({"192.0.2.1": True}, "no number of prefixes"),
+        ({"192.0.2.1": "4000"}, "no number of prefixes"),
+        ({"router.example": 4000}, "no IP address"),
+        ({"2001:db8::1": 1, "2001:DB8::1": 2}, "stands here twice"),
+    ],
+)
+def test_prefix_budgets_refuse(value, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        bgp_values.prefix_budgets(value)

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp.config import Config, list_sources, parse
+from dnstap_bgp.config.exabgp_sessions import speakers_differ
+from dnstap_bgp.config.policies import caps, list_policies, protected, spaces, static_prefixes
 from dnstap_bgp.core.lists.source import Fetching, ListSource
 from dnstap_bgp.core.model import Attributes, DnsTtl
 from dnstap_bgp.core.routes.guard import Space
-from dnstap_bgp.core.routes.policies import Caps
+from dnstap_bgp.core.routes.policy import Caps
 from dnstap_bgp.errors import ConfigError
 
 BGP = """
@@ -37,9 +39,9 @@ def listed(keys: str = "", name: str = "a") -> str:
 
 def test_plain_domains_are_the_list_default_and_the_first():
     found = config(listed(), top='domains = ["d.txt", "https://lists.example/x"]')
-    assert [policy.list for policy in found.policies()] == ["default", "a"]
+    assert [policy.list for policy in list_policies(found)] == ["default", "a"]
     assert found.list_sources()[0] == ListSource("default", ("/etc/d/d.txt", "https://lists.example/x"))
-    assert [policy.list for policy in config(listed()).policies()] == ["a"]
+    assert [policy.list for policy in list_policies(config(listed()))] == ["a"]
 
 
 def test_neither_domains_nor_lists():
@@ -63,34 +65,34 @@ def test_a_lists_keys_replace_those_of_bgp():
             "b",
         )
     )
-    one, other = found.policies()
+    one, other = list_policies(found)
     assert one.ipv4 == Attributes(bytes([192, 0, 2, 1]), ("65001:1",), (), 200, None)
     assert (one.ipv6, one.routes_max) == (None, None)
     assert other.ipv4 == Attributes(bytes([192, 0, 2, 9]), (), ("65001:1:2",), 50, 7, ("10.0.0.2",))
     assert other.ipv6 is not None
     assert (other.ipv6.next_hop, other.routes_max) == (ip_address("fd00::9").packed, 10)
-    assert {bytes([192, 0, 2, 9]), ip_address("fd00::9").packed} <= set(found.protected())
-    assert config(listed()).speaker_differs(found)  # a list alone can bring IPv6 into ExaBGP's configuration
+    assert {bytes([192, 0, 2, 9]), ip_address("fd00::9").packed} <= set(protected(found))
+    assert speakers_differ(config(listed()), found)  # a list alone can bring IPv6 into ExaBGP's configuration
 
 
 def test_equal_attributes_are_one_object():
-    one, other, third = config(listed() + listed(name="b") + listed("med = 1", "c")).policies()
+    one, other, third = list_policies(config(listed() + listed(name="b") + listed("med = 1", "c")))
     assert one.ipv4 is other.ipv4
     assert other.ipv4 != third.ipv4
 
 
 def test_ipv6_false_is_stronger_than_a_list():
     found = config(listed('next_hop_ipv6 = "fd00::9"'), top="ipv6 = false")
-    assert found.policies()[0].ipv6 is None
+    assert list_policies(found)[0].ipv6 is None
 
 
 def test_ttl_of_idle_time_and_of_the_record():
     top = 'ttl = "1h"\nttl_min = "30s"\ngrace = "10s"'
     lists = listed() + listed('ttl = "5m"', "b") + listed('ttl = "dns"\nttl_max = "2h"', "c")
-    one, other, third = config(lists, top=top).policies()
+    one, other, third = list_policies(config(lists, top=top))
     assert (one.ttl_s, one.dns_ttl, other.ttl_s, other.dns_ttl) == (3600, None, 300, None)
     assert (third.ttl_s, third.dns_ttl) == (7210, DnsTtl(30, 7200, 10))
-    (followed,) = config(listed(), top='ttl = "dns"').policies()
+    (followed,) = list_policies(config(listed(), top='ttl = "dns"'))
     assert followed.dns_ttl == DnsTtl(60, 86400, 300)
 
 
@@ -129,13 +131,27 @@ def test_prefixes_guard_and_caps():
         """,
     )
     six = ip_address("2600::").packed
-    assert found.prefixes() == {
+    assert static_prefixes(found) == {
         "net": (bytes([11, 0, 0, 0, 8]), bytes([11, 1, 1, 1]), six + b"\x20", six[:-1] + b"\1"),
     }
-    assert found.spaces() == {"net": Space((ip_network("10.0.0.0/8"),), (ip_network("11.9.0.0/16"),))}
-    assert found.caps() == Caps(1000, 5, 2.5, evicts=False)
+    assert spaces(found) == {"net": Space((ip_network("10.0.0.0/8"),), (ip_network("11.9.0.0/16"),))}
+    assert caps(found) == Caps(1000, 5, 2.5, evicts=False, rule_routes_max=4096, claims_max=4000)
     assert found.guard.allow == (ip_network("192.168.0.0/16"),)
-    assert config(listed()).caps() == Caps(100_000, 256, None, evicts=True)
+    assert caps(config(listed())) == Caps(100_000, 256, None, evicts=True, rule_routes_max=12_500, claims_max=400_000)
+
+
+@pytest.mark.parametrize(
+    ("keys", "rule_routes_max", "claims_max"),
+    [
+        ("max_routes = 100", 4096, 400),
+        ("max_routes = 800_000", 100_000, 3_200_000),
+        ("max_routes_per_rule = 0", 1_000_000, 400_000),
+        ("max_routes_per_rule = 7\nmax_claims = 100_000", 7, 100_000),
+    ],
+)
+def test_caps_of_rules_and_claims_follow_that_of_routes(keys: str, rule_routes_max: int, claims_max: int):
+    found = caps(config(listed(), rest=f"[guard]\n{keys}"))
+    assert (found.rule_routes_max, found.claims_max) == (rule_routes_max, claims_max)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +162,13 @@ def test_prefixes_guard_and_caps():
         ('[[list]]\nname = "a"', "list[0]: has neither sources nor prefixes"),
         (listed(name="a b"), "list[0].name: 'a b' is no name of a list"),
         (listed('peers = "10.0.0.3"'), "list[0].peers: 10.0.0.3 is not among bgp.peers"),
-        (listed('peers = "router.example"'), "list[0].peers[0]: 'router.example' is a host name"),
+        (listed('peers = "router.example"'), "list[0].peers: router.example is not among bgp.peers"),
+        (
+            listed('peers = "10.0.0.1:1179"'),
+            "list[0].peers: 10.0.0.1:1179 is not among bgp.peers, which has 10.0.0.1 with port 179",
+        ),
+        (listed('peers = "10.0.0.1:0"'), "list[0].peers[0]: 0 is no port"),
+        (listed('peers = "fe80::1"'), "list[0].peers[0]: fe80::1 is link-local"),
         (listed('ttl = "0s"'), "list[0].ttl: should be greater than or equal to 1"),
         (listed('ttl = "soon"'), "list[0].ttl: 'soon' is no duration"),
         (listed('ttl = "dns"\nttl_min = "3h"\nttl_max = "2h"'), "list[0].ttl_min: is longer than ttl_max"),
@@ -165,14 +187,9 @@ def test_mistakes(lists: str, problem: str):
 
 
 def test_a_list_may_bring_the_only_next_hop():
-    assert config(listed('next_hop = "192.0.2.9"'), bgp="").policies()[0].ipv4
+    assert list_policies(config(listed('next_hop = "192.0.2.9"'), bgp=""))[0].ipv4
     (found,) = problems(listed('next_hop = "192.0.2.9"') + listed(name="b"), bgp="")
     assert "no route of the list b could get a next-hop" in found
-
-
-def test_a_name_that_domains_has_taken():
-    assert problems(listed(name="default"), top='domains = "d"') == ["list: default stands here twice"]
-    assert config(listed(name="default")).list_sources()[0].name == "default"
 
 
 def test_lists_are_found_in_a_file_with_other_mistakes(tmp_path: Path):
@@ -189,3 +206,35 @@ def test_identities_and_rewritten_answers():
     text = 'dry_run = true\n[dnstap]\nlisten = "/x"\nidentities = ["a", "b"]\nrewritten = true\n' + BGP + listed()
     found = parse(text.encode(), Path("/d.toml"))
     assert (found.dnstap.identities, found.dnstap.rewritten, found.dry_run) == (frozenset({"a", "b"}), True, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "location", "selector"),
+    [
+        ("geosite.dat#google@cn", "auto", "geosite.dat", "google@cn"),
+        ("https://x.example/GeoSite.DAT#google", "auto", "https://x.example/GeoSite.DAT", "google"),
+        ("https://x.example/geosite.dat?a=1#b", "auto", "https://x.example/geosite.dat?a=1", "b"),
+        ("https://x.example/latest#google", "geosite-dat", "https://x.example/latest", "google"),
+        ("https://x.example/latest#google", "auto", "https://x.example/latest#google", ""),
+        ("our#list.txt", "auto", "our#list.txt", ""),
+        ("a#b.dat#c", "auto", "a#b.dat", "c"),
+        ("geosite.dat", "auto", "geosite.dat", ""),
+        ("geosite.dat#", "auto", "geosite.dat", ""),
+    ],
+)
+def test_selectors_stand_behind_files_that_have_parts(text: str, form: str, location: str, selector: str):
+    assert ListSource("a", (text,), form).located(text) == (location, selector)
+
+
+def test_parts_of_a_file_are_of_one_url_and_a_path_is_for_json_only():
+    dat = '"https://x.example/geosite.dat#a", "https://x.example/geosite.dat#b"'
+    (found,) = config(f'[[list]]\nname = "a"\nsources = [{dat}]\nsha256 = "{"ab" * 32}"\n').list_sources()
+    assert found.urls == ("https://x.example/geosite.dat",)
+    (found,) = config(listed('format = "json"\npath = "prefixes[].p"')).list_sources()
+    assert found.located(found.sources[0]) == ("/etc/d/a.txt", "prefixes[].p")
+
+
+@pytest.mark.parametrize("keys", ['format = "json"', 'path = "a"', 'format = "plain"\npath = "a"'])
+def test_json_and_its_path_belong_together(keys: str):
+    (problem,) = problems(listed(keys))
+    assert "belong together" in problem

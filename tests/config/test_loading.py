@@ -1,3 +1,5 @@
+import os
+import re
 import struct
 from ipaddress import ip_address
 from pathlib import Path
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 
 from dnstap_bgp import config as configuration
 from dnstap_bgp.config import TcpAddress, UnixAddress, parse
+from dnstap_bgp.config.exabgp_sessions import speaker
+from dnstap_bgp.config.policies import list_policies
 from dnstap_bgp.errors import ConfigError
 
 ORIGINAL = Path(__file__).with_name("original.toml")
@@ -45,11 +49,11 @@ def test_a_file_of_the_go_program():
     assert config.syncer.listen == TcpAddress("0.0.0.0", 8080)
     assert config.syncer.sync_interval_s == 600
     assert config.syncer.peers == (TcpAddress("192.168.0.2", 8080), TcpAddress("other-resolver.example", 8080))
-    (policy,) = config.policies()
+    (policy,) = list_policies(config)
     assert policy.ipv4 is not None
     assert policy.ipv4.next_hop == ip_address("192.168.112.1").packed
     assert policy.ipv6 is None
-    assert {session.peer_as for session in config.require_speaker().sessions} == {65000}
+    assert {session.peer_as for session in speaker(config).sessions} == {65000}
 
 
 def test_a_small_file_and_its_folder(tmp_path, monkeypatch):
@@ -114,6 +118,27 @@ def test_a_file_that_can_not_be_read(tmp_path):
         with pytest.raises(ConfigError, match=reason) as caught:
             configuration.load(path)
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(tmp_path):
+    path = tmp_path / "d.toml"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError) as caught:
+        configuration.load(path)
+    assert str(caught.value) == f"{path}: can't be read: it is a pipe or a device, not a regular file"
+    assert configuration.list_sources(path) == ()
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_the_cache_is_told_and_not_waited_for(tmp_path):
+    path = tmp_path / "d.toml"
+    os.mkfifo(tmp_path / "state")
+    path.write_text('cache = "state"\n' + SMALL)
+    config = configuration.load(path)
+    told = f"cache: {tmp_path / 'state'} can't be read: it is a pipe or a device, not a regular file"
+    assert f"{told}; nothing is kept across restarts" in config.warnings
+    assert config.cache == tmp_path / "state"
 
 
 def test_a_file_too_large_to_be_one(tmp_path):
@@ -259,3 +284,31 @@ def test_tls_files_are_relative_to_the_configuration():
     dnstap = parse(content, Path("/etc/d/d.toml")).dnstap
     assert dnstap.tls_cert == Path("/etc/d/tls/a.pem")
     assert dnstap.speaks_tls
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "hint"),
+    [
+        ("a = 1\nb = yes\n", 2, "a value is text in quotes"),
+        ("a\n", 1, "a line is `key = value`"),
+        ("a = 1\n[bgp\n", 2, "a table is [name]"),
+        ('a = "x" y\n', 1, "nothing but a # comment stands behind a value"),
+        ("a = 192.0.2.1\n", 1, "text is in quotes"),
+        ("a = 1\n[a]\n", 2, "stands in the file already"),
+        ("a = 1\na = 2\n", 2, "stands in the file already"),
+        ("[a]\n[a]\n", 2, "stands in the file already"),
+        ('a = ["x" "y"]\n', 1, "a comma between its items"),
+        ("a = [\n", 2, "text in quotes|comma"),
+        ('a = "x\n', 1, "with the quote that it began with"),
+        ('a = "C:\\x"\n', 1, "a backslash is written twice"),
+        ("= 1\n", 1, "a line is `key = value`"),
+    ],
+)
+def test_what_is_no_toml_gets_a_hint(tmp_path: Path, text: str, line: int, hint: str):
+    path = tmp_path / "d.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        configuration.load(path)
+    [problem] = map(str, caught.value.problems)
+    assert problem.startswith(f"{path}:{line}: is no TOML: ")
+    assert re.search(hint.replace("[name]", r"\[name\]"), problem), problem

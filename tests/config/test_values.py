@@ -19,6 +19,20 @@ def test_a_number_without_unit_is_told_what_to_write():
         values.duration(300)
 
 
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [("8MB", 8_000_000), ("512 kB", 512_000), ("1GiB", 1 << 30), ("7B", 7), (4096, 4096), ("2MiB", 2 << 20)],
+)
+def test_size(value, count):
+    assert values.size(value) == count
+
+
+@pytest.mark.parametrize("value", ["8", "8mb", "-1MB", "1.5MB", True, None, "", "8MB\n", 1.5])
+def test_size_refuses(value):
+    with pytest.raises(ValueError, match=r"size|text"):
+        values.size(value)
+
+
 @pytest.mark.parametrize(("value", "mode"), [("0666", 0o666), ("660", 0o660), ("0o660", 0o660), (0o660, 0o660), (0, 0)])
 def test_file_mode(value, mode):
     assert values.file_mode(value) == mode

@@ -12,21 +12,26 @@ import pytest
 
 from tests.integration.lab import eventually, run
 
-INCLUDED = ("python3", "adduser", "systemd", "systemd-sysv", "dbus", "iproute2", "unbound", "bird2")
+INCLUDED = ("python3", "adduser", "systemd", "systemd-sysv", "dbus", "iproute2", "unbound", "bird2", "redis-server")
 """What the installation may rely on (python3, adduser), and what a first route takes. No pip, no venv, no compiler."""
 
 BOOT_S = 60.0
 
 
-def debootstrap(root: Path) -> None:
+def debootstrap(root: Path, included: Sequence[str]) -> None:
     """Make a root of this system's own release, from the mirror that apt is set to."""
     codename = run("sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME").strip()
     targets = run("apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages").splitlines()
     site = next(target.split()[0] for target in targets if target.split()[1:] == [codename])
-    run("debootstrap", "--variant=minbase", f"--include={','.join(INCLUDED)}", codename, str(root), site, timeout_s=500)
+    run("debootstrap", "--variant=minbase", f"--include={','.join(included)}", codename, str(root), site, timeout_s=500)
     shutil.rmtree(root / "var/cache/apt/archives")
     (root / "etc/dpkg/dpkg.cfg.d/no-sync").write_text("force-unsafe-io\n")  # it has to survive no power cut
-    for unit in ("unbound", "bird"):  # the programs are wanted, not Debian's instances of them
+
+
+def make_root(root: Path) -> None:
+    """Make the root of a machine that can be booted."""
+    debootstrap(root, INCLUDED)
+    for unit in ("unbound", "bird", "redis-server"):  # the programs are wanted, not Debian's instances of them
         run("chroot", str(root), "systemctl", "disable", "--quiet", unit)
 
 

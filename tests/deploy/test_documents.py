@@ -1,5 +1,6 @@
-"""The man page and the completions, made by deploy/packaging/documents.py from the commands."""
+"""The man pages and the completions, made by deploy/packaging/documents.py from commands and models."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import click
 import pytest
 
 from dnstap_bgp.cli import main as program
+from dnstap_bgp.config import reference
 from tests.integration.lab import run
 
 ROOT = Path(__file__).parents[2]
@@ -41,9 +43,24 @@ def test_man_shows_every_command_and_option_without_a_warning(documents: Path):
     assert "exabgpcli show adj-rib out" in done.stdout
 
 
-def test_what_roff_would_take_for_a_command_is_text(documents: Path):
+@pytest.mark.real("man")
+def test_man_shows_every_key_without_a_warning(documents: Path):
+    command = ["man", "--warnings", "--local-file", str(documents / "man/man5/dnstap-bgp.toml.5")]
+    env = {"MANWIDTH": "200", "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for section in reference.sections():
+        assert (section.heading or "TOP OF THE FILE") in done.stdout
+        for key in section.keys:
+            assert re.search(rf"^ +{key.name}\b", done.stdout, re.MULTILINE), key.name
+            assert key.default in done.stdout
+    assert "`" not in done.stdout
+
+
+@pytest.mark.parametrize("page", ["man1/dnstap-bgp.1", "man5/dnstap-bgp.toml.5"])
+def test_what_roff_would_take_for_a_command_is_text(documents: Path, page: str):
     known = {"B", "BR", "PP", "SH", "SS", "TH", "TP", "br", "fi", "nf", "so"}
-    for line in (documents / "man/man1/dnstap-bgp.1").read_text().splitlines():
+    for line in (documents / "man" / page).read_text().splitlines():
         assert not line.startswith("'"), line
         assert not line.startswith(".") or line[1:].split()[0] in known, line
 

@@ -10,7 +10,10 @@ from dnstap_bgp.commands import check
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SCRIPTS = [
-    *(DEPLOY / name for name in ("build-deb", "build-rpm", "packaging/stage", "packaging/upgraded")),
+    *(
+        DEPLOY / name
+        for name in ("build-deb", "build-rpm", "build-image", "lock", "packaging/stage", "packaging/upgraded")
+    ),
     *(DEPLOY / "packaging/deb" / name for name in ("preinst", "postinst", "prerm", "postrm")),
 ]
 SAID_ELSEWHERE = ("packaging/deb/copyright",)
@@ -27,7 +30,9 @@ def test_a_shell_reads_the_script_and_its_reason(script: Path):
 
 
 def test_every_file_says_at_its_top_what_it_is_for():
-    files = [path for folder in ("packaging", "systemd", "apparmor") for path in (DEPLOY / folder).rglob("*")]
+    files = [
+        path for folder in ("packaging", "systemd", "apparmor", "container") for path in (DEPLOY / folder).rglob("*")
+    ]
     for path in files:
         if path.is_file() and "__pycache__" not in path.parts and str(path.relative_to(DEPLOY)) not in SAID_ELSEWHERE:
             assert re.match(r'#|"""', path.read_text()), path

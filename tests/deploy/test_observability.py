@@ -11,8 +11,16 @@ from typing import Any
 import pytest
 from prometheus_client.core import Metric
 
-from dnstap_bgp.core.status.findings import Finding
-from dnstap_bgp.core.status.status import Peer, Status, Trouble
+from dnstap_bgp.core.status.report import (
+    BudgetStatus,
+    Finding,
+    HoldStatus,
+    HookStatus,
+    PeerStatus,
+    RefreshStatus,
+    Status,
+    Trouble,
+)
 from dnstap_bgp.workers.web.metrics import collect
 from tests.core.doctor import cases
 from tests.workers.web import site_kit
@@ -25,6 +33,9 @@ SELECTOR = re.compile(r"\b((?:dnstap_bgp|process)_[a-z0-9_]+)\{([^}]*)\}")
 TARGET_LABELS = {"job", "instance"}
 
 
+HOOK = HookStatus("unbound", 1, 1, 1, {"settled": 1}, 0.006, 0.012, 1.0)
+
+
 def full_status() -> Status:
     """One that has all there can be."""
     lists = (replace(cases.LIST, sources=(replace(cases.SOURCE, checked=1.0),)),)
@@ -32,11 +43,15 @@ def full_status() -> Status:
         cases.WELL,
         tap=cases.tap(troubles=(Trouble("tls", 1, "x", 1.0),)),
         lists=lists,
-        exabgp=cases.host(neighbors=(replace(cases.NEIGHBOR, lacking=("ipv6 unicast",)),)),
+        exabgp=cases.host(
+            neighbors=(replace(cases.NEIGHBOR, lacking=("ipv6 unicast",), budget=BudgetStatus(9, 9, 1, 1)),)
+        ),
         routes=replace(cases.WELL.routes, refused={"private": 1}, evicted={"routes": 1}),
-        peers=(Peer("192.0.2.9:1", "ok", "", 1.0),),
+        peers=(PeerStatus("192.0.2.9:1", "ok", "", 1.0),),
         web=replace(cases.WELL.web, refused={"host": 1}),
         findings=(Finding("error", "x", "x"),),
+        hold=HoldStatus(True, 0.05, 0, 0.0, (), 1, {"token": 1}, {}, (HOOK,)),
+        refresh=RefreshStatus("127.0.0.1", 3, 1, 0, 9, 9, 0, 9, 0.0, False, False, ""),
     )
 
 
@@ -90,6 +105,10 @@ def test_all_of_ours_is_shown_somewhere(existing):
         "dnstap_bgp_dry_run", "dnstap_bgp_exabgp_info", "dnstap_bgp_exabgp_unanswered_lines",
         "dnstap_bgp_events_lost_total", "dnstap_bgp_state_queued_records", "dnstap_bgp_state_synced_timestamp_seconds",
         "dnstap_bgp_peer_synced_timestamp_seconds", "dnstap_bgp_peer_followers", "dnstap_bgp_tap_connections_total",
+        "dnstap_bgp_hold_on", "dnstap_bgp_hold_waiting", "dnstap_bgp_hold_connections", "dnstap_bgp_hold_told_total",
+        "dnstap_bgp_list_enabled", "dnstap_bgp_refresh_names", "dnstap_bgp_refresh_questions_total",
+        "dnstap_bgp_refresh_returned_total", "dnstap_bgp_refresh_late_seconds",
+        "dnstap_bgp_tap_truncated_messages_total", "dnstap_bgp_neighbor_displaced_routes_total",
     }  # fmt: skip
     shown = {name for query in [*dashboard_queries(), *rules()] for name in NAME.findall(query)}
     assert {name for name in existing if name.startswith("dnstap_bgp_")} - shown == by_hand
@@ -139,6 +158,21 @@ ALARMS: list[tuple[str, dict[str, str], str, dict[str, str]]] = [
         },
         "15m",
         {"severity": "critical", "neighbor": "192.0.2.1"},
+    ),
+    (
+        "DnstapBgpNeighborNearlyFull",
+        {
+            'dnstap_bgp_neighbor_budget_routes{neighbor="192.0.2.1"}': "100x40",
+            'dnstap_bgp_neighbor_budget_used_routes{neighbor="192.0.2.1"}': "80x9 81x30",
+        },
+        "30m",
+        {"severity": "warning", "neighbor": "192.0.2.1"},
+    ),
+    (
+        "DnstapBgpNeighborFull",
+        {'dnstap_bgp_neighbor_left_out_routes{neighbor="192.0.2.1"}': "0x9 3x60"},
+        "50m",
+        {"severity": "warning", "neighbor": "192.0.2.1"},
     ),
     ("DnstapBgpNoSender", {"dnstap_bgp_tap_open_connections": "1 0x20"}, "15m", {"severity": "critical"}),
     (

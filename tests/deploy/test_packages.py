@@ -1,21 +1,29 @@
 """The .deb and the .rpm: built from this checkout, installed, run, upgraded, removed in a Debian of their own."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
+from dnstap_bgp import __version__
 from tests.deploy import original
-from tests.deploy.machine import Machine, Router, Watch, debootstrap
+from tests.deploy.machine import Machine, Router, Watch, make_root
 from tests.integration.lab import eventually, run
 
 ROOT = Path(__file__).parents[2]
 STAGE, DEB, RPM = (f"{ROOT}/deploy/{name}" for name in ("packaging/stage", "build-deb", "build-rpm"))
 SITE = "/usr/lib/dnstap-bgp/lib/python3*/site-packages"
+FIRST_VERSION = "f3926fa"
+"""The commit of 0.1.0."""
 DOCUMENTATION = 'allow = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"]'
 
 pytestmark = [
@@ -38,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("made")
     with ThreadPoolExecutor() as pool:
         staged = pool.submit(build, STAGE, str(folder / "tree"))
-        debootstrap(folder / "root")
+        make_root(folder / "root")
     staged.result()
     yield folder
     shutil.rmtree(folder)
@@ -57,6 +65,18 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def deb(tree: Path, dist: Path) -> Path:
     return built(build(DEB, STAGED=str(tree), DIST=str(dist)))
+
+
+@pytest.fixture(scope="module")
+def first_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of 0.1.0, built by its own scripts from this repository's history."""
+    folder = tmp_path_factory.mktemp("first")
+    if subprocess.run(
+        ["git", "-C", str(ROOT), "cat-file", "-e", f"{FIRST_VERSION}^{{commit}}"], check=False
+    ).returncode:
+        pytest.skip(f"this checkout has no history: {FIRST_VERSION} is missing")
+    run("sh", "-c", f"git -C {ROOT} archive {FIRST_VERSION} | tar -x -C {folder}")
+    return built(build(f"{folder}/deploy/build-deb", DIST=str(folder / "dist"), SOURCE_DATE_EPOCH="1700000000"))
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +105,12 @@ def purged(machine: Machine) -> Machine:
 
 @pytest.fixture
 def running(purged: Machine, router: Router, deb: Path) -> Machine:
-    """The package installed, configured as its README says, started, and eight routes at the router."""
+    """The package installed, configured as the manual says, started, and eight routes at the router."""
     install(purged, deb)
     configure(purged)
     purged.run("systemctl", "enable", "--quiet", "--now", "dnstap-bgp")
     await_tap(purged)
-    # as a resolver would: another user, let in by its group
-    purged.sh(
-        "setpriv --reuid=unbound --regid=unbound --clear-groups"
-        f" dnstap-bgp replay {SITE}/dnstap_bgp/demo/capture.fstrm --to /run/dnstap-bgp/tap.sock"
-    )
+    replay_capture(purged)
     eventually(lambda: len(router.routes()) == 8, 20, "8 routes")
     return purged
 
@@ -211,6 +227,145 @@ def test_an_upgrade_of_exabgp_restarts_and_loses_no_route(running: Machine, rout
     router.graceful_restart(on=False)
     assert "restarted" in told
     assert set(watch.counts()) == {8}
+
+
+LISTS = """\
+[http]
+listen = "127.0.0.1:HTTP"
+[[list]]
+name = "video"
+sources = "video.txt"
+next_hop = "10.99.0.77"
+communities = ["64512:54"]
+peers = ["10.99.0.2"]
+ttl = "2h"
+[[list]]
+name = "stream"
+sources = "http://127.0.0.1:8081/stream.txt"
+ttl = "dns"
+ttl_min = "1h"
+grace = "1h"
+"""
+STATIC = """\
+[[list]]
+name = "networks"
+prefixes = ["192.0.2.128/25"]
+allow = ["192.0.2.0/24"]
+"""
+SYNCER = """\
+[syncer]
+listen = "127.0.0.1:PORT"
+peers = ["127.0.0.1:PEER"]
+token = "0123456789abcdef0123"
+redis = "redis://127.0.0.1:6379/0"
+"""
+
+
+@pytest.fixture
+def fleet(purged: Machine, router: Router, first_version: Path) -> Iterator[Machine]:
+    """Two instances of 0.1.0 with everything that it has in use; one has the router's session.
+
+    Both know eight routes of three lists, from two files and a URL, with attributes and TTLs of their own, and tell
+    each other of them directly and by Redis; one has a static prefix, too.
+    """
+    install(purged, first_version)
+    configure(purged)
+    purged.sh("cd /etc/dnstap-bgp && sed -i '/stream/d' domains.txt && echo '!video.example.com' >>domains.txt")
+    purged.write("/etc/dnstap-bgp/video.txt", "video.example.com\n")
+    purged.sh("mkdir -p /root/www && echo '*.stream.example.org' >/root/www/stream.txt")
+    web = ("python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "/root/www", "8081")
+    purged.run("systemd-run", "--quiet", "--collect", "--unit=www", *web)
+    purged.run("systemd-run", "--quiet", "--collect", "--unit=engine", "redis-server", "--save", "")
+    path = purged.root / "etc/dnstap-bgp/dnstap-bgp.toml"
+    text = path.read_text()
+    edge = text.replace("/run/dnstap-bgp/", "/run/dnstap-bgp-edge/").replace("as = 64513", "as = 64514")
+    edge = re.sub(r"(?m)^cache .*$", 'cache = "/var/lib/dnstap-bgp/edge/state"', edge)
+    edge = edge.replace('"10.99.0.2", as', '"10.99.0.3", as')  # nobody is there
+    edge += LISTS.replace("HTTP", "8180").replace("10.99.0.2", "10.99.0.3")
+    edge += SYNCER.replace("PORT", "8002").replace("PEER", "8001")
+    purged.write("/etc/dnstap-bgp/edge.toml", 'runtime_dir = "/run/dnstap-bgp-edge"\n' + edge)
+    path.write_text(
+        text + LISTS.replace("HTTP", "8179") + STATIC + SYNCER.replace("PORT", "8001").replace("PEER", "8002")
+    )
+    purged.sh("chgrp dnstap-bgp /etc/dnstap-bgp/edge.toml && chmod 640 /etc/dnstap-bgp/edge.toml")
+    router.graceful_restart(on=True)
+    purged.run("systemctl", "start", "dnstap-bgp", "dnstap-bgp@edge")
+    await_tap(purged)
+
+    def has_all() -> bool:  # once the list from the URL is there
+        replay_capture(purged)
+        return len(router.routes()) == 8
+
+    eventually(has_all, 40, "8 routes")
+    eventually(lambda: edge_routes(purged) == 8, 30, "8 routes at the peer")
+    yield purged
+    purged.sh("systemctl stop dnstap-bgp dnstap-bgp@edge www engine", status=None)
+    router.graceful_restart(on=False)
+
+
+def replay_capture(machine: Machine, tap: str = "/run/dnstap-bgp/tap.sock") -> None:
+    """Send the demo's answers as a resolver would: another user, let in by its group."""
+    machine.sh(
+        "setpriv --reuid=unbound --regid=unbound --clear-groups"
+        f" dnstap-bgp replay {SITE}/dnstap_bgp/demo/capture.fstrm --to {tap}"
+    )
+
+
+def edge_routes(machine: Machine) -> int:
+    told = machine.run("dnstap-bgp", "routes", "--json", "--config", "/etc/dnstap-bgp/edge.toml", status=None)
+    return sum('"prefix"' in line for line in told.splitlines())
+
+
+def another_session(router: Router, since: str) -> bool:
+    """Whether the router's session is up and another one than that of this moment."""
+    return router.established() not in ("", since)
+
+
+def test_an_upgrade_from_the_first_version_and_back_withdraws_no_route(
+    fleet: Machine, router: Router, deb: Path, first_version: Path
+):
+    """ExaBGP itself starts anew, for another minor version may want another configuration of it."""
+    eventually(lambda: attributes(fleet) == ATTRIBUTES, 10, "the attributes of the first version")
+    for package, version in (deb, "0.2"), (first_version, "0.1"):
+        since = router.established()
+        watch = Watch(fleet)
+        with watch:
+            told = install(fleet, package)
+            eventually(partial(another_session, router, since), 30, "a new session")
+            await_tap(fleet)
+            await_tap(fleet, "dnstap-bgp-edge")
+            eventually(lambda: edge_routes(fleet) == 8, 30, "the peer has its routes again")
+            eventually(lambda: "redis" in status(fleet), 20, "the engine is there again")
+        assert told.count("restarted") == 2
+        assert set(watch.counts()) == {9}  # the static prefix among them
+        assert attributes(fleet) == ATTRIBUTES
+        assert version in fleet.run("dnstap-bgp", "--version")
+        assert "127.0.0.1:8001" in status(fleet, "edge")
+        assert "stream" in fleet.run("dnstap-bgp", "lists")
+        fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8179/metrics').read().decode())"
+        assert "dnstap_bgp_" in fleet.run("python3", "-c", fetch)
+
+
+ATTRIBUTES = {
+    "198.51.100.20/32": ("10.99.0.77", "(64512,54)"),
+    "203.0.113.50/32": ("10.99.0.1", "(65535,65281)"),
+    "192.0.2.128/25": ("10.99.0.1", "(65535,65281)"),
+}
+"""Next-hop and communities of one route of each list but the first."""
+
+
+def attributes(machine: Machine) -> dict[str, tuple[str, str]]:
+    """What the router has of these routes."""
+    found = {}
+    for prefix in ATTRIBUTES:
+        text = machine.sh(f"birdc -s /run/router.ctl show route {prefix} table steered4 all")
+        hop, communities = (re.search(rf"BGP.{name}: (.*)", text) for name in ("next_hop", "community"))
+        found[prefix] = (hop[1].strip() if hop else "", communities[1].strip() if communities else "")
+    return found
+
+
+def status(machine: Machine, instance: str = "dnstap-bgp") -> str:
+    return machine.run("dnstap-bgp", "status", "--config", f"/etc/dnstap-bgp/{instance}.toml", status=None)
 
 
 def test_an_operator_may_keep_upgrades_from_touching_what_runs(running: Machine, deb: Path, tmp_path: Path):
@@ -346,9 +501,37 @@ def test_lintian_finds_nothing(deb: Path):
 
 
 @pytest.mark.long
-def test_a_build_can_be_repeated_byte_for_byte(tree: Path, tmp_path: Path):
-    packages = []
-    for name in ("one", "two"):
-        env = {"CONSTRAINTS": str(tree / "usr/share/doc/dnstap-bgp/bundled-packages.txt"), "DIST": str(tmp_path / name)}
-        packages.append(built(build(DEB, SOURCE_DATE_EPOCH="1700000000", **env)).read_bytes())
-    assert packages[0] == packages[1]
+@pytest.mark.timeout(1800)
+def test_a_build_can_be_repeated_byte_for_byte(tmp_path: Path):
+    """In another folder, at another time, by somebody with other habits: the same .deb and the same .rpm."""
+    copy = tmp_path / "a deeper folder/copy"
+    copy.mkdir(parents=True)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "exabgp.conf.example", "plugin", "deploy"):
+        run("cp", "-R", str(ROOT / name), str(copy))
+    habits = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7", "HOME": str(tmp_path)}
+    made = []
+    no_habits: dict[str, str] = {}
+    for root, umask, env in ((ROOT, "022", no_habits), (copy, "077", habits)):
+        folder = Path(root, "x") if root == copy else tmp_path / "x"
+        env |= {"STAGED": f"{folder}/tree", "DIST": f"{folder}/dist", "SOURCE_DATE_EPOCH": "1700000000"}
+        for script in (f"packaging/stage '{folder}/tree'", "./build-deb", "./build-rpm"):
+            build("sh", "-c", f"umask {umask}; cd '{root}/deploy' && {script}", **env)
+        made.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "dist").iterdir()})
+    assert len(made[0]) == 2
+    assert made[0] == made[1]
+
+
+def test_the_list_of_what_is_shipped_names_each_package_and_its_needs(tree: Path):
+    """The tool that writes it has validated it against CycloneDX' own schema, or the build had failed."""
+    folder = tree / "usr/share/doc/dnstap-bgp"
+    sbom = json.loads((folder / "sbom.cdx.json").read_text())
+    assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
+    assert sbom["metadata"]["component"]["version"] == __version__
+    listed = {f"{part['name']}=={part['version']}" for part in sbom["components"]}
+    assert listed == set((folder / "bundled-packages.txt").read_text().split())
+    assert {part["purl"].split("@")[0] for part in sbom["components"]} > {"pkg:pypi/exabgp", "pkg:pypi/redis"}
+    [ours] = [one for one in sbom["dependencies"] if one["ref"] == sbom["metadata"]["component"]["bom-ref"]]
+    assert len(ours["dependsOn"]) > 15
+    locked = re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "deploy/requirements.lock").read_text(), re.MULTILINE)
+    pinned = {canonicalize_name(name): version for name, version in locked}
+    assert {canonicalize_name(part["name"]): part["version"] for part in sbom["components"]}.items() <= pinned.items()

@@ -33,7 +33,7 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path):
 
 
 @pytest.mark.real("systemd-analyze")
-@pytest.mark.parametrize("unit", ["dnstap-bgp.service", "dnstap-bgp@.service"])
+@pytest.mark.parametrize("unit", ["dnstap-bgp.service", "dnstap-bgp@.service", "dnstap-bgp-sniff.service"])
 def test_the_sandbox_is_as_tight_as_it_was(unit: str, tmp_path: Path):
     path = tmp_path / unit.replace("@.", "@edge.")
     shutil.copy(UNITS / unit, path)
@@ -57,6 +57,12 @@ def test_systemd_gives_up_later_than_our_own_limits():
 
     [found] = [line for line in directives("dnstap-bgp.service") if line.startswith("TimeoutStopSec=")]
     assert float(found.partition("=")[2].rstrip("s")) > up.STOP_TIMEOUT_S + up.LEFTOVER_TIMEOUT_S
+
+
+@pytest.mark.parametrize("line", ["MemoryMax=75%", "TasksMax=128", "LimitCORE=0", "OOMPolicy=continue"])
+def test_what_runs_away_has_a_limit(line: str):
+    assert line in directives("dnstap-bgp.service")
+    assert not any(found.startswith("MemoryHigh=") for found in directives("dnstap-bgp.service")), "it stalls ExaBGP"
 
 
 @pytest.mark.real("apparmor_parser", "unbound", "named")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 from dnstap_bgp.commands import dump
-from dnstap_bgp.core.state.records import prefix_text
+from dnstap_bgp.core.text import prefix_text
 from dnstap_bgp.errors import CommandError
 from tests.integration.lab import POLL_S, becomes
 from tests.integration.routers import Bird, Router
@@ -36,7 +36,8 @@ def recorded(speaker: Speaker) -> tuple[set[str], set[str]]:
     except CommandError as error:
         raise AssertionError(str(error)) from error
     live = {claim.address for claim in found.claims.values() if claim.seen + claim.ttl_s > found.now.boottime_s}
-    return prefixes(map(prefix_text, live)), prefixes(map(prefix_text, found.told))
+    told = {prefix for prefix, _, announced in found.routes() if announced}
+    return prefixes(map(prefix_text, live)), prefixes(map(prefix_text, told))
 
 
 def three_sets_equal(

@@ -34,7 +34,7 @@ def soon(monkeypatch):
 
 
 def written(path, rounds=12):
-    """A file of one snapshot and `rounds` appends; what is told after each of its blocks."""
+    """A file of one snapshot and `rounds` appends; what is announced after each of its blocks."""
     life = Life(path)
     assert life.announce(0)
     for number in range(1, rounds):
@@ -47,7 +47,7 @@ def written(path, rounds=12):
     states = []
     for end in ends:
         path.write_bytes(data[:end])
-        states.append((end, read(path)[0].told))
+        states.append((end, read(path)[0].announced))
     return data, states
 
 
@@ -63,8 +63,8 @@ def test_cut_at_every_byte(path):
     for size in range(len(data) + 1):
         path.write_bytes(data[:size])
         held, report = read(path)
-        whole = [told for end, told in states if end <= size]
-        assert held.told == (whole[-1] if whole else {})
+        whole = [announced for end, announced in states if end <= size]
+        assert held.announced == (whole[-1] if whole else {})
         assert report.survey.torn_only
         assert report.survey.holes_total == (size not in (0, len(file_header()), *(end for end, _ in states)))
 
@@ -79,7 +79,7 @@ def test_a_torn_tail_is_cut_reported_and_written_on(path, caplog):
         assert life.announce(500)
         life.end()
         held, report = read(path)
-        assert held.told == states[-2][1] | {address(500): ONE}
+        assert held.announced == states[-2][1] | {address(500): ONE}
         assert report.survey.holes_total == 0
         assert path.stat().st_ino == inode
         assert "torn write, now cut" in caplog.text
@@ -98,7 +98,7 @@ def test_bits_flipped_anywhere(path):
         assert report.survey.holes_total == 1
         hit = next((index for index, (end, _) in enumerate(states) if bit // 8 < end))
         if bit // 8 < len(file_header()):
-            assert held.told == states[-1][1]  # the header only
+            assert held.announced == states[-1][1]  # the header only
         else:
             before = states[hit - 1][1] if hit else {}
             assert held.addresses >= set(before) & held.addresses
@@ -135,7 +135,7 @@ def test_a_corrupt_middle_is_set_aside_and_all_else_is_kept(path, caplog):
     assert f"damaged and kept as {aside}" in caplog.text
     held, report = read(path)
     assert report.survey.holes_total == 0
-    assert held.told == before.told | {address(500): ONE}
+    assert held.announced == before.announced | {address(500): ONE}
 
 
 def test_killed_right_after_the_repair_nothing_is_lost(path):
@@ -149,7 +149,7 @@ def test_killed_right_after_the_repair_nothing_is_lost(path):
     file.salvage()
     file.close()
     held, report = read(path)
-    assert held.told == before.told
+    assert held.announced == before.announced
     assert report.survey.holes_total == 0
 
 
@@ -190,9 +190,9 @@ def test_foreign_and_newer_files_stay_byte_for_byte(path):
         path.write_bytes(data)
         foreign = Store(path, lambda: None)
         with pytest.raises(ForeignFileError):
-            foreign.load(lambda _: None, lambda _told, _untold: None)
+            foreign.load(lambda _: None, lambda _: None)
         foreign.start(Held().walk)  # even then
-        foreign.append(told=[(address(1), ONE)]).wait(0.1)
+        foreign.append(records=[(address(1), ONE)]).wait(0.1)
         foreign.shutdown()
         assert foreign.join(10)
         assert path.read_bytes() == data
@@ -248,7 +248,7 @@ def test_a_real_downtime_over_the_ttl_ends_the_claims_and_not_what_was_told(path
     clock.reboot(off_s=2 * 86_400)
     held, report = read(path, clock)
     assert not held.claims
-    assert held.told == {address(1): ONE}
+    assert held.announced == {address(1): ONE}
     assert report.expired >= 1
 
 
@@ -323,7 +323,7 @@ def test_a_full_disk_is_told_once_and_recovered_from(small_disk, caplog):
     assert life.announce(5000)
     life.end()
     held, report = read(path)
-    assert held.told == life.held.told
+    assert held.announced == life.held.announced
     assert report.survey.holes_total == 0
     assert "is written again" in caplog.text
 
@@ -338,7 +338,7 @@ def test_a_disk_full_from_the_start_and_too_small_for_the_queue(small_disk):
     (small_disk / "ballast").unlink()
     until(lambda: life.store.status.durable)
     life.end()
-    assert read(path)[0].told == life.held.told
+    assert read(path)[0].announced == life.held.announced
 
 
 def test_a_read_only_disk(small_disk, caplog):
@@ -348,7 +348,7 @@ def test_a_read_only_disk(small_disk, caplog):
     life.end()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     life = Life(path)
-    assert life.held.told == {address(1): ONE}
+    assert life.held.announced == {address(1): ONE}
     life.announce(2, wait_s=1000)
     until(lambda: not life.store.status.durable)
     assert "Read-only" in (life.store.status.error or "")
@@ -357,7 +357,7 @@ def test_a_read_only_disk(small_disk, caplog):
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     until(lambda: life.store.status.durable)
     life.end()
-    assert set(read(path)[0].told) == {address(1), address(2)}
+    assert set(read(path)[0].announced) == {address(1), address(2)}
 
 
 def test_a_file_that_may_not_grow(path, limit_file_size):
@@ -372,7 +372,7 @@ def test_a_file_that_may_not_grow(path, limit_file_size):
     assert life.announce(401)
     life.end()
     held, report = read(path)
-    assert held.told == life.held.told
+    assert held.announced == life.held.announced
     assert report.survey.holes_total == 0
 
 
@@ -393,7 +393,7 @@ def test_a_disk_that_hangs_blocks_nobody(path, caplog):
     until(lambda: life.store.status.durable)
     assert life.announce(5)
     life.end()
-    assert read(path)[0].told == life.held.told
+    assert read(path)[0].announced == life.held.announced
 
 
 def test_a_disk_that_hangs_for_long_costs_no_memory(path):
@@ -410,7 +410,7 @@ def test_a_disk_that_hangs_for_long_costs_no_memory(path):
     disk.go_on.set()
     until(lambda: life.store.status.durable)
     life.end()
-    assert read(path)[0].told == life.held.told
+    assert read(path)[0].announced == life.held.announced
 
 
 def test_a_disk_that_hangs_does_not_keep_the_process(path):
@@ -425,7 +425,7 @@ def test_a_disk_that_hangs_does_not_keep_the_process(path):
     assert not life.store.join(0.05)
     disk.go_on.set()
     assert life.store.join(10)
-    assert read(path)[0].told == life.held.told
+    assert read(path)[0].announced == life.held.announced
 
 
 def test_a_failed_sync_has_everything_written_anew(path):
@@ -440,7 +440,7 @@ def test_a_failed_sync_has_everything_written_anew(path):
     until(lambda: life.store.status.durable)
     assert path.stat().st_ino != inode
     life.end()
-    assert read(path)[0].told == life.held.told
+    assert read(path)[0].announced == life.held.announced
 
 
 def test_a_folder_that_is_missing_at_first(tmp_path):
@@ -451,7 +451,7 @@ def test_a_folder_that_is_missing_at_first(tmp_path):
     path.parent.mkdir()
     until(lambda: life.store.status.durable)
     life.end()
-    assert read(path)[0].told == {address(1): ONE}
+    assert read(path)[0].announced == {address(1): ONE}
 
 
 def test_a_file_that_cannot_be_read_is_kept_aside(path, monkeypatch):
@@ -474,13 +474,13 @@ def test_a_file_that_cannot_be_read_is_kept_aside(path, monkeypatch):
         store.load(held.adopt, held.recall)
     monkeypatch.undo()
     store.start(held.walk)
-    held.told[address(2)] = ONE
-    assert store.append(told=[(address(2), ONE)]).wait(10)
+    held.announced[address(2)] = ONE
+    assert store.append(records=[(address(2), ONE)]).wait(10)
     store.shutdown()
     assert store.join(10)
     (aside,) = asides(path)
     assert aside.read_bytes() == data
-    assert read(path)[0].told == {address(2): ONE}
+    assert read(path)[0].announced == {address(2): ONE}
 
 
 # -- death
@@ -490,10 +490,10 @@ VICTIM = """
 import sys
 from pathlib import Path
 from tests.workers.state.store_kit import Held, Life, ONE, address
-from dnstap_bgp.workers.state import journal
-journal.GROWTH_MIN_BYTES = 20_000  # snapshots all the time
+from dnstap_bgp.workers.state import wal
+wal.GROWTH_MIN_BYTES = 20_000  # snapshots all the time
 life = Life(Path(sys.argv[1]))
-first = len(life.held.told)
+first = len(life.held.announced)
 for number in range(first, 1_000_000):
     if not life.announce(number):
         sys.exit("not durable")
@@ -515,8 +515,8 @@ def test_killed_at_any_moment_nothing_that_was_served_is_lost(path):
         held, report = read(path)
         assert report.survey.torn_only
         expected = max([expected, *(int(number) + 1 for number in rest)])
-        assert set(held.told) >= {address(number) for number in range(expected)}
-        assert len(held.told) <= len(held.addresses) + 1
-        expected = len(held.told)
+        assert set(held.announced) >= {address(number) for number in range(expected)}
+        assert len(held.announced) <= len(held.addresses) + 1
+        expected = len(held.announced)
     assert expected > 6
     assert not asides(path)

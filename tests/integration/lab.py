@@ -131,7 +131,7 @@ class Namespace:
     def pids(self) -> list[int]:
         return [int(pid) for pid in run("ip", "netns", "pids", self.name).split()]
 
-    def socket(self, family: int, kind: int) -> socket.socket:
+    def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A socket that lives in here, for use by the test's own process."""
         made: list[socket.socket] = []
 
@@ -141,7 +141,7 @@ class Namespace:
                 libc = ctypes.CDLL(None, use_errno=True)
                 if libc.setns(fd, CLONE_NEWNET):
                     raise OSError(ctypes.get_errno(), "setns")
-                made.append(socket.socket(family, kind))
+                made.append(socket.socket(family, kind, protocol))
             finally:
                 os.close(fd)
 

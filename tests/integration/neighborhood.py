@@ -7,7 +7,7 @@ resolvers, ExaBGP with the plugin  --lan--  192.0.2.1, .2, .3           wg0: 198
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.integration.lab import Lab, Namespace, eventually, run
@@ -17,6 +17,8 @@ from tests.integration.shipped import TAP_ADDRESS, shipped, shipped_bgp, shipped
 TABLE = "53"
 FAR_END, FAR_END_V6 = "198.51.100.2", "2001:db8:53::2"
 AS_NUMBER = 64512
+NUMBERS = {"bird": 1, "frr": 2, "gobgp": 3}
+"""The last part of each router's address, as its file says."""
 BGP = shipped_bgp("routers/bird.conf")
 """What the comments of the files say that dnstap-bgp is to be told; the peers are the test's."""
 
@@ -24,8 +26,9 @@ BGP = shipped_bgp("routers/bird.conf")
 class Neighborhood(Lab):
     """A lab whose routers live in namespaces of their own, so that each has the kernel's tables to itself."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, routers: Iterable[str] = NUMBERS) -> None:
         self.routers: dict[str, Namespace] = {}
+        self._wanted = tuple(routers)
         super().__init__(folder)
 
     def close(self) -> None:
@@ -41,7 +44,8 @@ class Neighborhood(Lab):
         run("ip", "-n", host, "address", "add", f"{TAP_ADDRESS}/24", "dev", "lan")
         run("ip", "-n", host, "address", "add", "2001:db8::10/64", "dev", "lan", "nodad")
         run("ip", "-n", host, "link", "set", "lan", "up")
-        for number, name in enumerate(("bird", "frr", "gobgp"), 1):
+        for name in self._wanted:
+            number = NUMBERS[name]
             self.routers[name] = router = Namespace(f"{host}{number}")
             self._connect(router.name, f"port{number}", number)
 

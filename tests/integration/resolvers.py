@@ -98,11 +98,16 @@ class _Forwarder:
     name: str
     port: int
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, folder: str = "") -> None:
         self._lab = lab
         self._daemon: Daemon | None = None
-        self._folder = lab.folder / self.name
+        self._folder = lab.folder / (folder or self.name)
         self._folder.mkdir()
+
+    @property
+    def daemon(self) -> Daemon:
+        assert self._daemon, f"{self.name} was not started"
+        return self._daemon
 
     def start(self) -> None:
         self._daemon = self._lab.start(self.name, self._argv(), self._lab.host)

@@ -104,8 +104,12 @@ class Bird(_Process):
 
     protocol = "speaker"
 
-    def __init__(self, lab: Lab, session: Session, *, graceful_restart: bool = True) -> None:
+    def __init__(
+        self, lab: Lab, session: Session, *, graceful_restart: bool = True, import_max: int | None = None
+    ) -> None:
+        """Write its configuration; with more routes of a family than `import_max` it ends the session for good."""
         super().__init__(lab, session, "bird")
+        limit = f"import limit {import_max} action disable;" if import_max is not None else ""
         self._control = self._folder / "bird.ctl"
         self._config = self._folder / "bird.conf"
         password = f'password "{session.password}";' if session.password else ""
@@ -122,8 +126,8 @@ protocol bgp speaker {{
   error wait time 1, 2;
   graceful restart {"on" if graceful_restart else "off"};
   {password}
-  ipv4 {{ import all; export none; extended next hop on; }};
-  ipv6 {{ import all; export none; }};
+  ipv4 {{ import all; {limit} export none; extended next hop on; }};
+  ipv6 {{ import all; {limit} export none; }};
 }}
 """)
 

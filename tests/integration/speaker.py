@@ -82,7 +82,7 @@ class Speaker:
             assert self.daemon.alive(), self.daemon.text()[-3000:]
             return self.tap.exists()
 
-        eventually(listening, 20, "the plugin listens")
+        eventually(listening, 60, "the plugin listens")
 
     @property
     def daemon(self) -> Daemon:

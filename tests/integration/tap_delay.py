@@ -22,7 +22,7 @@ from typing import Any
 
 import dns.message
 
-from dnstap_bgp.config import DnstapConfig
+from dnstap_bgp.config.tables import DnstapTable
 from dnstap_bgp.core.tap.dnstap_pb2 import Frame
 from dnstap_bgp.core.tap.framestream import split_frames
 from dnstap_bgp.workers.tap.tap import Tap
@@ -99,7 +99,7 @@ def tapped(way: str, folder: Path) -> Iterator[tuple[Here, Any, Arrivals]]:
     if way == "unbound-tls":
         keys |= {f"tls_{key}": str(certificates / name) for key, name in TLS_FILES.items()}
     stand_in: Any = arrivals
-    worker = Tap(DnstapConfig.model_validate(keys, context={}), stand_in, stand_in, lambda: None)
+    worker = Tap(DnstapTable.model_validate(keys, context={}).settings(), stand_in, stand_in, lambda: None)
     worker.start()
     try:
         eventually(lambda: worker.status().listeners[0].problem is None, 10, "the tap listens")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dnstap_bgp.core.model import Attributes, Policy, Prefix
-from dnstap_bgp.core.state.records import prefix_text
+from dnstap_bgp.core.text import prefix_text
 from tests.integration.lab import Lab, eventually
 from tests.integration.routers import Bird, GoBgp, Router, Session
 from tests.integration.speaker import Speaker

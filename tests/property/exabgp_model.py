@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 STEPS = 50
 MESSAGES = 25
+DUMMY = "192.0.0.8/32"
 LINE = re.compile(
     r"(?P<targets>(neighbor \S+ (, )?)*)(?P<verb>announce|withdraw) attributes (?P<attributes>.*) nlri (?P<nlri>.*)"
 )
@@ -163,6 +164,8 @@ class ExaBgp:
         self.neighbors = {neighbor.address: neighbor for neighbor in neighbors}
         self.version = version
         self.refuses = set()  # prefixes whose line is answered with `error`
+        self.hasty = 0  # so many more lines are answered with `error`, whatever they say; not the harmless probe
+        self.unreadable = {}  # address of a neighbor: the key that its row lacks
         self.acknowledges = True
         self._pipe = b""
         self._out = []
@@ -203,6 +206,13 @@ class ExaBgp:
             if neighbor.ours:
                 self._say(neighbor.event("signal", code="10", name="SIGUSR1"))
             neighbor.counter = 0
+
+    def assign(self, ours):
+        """Read a configuration that names our process at some neighbors: address -> whether at this one."""
+        if len(set(ours.values()) | {neighbor.ours for neighbor in self.neighbors.values()}) > 1:
+            self.reload()
+        for address, is_ours in ours.items():
+            self.neighbors[address].ours = is_ours
 
     def add(self, neighbor):
         self.reload()
@@ -261,15 +271,22 @@ class ExaBgp:
 
     def _show(self, words):
         if words == ["json"]:
-            self._say(json.dumps([neighbor.row() for neighbor in self.neighbors.values()]))
+            self._say(json.dumps([self._row(neighbor) for neighbor in self.neighbors.values()]))
         elif "summary" in words:
             self._say("Peer            AS        up/down state       |     #sent     #recvd")
         yield
         self._answer()
 
+    def _row(self, neighbor):
+        return {key: value for key, value in neighbor.row().items() if key != self.unreadable.get(neighbor.address)}
+
+    def _is_hasty(self):
+        self.hasty -= 1
+        return self.hasty >= 0
+
     def _eor(self, address, family):
         neighbor = self.neighbors.get(address)
-        if neighbor is None or not neighbor.up:
+        if self._is_hasty() or neighbor is None or not neighbor.up or not neighbor.ours:
             self._answer(done=False)
             return
 
@@ -282,7 +299,7 @@ class ExaBgp:
 
     def _flush(self, address):
         neighbor = self.neighbors.get(address)
-        if neighbor is None or not neighbor.up:
+        if self._is_hasty() or neighbor is None or not neighbor.up or not neighbor.ours:
             self._answer(done=False)
             return
 
@@ -310,7 +327,7 @@ class ExaBgp:
             for neighbor in self.neighbors.values()
             if neighbor.ours and (not addresses or neighbor.address in addresses)
         ]
-        if not targets or self.refuses.intersection(prefixes):
+        if not targets or self.refuses.intersection(prefixes) or (prefixes != [DUMMY] and self._is_hasty()):
             self._answer(done=False)
             yield
             return

@@ -7,12 +7,15 @@ scratch.
 import ipaddress
 from dataclasses import dataclass
 
-from dnstap_bgp.core.lists.domains import Rule, RuleKind, RuleSet
-from dnstap_bgp.core.model import Attributes, Policy, Prefix
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
+from dnstap_bgp.core.model import Policy, Prefix
 from dnstap_bgp.core.routes.guard import Guard, Space
-from dnstap_bgp.core.routes.policies import Caps, Policies
+from dnstap_bgp.core.routes.policy import Caps, Policies
 
 NEIGHBORS = ("10.99.0.2", "10.99.0.3")
+OTHER = "10.99.0.4"
+"""A neighbor that no list names."""
 NAMES = (b"a.example", b"b.example", b"c.example")
 LISTS = ("one", "two", "three")
 ADDRESSES = [bytes((11, 0, third, last)) for third in (0, 1) for last in (1, 2, 129)]
@@ -86,36 +89,44 @@ class Naive:
             self.held[address, name] = after
 
     def tables(self) -> dict[str, dict[Prefix, bytes]]:
-        """Each neighbor's table: prefix -> next-hop."""
-        wanted: dict[Prefix, Attributes] = {}
-        statics: dict[Prefix, Attributes] = {}
-        for policy in self.configuration.policies:
-            for prefix in self.configuration.prefixes[policy.list]:
-                inside_denied = self.configuration.deny[policy.list] and (prefix[2] == 1 or prefix[4:] == b"\x10")
-                if not inside_denied and policy.ipv4:
-                    statics.setdefault(prefix, policy.ipv4)
+        """Each neighbor's table: prefix -> next-hop, by the first list that serves it."""
+        return {neighbor: self._table(neighbor) for neighbor in (*NEIGHBORS, OTHER)}
+
+    def _table(self, neighbor: str) -> dict[Prefix, bytes]:
+        serving = [
+            (policy.list, policy.ipv4)
+            for policy in self.configuration.policies
+            if policy.ipv4 and (not policy.ipv4.neighbors or neighbor in policy.ipv4.neighbors)
+        ]
+        statics: dict[Prefix, bytes] = {}
+        for list_name, attributes in serving:
+            for prefix in self.configuration.prefixes[list_name]:
+                inside_denied = self.configuration.deny[list_name] and (prefix[2] == 1 or prefix[4:] == b"\x10")
+                if not inside_denied:
+                    statics.setdefault(prefix, attributes.next_hop)
+        wanted: dict[Prefix, bytes] = {}
         for address in ADDRESSES:
             lists = {name for (held, _), found in self.held.items() if held == address for name in found}
-            first = next((policy.ipv4 for policy in self.configuration.policies if policy.list in lists), None)
-            if first and not any(covers(prefix, found, address, first) for prefix, found in statics.items()):
-                wanted[address] = first
-        return tables(wanted | statics)
+            first = next((attributes for list_name, attributes in serving if list_name in lists), None)
+            if first and not any(covers(prefix, address) for prefix in statics):
+                wanted[address] = first.next_hop
+        return wanted | statics
 
 
-def covers(prefix: Prefix, of_prefix: Attributes, address: bytes, of_address: Attributes) -> bool:
-    if len(prefix) == 4:
-        return False
-    inside = ipaddress.ip_address(address) in ipaddress.ip_network((prefix[:4], prefix[4]))
-    reached = set(of_address.neighbors or ("all", *NEIGHBORS)) <= set(of_prefix.neighbors or ("all", *NEIGHBORS))
-    return inside and reached
+def covers(prefix: Prefix, address: bytes) -> bool:
+    return len(prefix) > 4 and ipaddress.ip_address(address) in ipaddress.ip_network((prefix[:4], prefix[4]))
 
 
-def tables(wanted: dict[Prefix, Attributes]) -> dict[str, dict[Prefix, bytes]]:
-    return {
-        neighbor: {
-            prefix: found.next_hop
-            for prefix, found in wanted.items()
-            if not found.neighbors or neighbor in found.neighbors
+def tables(views: Views) -> dict[str, dict[Prefix, bytes]]:
+    """Each neighbor's table as it was announced."""
+    found: dict[str, dict[Prefix, bytes]] = {}
+    for neighbor in (*NEIGHBORS, OTHER):
+        view = views.of(neighbor)
+        shards = view.reconciler.adj_rib_out.shards if view is not None else []
+        found[neighbor] = {
+            prefix: attributes.next_hop
+            for shard in shards
+            for prefix, attributes in shard.items()
+            if not attributes.neighbors or neighbor in attributes.neighbors
         }
-        for neighbor in NEIGHBORS
-    }
+    return found

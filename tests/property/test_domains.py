@@ -1,10 +1,12 @@
 """A rule set answers as the definition of matching does, taken literally."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.lists.domains import Rule, RuleKind, RuleSet
+from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
 
 # Few labels, one of which ends another, so that rules meet and label boundaries matter.
 labels = st.sampled_from([b"a", b"b", b"ba", b"a-b", b"_x", b"\\032"])
@@ -16,11 +18,14 @@ lists = st.lists(st.lists(rules, max_size=12), max_size=4).map(lambda ls: [(f"li
 def speaks_for(rule: Rule, name: bytes) -> bool:
     if name == rule.domain:
         return rule.kind in (RuleKind.SUFFIX, RuleKind.EXACT)
-    return name.endswith(b"." + rule.domain) and rule.kind in (RuleKind.SUFFIX, RuleKind.SUBDOMAINS)
+    if not name.endswith(b"." + rule.domain):
+        return False
+    labels = name.count(b".") - rule.domain.count(b".")
+    return rule.kind in (RuleKind.SUFFIX, RuleKind.SUBDOMAINS) or (rule.kind is RuleKind.CHILDREN and labels == 1)
 
 
 def rank(rule: Rule) -> tuple[int, bool, int]:
-    order = [RuleKind.SUFFIX, RuleKind.SUBDOMAINS, RuleKind.EXACT]
+    order = [RuleKind.SUFFIX, RuleKind.SUBDOMAINS, RuleKind.CHILDREN, RuleKind.EXACT]
     return rule.domain.count(b"."), rule.exception, order.index(rule.kind)
 
 
@@ -37,6 +42,30 @@ def test_matches_as_defined(lists: list[tuple[str, list[Rule]]], asked: list[byt
         assert rule_set.explain(name) == expected
         assert rule_set.lists(name) == tuple(list_name for list_name, rule in expected if not rule.exception)
     assert rule_set.counts == {list_name: len(set(rules)) for list_name, rules in lists}
+
+
+# Children and exceptions are what sets names right below a domain apart from those further below.
+few_labels = st.sampled_from([b"a", b"b", b"ba"])
+domains = st.lists(few_labels, min_size=1, max_size=3).map(b".".join)
+apart = st.sampled_from([RuleKind.SUFFIX, RuleKind.CHILDREN, RuleKind.CHILDREN])
+rules_apart = st.lists(st.builds(Rule, domains, apart, st.booleans()), max_size=5)
+
+
+@settings(max_examples=400)
+@given(st.lists(rules_apart, max_size=2), domains)
+def test_a_silent_domain_has_no_listed_name_at_any_depth(lists: list[list[Rule]], domain: bytes):
+    """Names of labels that rules have, and of one that none has."""
+    rule_set = RuleSet.build([(f"list{number}", rules) for number, rules in enumerate(lists)])
+    beginnings = [
+        b".".join(parts) + b"."
+        for depth in (1, 2, 3)
+        for parts in itertools.product((b"a", b"b", b"ba", b"z"), repeat=depth)
+    ]
+    for above in {domain, b"z." + domain, b"z.z." + domain}:
+        named = any((b"." + rule.domain).endswith(b"." + above) for rules in lists for rule in rules)
+        decided = [deciding(rules, first + above) for rules in lists for first in (b"", *beginnings)]
+        listed = any(rule is not None and not rule.exception for rule in decided)
+        assert rule_set.silent(above) == (not named and not listed)
 
 
 def test_many_different_rows():

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dnstap_bgp.core.lists.source import ListSource
-from dnstap_bgp.workers.lists.sources import Built, build_here, plan
+from dnstap_bgp.workers.lists.compile_child import Built, build_lists
+from dnstap_bgp.workers.lists.files import plan
 
 Matcher = Callable[[list[str], str], bool]
 
@@ -70,6 +71,8 @@ def naive_v2fly(lines: list[str], name: str) -> bool:
         kind, _, value = words[0].rpartition(":")
         if (kind == "full" and name == value) or (kind in ("", "domain") and value in parents(name)):
             return True
+        if (kind == "keyword" and value in name) or (kind == "regexp" and re.search(value, name)):
+            return True
     return False
 
 
@@ -87,6 +90,74 @@ def naive_plain(lines: list[str], name: str) -> bool:
             continue
         best = max(best, (domain.count("."), exception, ["", "*", "="].index(sign)))
     return best[0] >= 0 and not best[1]
+
+
+def naive_mihomo(lines: list[str], name: str) -> bool:
+    """`+.` is the name and all below, `.` all below, `*.` exactly one label, and nothing in front just the name."""
+    for line in lines:
+        above = parents(name)[1:]
+        if line.startswith("+."):
+            speaks = line[2:] in parents(name)
+        elif line.startswith("*."):
+            speaks = line[2:] in above[:1]
+        elif line.startswith("."):
+            speaks = line[1:] in above
+        else:
+            speaks = line == name
+        if speaks:
+            return True
+    return False
+
+
+def naive_autoproxy(lines: list[str], name: str) -> bool:
+    """The longest domain decides; for one domain the exception."""
+    best = (-1, False)
+    for line in lines:
+        exception, domain = line.startswith("@@"), line.removeprefix("@@").removeprefix("||").removesuffix("^")
+        if "||" in line and domain in parents(name):
+            best = max(best, (domain.count("."), exception))
+    return best[0] >= 0 and not best[1]
+
+
+def naive_surge(lines: list[str], name: str) -> bool:
+    """A dot in front or DOMAIN-SUFFIX: the name and all below it; else just the name."""
+    for line in lines:
+        kind, comma, rest = line.partition(",")
+        value = rest.split(",")[0] if comma else line
+        if kind == "DOMAIN-SUFFIX" or (not comma and line.startswith(".")):
+            if value.lstrip(".") in parents(name):
+                return True
+        elif value == name and (not comma or kind == "DOMAIN"):
+            return True
+    return False
+
+
+def naive_rpz(lines: list[str], name: str) -> bool:
+    """The record of the name itself decides, or else the nearest wildcard above it; to let through beats all else."""
+    decisions: dict[str, list[bool]] = {}
+    for line in lines:
+        owner, *words = line.split() if not line.startswith(";") else [""]
+        if words:
+            decisions.setdefault(owner, []).append(words[-1] not in ("rpz-passthru.", f"{owner}."))
+    for owner in (name, *(f"*.{parent}" for parent in parents(name)[1:])):
+        if owner in decisions:
+            return all(decisions[owner])
+    return False
+
+
+def naive_unbound(lines: list[str], name: str) -> bool:
+    """Local data answers; else the nearest zone decides; of one zone that stands twice the type that resolves."""
+    zones: dict[str, list[bool]] = {}
+    for line in lines:
+        words = line.replace('"', "").split()
+        if words[:1] == ["local-zone:"]:
+            zones.setdefault(words[1], []).append(words[2] != "transparent")
+        elif words[:2] == ["local-data:", name]:
+            return True
+    for parent in parents(name):
+        if parent in zones:
+            return all(zones[parent])
+    return False
 
 
 label = st.sampled_from(["a", "b", "ba", "a-b", "x1", "1b", "com"])
@@ -125,23 +196,63 @@ LINES: dict[str, tuple[Matcher, st.SearchStrategy[str]]] = {
 }
 
 
+MORE: dict[str, tuple[Matcher, st.SearchStrategy[str]]] = {
+    "mihomo": (
+        naive_mihomo,
+        st.builds("{}{}".format, st.sampled_from(["+.", "+.", "", ".", "*."]), names)
+        | st.sampled_from(["# com", "a.*.b"]),
+    ),
+    "autoproxy": (
+        naive_autoproxy,
+        st.builds("{}{}{}".format, st.sampled_from(["||", "||", "@@||"]), names, st.sampled_from(["", "^"]))
+        | st.sampled_from(["! com", ".com", "|http://a", "[AutoProxy 0.2.9]", "a.com"]),
+    ),
+    "surge": (
+        naive_surge,
+        st.builds("{}{}".format, st.sampled_from(["", ".", "DOMAIN,", "DOMAIN-SUFFIX,"]), names)
+        | st.builds("DOMAIN-SUFFIX,{},DIRECT".format, names)
+        | st.sampled_from(["# com", "// com", "; com", "GEOIP,CN", "PROCESS-NAME,a", "IP-CIDR,192.0.2.0/24"]),
+    ),
+    "rpz": (
+        naive_rpz,
+        st.builds(
+            "{}{} {}{}".format,
+            st.sampled_from(["", "*."]),
+            names,
+            st.sampled_from(["CNAME ", "60 IN CNAME ", "IN CNAME "]),
+            st.sampled_from([".", "*.", "rpz-drop.", "rpz-passthru.", "a.b.", "com."]),
+        )
+        | st.builds("{} A 192.0.2.1".format, names)
+        | st.sampled_from([";com CNAME .", "24.0.2.0.192.rpz-ip CNAME .", "32.1.2.0.192.rpz-client-ip CNAME ."]),
+    ),
+    "unbound": (
+        naive_unbound,
+        st.builds('local-zone: "{}" {}'.format, names, st.sampled_from(["static", "always_nxdomain", "transparent"]))
+        | st.builds('local-data: "{} A 192.0.2.1"'.format, names)
+        | st.sampled_from(["# com", "server:", "local-data-ptr: 192.0.2.1 com"]),
+    ),
+}
+"""Formats that are tried line by line only."""
+
+
 def built(form: str, *files: list[str]) -> Built:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, str(number)) for number in range(len(files))]
         for path, lines in zip(paths, files, strict=True):
             path.write_text("".join(f"{line}\n" for line in lines), errors="surrogateescape", newline="")
-        return build_here(plan([ListSource("l", tuple(map(str, paths)), form)], None))
+        return build_lists(plan([ListSource("l", tuple(map(str, paths)), form)], None))
 
 
-@pytest.mark.parametrize("form", LINES)
+@pytest.mark.parametrize("form", LINES | MORE)
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_each_format_means_what_it_says(form: str, data: st.DataObject):
-    naive, line = LINES[form]
+    naive, line = (LINES | MORE)[form]
     lines = data.draw(st.lists(line, max_size=12))
     asked = data.draw(st.lists(names, min_size=1, max_size=20))
-    cut = data.draw(st.integers(0, len(lines)))
-    rules = built(form, lines[:cut], lines[cut:]).rules  # a list is the same in one file or in two
+    # A list is the same in one file or in two; unbound's own files are one configuration each.
+    cut = data.draw(st.integers(0, len(lines))) if form != "unbound" else 0
+    rules = built(form, lines[:cut], lines[cut:]).rules
     for name in asked:
         assert bool(rules.lists(name.encode())) == naive(lines, name), name
 
@@ -160,9 +271,9 @@ ASIDE = {
     "hosts": ["# 0.0.0.0 com", "", "255.255.255.255 broadcasthost", "::1 localhost"],
     "adblock": ["! com", "example##.ad", "##.ad-box", "/banner/*", "||example^$script,third-party", "com#@#.x", "-ad-"],
     "dnsmasq": ["# server=/com/x", "conf-dir=/etc/x", "", "bogus-nxdomain=192.0.2.1"],
-    "v2fly": ["keyword:example", "regexp:^a.*\\.com$", "# com", "  # x"],
+    "v2fly": ["keyword:nowhere", "regexp:^nothing\\.com$", "# com", "  # x"],
 }
-"""Between the rules, and no rules either."""
+"""Between the rules, and no rules either, or such that no name of here has."""
 
 
 IDN = "b\u00fccher"

@@ -6,19 +6,19 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.tap.framestream import Control, FrameStream, State, control_frame, split_frames
+from dnstap_bgp.core.tap.framestream import ControlType, FrameStream, StreamState, control_frame, split_frames
 
 FRAME_MAX_BYTES = 4096
 
-controls = st.sampled_from(list(Control)).map(control_frame)
+controls = st.sampled_from(list(ControlType)).map(control_frame)
 frames = st.binary(min_size=1, max_size=300).map(lambda payload: struct.pack("!I", len(payload)) + payload)
 garbage = st.binary(max_size=40)
 wires = st.lists(st.one_of(frames, frames, controls, garbage), max_size=12).map(b"".join)
 openings = st.sampled_from(
     [
         b"",
-        control_frame(Control.START),
-        control_frame(Control.READY) + control_frame(Control.START),
+        control_frame(ControlType.START),
+        control_frame(ControlType.READY) + control_frame(ControlType.START),
     ]
 )
 
@@ -49,12 +49,12 @@ def test_every_single_byte(opening, wire):
 @given(st.lists(st.binary(min_size=1, max_size=FRAME_MAX_BYTES), max_size=20), st.lists(st.integers(0, 100_000)))
 def test_a_good_stream_is_read_wholly(payloads, cuts):
     wire = (
-        control_frame(Control.READY)
-        + control_frame(Control.START)
+        control_frame(ControlType.READY)
+        + control_frame(ControlType.START)
         + b"".join(struct.pack("!I", len(payload)) + payload for payload in payloads)
-        + control_frame(Control.STOP)
+        + control_frame(ControlType.STOP)
     )
     given_frames, state, replies, bidirectional, _ = run(wire, cuts)
     assert given_frames == payloads
-    assert (state, bidirectional) == (State.FINISHED, True)
-    assert replies == control_frame(Control.ACCEPT) + control_frame(Control.FINISH)
+    assert (state, bidirectional) == (StreamState.FINISHED, True)
+    assert replies == control_frame(ControlType.ACCEPT) + control_frame(ControlType.FINISH)

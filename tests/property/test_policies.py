@@ -10,13 +10,13 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.exabgp.outbox import Outbox
+from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.model import Attributes, DnsTtl, Policy, Prefix
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Caps, Policies
-from dnstap_bgp.core.routes.preview import Preview
+from dnstap_bgp.core.routes.policy import Caps, Policies
+from dnstap_bgp.core.routes.reload_diff import ReloadDiff
 from dnstap_bgp.core.routes.table import RouteTable
-from dnstap_bgp.workers.routes import foresight, keeper
+from dnstap_bgp.workers.routes import keeper
 from dnstap_bgp.workers.routes.keeper import Keeper
 from tests.property.policy_model import ADDRESSES, LISTS, NAMES, NEIGHBORS, PREFIXES, Configuration, Naive, tables
 
@@ -45,19 +45,32 @@ STEPS = st.one_of(
 )
 
 
-def drain(outbox: Outbox, told: dict[Prefix, Attributes]) -> None:
+def drain(views: Views) -> None:
     """Tell a host that takes everything."""
-    while (batch := outbox.take(0, brisk=False, moves=True)) is not None:
-        for prefix in batch.prefixes:
-            assert told.get(prefix) == batch.step.told, "a withdraw says what was announced"
-            told.pop(prefix, None)
-            if batch.step.wanted is not None:
-                told[prefix] = batch.step.wanted
-        outbox.answered(batch, done=True)
-        outbox.settle(batch)
+    told: dict[tuple[int, Prefix], Attributes] = {}
+    for number, view in enumerate(views):
+        reconciler = view.reconciler
+        for shard in reconciler.adj_rib_out.shards:
+            told.update({(number, prefix): attributes for prefix, attributes in shard.items()})
+        while (batch := reconciler.take(0, low_latency=False, attribute_changes=True)) is not None:
+            for prefix in batch.prefixes:
+                announced = told.pop((number, prefix), None)
+                assert announced == batch.transition.announced, "a withdraw says what was announced"
+                if batch.transition.wanted is not None:
+                    told[number, prefix] = batch.transition.wanted
+            reconciler.answered(batch, done=True)
+            reconciler.settle(batch)
+    views.join()
 
 
-def predicted(preview: Preview, kind: str) -> int:
+def by_prefix(views: Views) -> dict[Prefix, list[bytes | None]]:
+    """What each neighbor has of each prefix."""
+    found = tables(views)
+    prefixes = {prefix for table in found.values() for prefix in table}
+    return {prefix: [table.get(prefix) for table in found.values()] for prefix in prefixes}
+
+
+def predicted(preview: ReloadDiff, kind: str) -> int:
     return sum(difference.counts[kind] for difference in preview.routes.values())
 
 
@@ -67,11 +80,10 @@ def test_routers_have_what_the_policies_say(
     first: Configuration, steps: Sequence[tuple[bytes, bytes, int, int] | Configuration]
 ) -> None:
     now = 1000.5
-    with patch.object(keeper, "process_clock", lambda: now), patch.object(foresight, "process_clock", lambda: now):
-        held = Keeper(RouteTable(first.made()), Outbox(), first.rules())
+    with patch.object(keeper, "process_clock", lambda: now):
+        held = Keeper(RouteTable(first.made()), Views(), first.rules())
         naive = Naive(first)
         held.resync()
-        told: dict[Prefix, Attributes] = {}
         for step in steps:
             pause = 1 if isinstance(step, Configuration) else step[3]
             if pause:
@@ -79,15 +91,16 @@ def test_routers_have_what_the_policies_say(
                 held.expire()
                 naive.expire(now)
             if isinstance(step, Configuration):
-                drain(held.outbox, told)
-                before = dict(told)
-                preview = foresight.foresee(held, step.rules(), step.made(), frozenset())
+                drain(held.views)
+                before = by_prefix(held.views)
+                preview = held.reload_diff(step.rules(), step.made(), frozenset())
                 held.switch(step.rules(), step.made())
                 held.revise()
                 held.expire()  # what a shorter TTL ends is withdrawn by the timer's next tick
                 naive.reload(step, now)
                 naive.expire(now)
-                drain(held.outbox, told)
+                drain(held.views)
+                told = by_prefix(held.views)
                 assert predicted(preview, "+") == len(told.keys() - before.keys())
                 assert predicted(preview, "-") == len(before.keys() - told.keys())
                 assert predicted(preview, "~") == sum(told[one] != before[one] for one in told.keys() & before.keys())
@@ -98,8 +111,8 @@ def test_routers_have_what_the_policies_say(
                 if sightings:
                     held.observe(sightings, held.rules)
                 naive.see(address, name, dns_ttl_s, now)
-            drain(held.outbox, told)
-            assert tables(told) == naive.tables()
+            drain(held.views)
+            assert tables(held.views) == naive.tables()
 
 
 CAPPED = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 5), st.sampled_from(["one", "two"])), max_size=100)
@@ -119,16 +132,23 @@ def test_no_cap_is_ever_passed_and_the_counts_stay_true(seen: list[tuple[int, in
         changes, _ = table.expire(float(second), 1000)
         told |= dict(changes)
         told |= dict(table.observe([(bytes((11, 0, 0, host)), list_name, b"%d.example" % name, 0)], float(second)))
-        claims = [claim for shard in range(256) for one in table.addresses(shard) for claim in table.claims_of(one)]
+        claims = [
+            claim
+            for shard in range(256)
+            for one in table.claims.addresses(shard)
+            for claim in table.claims.of_address(one)
+        ]
         by_name = {(claim.list, claim.name): 0 for claim in claims}
         for claim in claims:
             by_name[claim.list, claim.name] += 1
         assert max(by_name.values(), default=0) <= 5
         for policy in policies:
-            assert table.routes_of(policy.list) == len({one.address for one in claims if one.list == policy.list})
-        assert table.routes_of("one") <= 8
+            assert table.claims.routes_of(policy.list) == len(
+                {one.address for one in claims if one.list == policy.list}
+            )
+        assert table.claims.routes_of("one") <= 8
         assert len(table) == len({claim.address for claim in claims}) <= 12
-        assert table.claims == len(claims)
+        assert len(table.claims) == len(claims)
         assert {prefix for prefix, wanted in told.items() if wanted} == {claim.address for claim in claims}
         if evicts:
             newest = {(one.address, one.list, one.name) for one in claims}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from dnstap_bgp.core.model import Attributes, Policy
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.routes.table import RouteTable
 
 TTLS = {"one": 10.0, "two": 4.0}

@@ -1,1 +1,1 @@
-"""What the commands do besides the plugin itself: short-lived, in the foreground, for a person."""
+"""Commands of the program `dnstap-bgp`, one module each: short-lived, in the foreground, for a person."""

@@ -2,24 +2,31 @@
 
 import grp
 import pwd
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from dnstap_bgp import config as configuration
-from dnstap_bgp.config import Config, asked
-from dnstap_bgp.core.lists import counts
-from dnstap_bgp.core.lists.formats import Kind
+from dnstap_bgp.commands import exposure
+from dnstap_bgp.commands.options import config_option
+from dnstap_bgp.commands.printing import say
+from dnstap_bgp.config import Config, UnixAddress, exabgp_sessions, policies
+from dnstap_bgp.core.lists import rules
+from dnstap_bgp.core.lists.lines import SkippedKind
 from dnstap_bgp.core.lists.source import ListSource
 from dnstap_bgp.core.model import Prefix
-from dnstap_bgp.core.routes import remedies
-from dnstap_bgp.core.routes.policies import Policies
-from dnstap_bgp.core.state.records import prefix_text
+from dnstap_bgp.core.routes import explain
+from dnstap_bgp.core.routes.policy import Policies
+from dnstap_bgp.core.text import count_text, prefix_text
 from dnstap_bgp.errors import ConfigError, ListenerError, Problem
-from dnstap_bgp.workers.lists.copies import Copies
-from dnstap_bgp.workers.lists.files import SourceReport, totals
-from dnstap_bgp.workers.lists.loader import compiled_dir
-from dnstap_bgp.workers.lists.sources import Built, build_here, plan
+from dnstap_bgp.workers.lists.compile_child import Built, build_lists
+from dnstap_bgp.workers.lists.file_reports import FileReport, totals, unsaid_prefixes, waiting_patterns
+from dnstap_bgp.workers.lists.files import plan
+from dnstap_bgp.workers.lists.loader import compiled_dir, waiting_in
+from dnstap_bgp.workers.lists.url_cache import UrlCache
 
 LINES_TOLD = 1000
 """Bad lines of each list file: more are one mistake, such as a file in another format, and only counted."""
@@ -31,9 +38,31 @@ LINES_TOLD_ALL = 1_000_000
 """The same where every line is asked for."""
 
 
+@click.command("check")
+@config_option
+@click.option("--verbose", "-v", is_flag=True, help="Tell every line of a list that gives no rule.")
+def command(config_path: Path, *, verbose: bool) -> None:
+    """Say everything that is wrong with a configuration and its lists.
+
+    Every error at once, each with its file and its key or line, then warnings. Exit status 1 where there is an error.
+
+    What a list has and rules on names can't say (cosmetic filters, filters with options, expressions over URLs) is no
+    error: it is counted, and told line by line with -v. Nothing is fetched: of URLs the last copies count.
+
+    \b
+    Examples:
+        dnstap-bgp check --config ./dnstap-bgp.toml
+        dnstap-bgp check -v | grep skipped
+    """  # noqa: D301 - click wants a real \b
+    report = run(config_path, verbose=verbose)
+    for line in report.lines():
+        say(line)
+    sys.exit(report.exit_status)
+
+
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a check found.
+class CheckReport:
+    """Errors, warnings and a summary of one check.
 
     Attributes:
         errors: What has to be put right; each names its file and its key or line.
@@ -49,11 +78,11 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        """0, or 1 where there is an error."""
+        """Exit status: 0, or 1 where there is an error."""
         return 1 if self.errors else 0
 
     def lines(self) -> list[str]:
-        """The report as a person reads it."""
+        """Write the report as a person reads it."""
         return [
             *(f"skipped: {problem}" for problem in self.details),
             *(f"error: {problem}" for problem in self.errors),
@@ -62,7 +91,7 @@ class Report:
         ]
 
 
-def run(path: Path, *, verbose: bool = False) -> Report:
+def run(path: Path, *, verbose: bool = False) -> CheckReport:
     """Check a configuration file, its lists, and what it wants of this system.
 
     Neighbors that are host names are looked up, which blocks for as long as that takes.
@@ -85,17 +114,35 @@ def run(path: Path, *, verbose: bool = False) -> Report:
         wrong, worth_a_thought = _speaker(config)
         errors += wrong
         warnings += worth_a_thought
+        warnings += exposure.warnings(config, config.list_sources())
+        warnings += _missing(config)
     lists = _lists(configuration.list_sources(path), config, verbose=verbose)
     errors += lists.errors
     summary = () if errors or config is None else (f"{path}: good", *lists.summary, _opened(config))
-    return Report(tuple(errors), (*warnings, *lists.warnings), summary, lists.details)
+    return CheckReport(tuple(errors), (*warnings, *lists.warnings), summary, lists.details)
+
+
+def _missing(config: Config) -> Iterator[str]:
+    """Tell what is not there and mostly should be: folders, but for the runtime folder, which is made; and keys."""
+    folders = {"cache": config.cache.parent} if config.cache is not None else {}
+    for address in config.dnstap.listen:
+        if isinstance(address, UnixAddress):
+            folders[f"dnstap.listen {address.path}"] = address.path.parent
+    for key, folder in folders.items():
+        if not folder.exists() and folder != config.runtime_dir:
+            yield f"{key}: there is no folder {folder}: nobody makes it, and until it is there nothing opens this"
+    if config.cache is None:
+        yield "cache is missing: what is learnt is lost with each restart"
+    if config.bgp.neighbors and config.bgp.source_ip is None:
+        yield "bgp.source_ip is missing: each router has to know us by the address that this system chooses for it"
 
 
 def _accounts(config: Config) -> Iterator[Problem]:
-    """Say which user and group this system doesn't have."""
+    """Give each configured user and group that this system doesn't have."""
     for key, name, find in (
         ("process.user", config.process.user, pwd.getpwnam),
         ("dnstap.group", config.dnstap.group, grp.getgrnam),
+        ("hold.group", config.hold.group if config.hold is not None else None, grp.getgrnam),
     ):
         if name is None or name.isdecimal():
             continue
@@ -106,52 +153,69 @@ def _accounts(config: Config) -> Iterator[Problem]:
 
 
 def _certificates(config: Config) -> Iterator[Problem]:
-    """Say which file of the tap's TLS can't be used."""
+    """Give the files of TLS that can't be used, of the tap, of [hold] and of [http]."""
+    if config.http is not None and config.http.tls_cert is not None:
+        from dnstap_bgp.workers.net import tls  # noqa: PLC0415 - ssl takes 5 MB, and few have it
+
+        try:
+            tls.server_context(config.http.tls_cert, config.http.tls_key, None)
+        except ListenerError as error:
+            yield Problem(f"{config.path}: http", str(error))
+    if config.hold is not None and config.hold.speaks_tls:
+        from dnstap_bgp.workers.hold.tls_carrier import HoldTls  # noqa: PLC0415 - as above
+
+        try:
+            HoldTls(config.hold)
+        except ListenerError as error:
+            yield Problem(f"{config.path}: hold", str(error))
     if not config.dnstap.speaks_tls:
         return
-    from dnstap_bgp.workers.tap.tls import Tls  # noqa: PLC0415 - ssl takes 5 MB, and few have it
+    from dnstap_bgp.workers.tap.tls_wire import TapTls  # noqa: PLC0415 - ssl takes 5 MB, and few have it
 
     try:
-        Tls(config.dnstap)
+        TapTls(config.dnstap)
     except ListenerError as error:
         yield Problem(f"{config.path}: dnstap", str(error))
 
 
 def _speaker(config: Config) -> tuple[list[Problem], list[str]]:
-    """Check what only `up` and `exabgp-conf` need; a file for an operator's own exabgp.conf may leave it out."""
+    """Check the keys that only `up` and `exabgp-conf` need; under an operator's own exabgp.conf they may be missing."""
     if config.bgp.as_number is None and not config.bgp.neighbors:
         return [], ["bgp.as and bgp.peers are missing: enough under an ExaBGP of your own, not for `dnstap-bgp up`"]
     try:
-        config = config.resolve()
+        config = exabgp_sessions.look_up_neighbors(config)
     except ConfigError as error:  # a name server may be away for now
         return [], list(map(str, error.problems))
     try:
-        config.require_speaker()
+        exabgp_sessions.speaker(config)
     except ConfigError as error:
         return error.problems, []
     return [], []
 
 
 def _opened(config: Config) -> str:
-    """Say what the guard keeps, which surprises whoever tries this in a lab."""
+    """Tell the special-purpose space that the guard keeps from becoming routes, which surprises in a lab."""
     told = "guard: addresses of private, documentation and other special-purpose space never become routes"
     opened = {"[guard]": config.guard.allow} | {f"list {found.name}": found.allow for found in config.lists}
     allowed = [f"{', '.join(map(str, networks))} ({where})" for where, networks in opened.items() if networks]
     return f"{told}{', but for ' + ', '.join(allowed) if allowed else '; [guard] allow = [...] opens it'}"
 
 
-def _lists(lists: Sequence[ListSource], config: Config | None, *, verbose: bool) -> Report:
+def _lists(lists: Sequence[ListSource], config: Config | None, *, verbose: bool) -> CheckReport:
     """Read all lists: the problems of their files and lines, and what they hold."""
     told = LINES_TOLD_ALL if verbose else LINES_TOLD
-    kept = Copies(compiled_dir(config)) if config is not None else None
-    built = build_here(plan(lists, kept), complaints_kept=told, tell_skipped=verbose)
+    url_cache = UrlCache(compiled_dir(config)) if config is not None else None
+    waiting = waiting_in(compiled_dir(config)) if config is not None else frozenset[str]()
+    built = build_lists(plan(lists, url_cache, waiting), complaints_kept=told, tell_skipped=verbose)
     errors = [problem for report in built.reports for problem in _errors(report)]
     files = [report for report in built.reports if not report.pending]
     if files and not errors and not len(built.rules) and not any(built.prefixes.values()):
         errors.append(Problem(", ".join(report.path for report in files), "there is no rule in any list"))
-    return Report(
+    return CheckReport(
         tuple(errors),
         (
+            *unsaid_prefixes(built.reports),
+            *waiting_patterns(built.reports),
             *(warning for report in built.reports for warning in _warnings(report, verbose=verbose)),
             *(_refused(config, built.prefixes, told if verbose else PREFIXES_TOLD) if config is not None else ()),
         ),
@@ -161,50 +225,60 @@ def _lists(lists: Sequence[ListSource], config: Config | None, *, verbose: bool)
 
 
 def _held(built: Built, source: ListSource) -> str:
-    held = counts.held(built.rules.counts[source.name], len(built.prefixes[source.name]) + source.prefixes)
+    held = rules.size_text(built.rules.counts[source.name], len(built.prefixes[source.name]) + source.prefixes)
     return f"list {source.name}: {held}"
 
 
 def _refused(config: Config, prefixes: Mapping[str, Sequence[Prefix]], at_most: int) -> Iterator[str]:
-    """Say which static prefixes of sources the guard keeps; those of the file itself are told with it."""
-    refused = Policies(config.policies(), asked.guard(config), prefixes=prefixes).refused
+    """Tell the static prefixes of sources that the guard refuses; those of the configuration are told with it."""
+    refused = Policies(policies.list_policies(config), policies.guard(config), prefixes=prefixes).refused
     for found in refused[:at_most]:
-        said = remedies.sentence(found.reason, found.prefix)
+        said = explain.sentence(found.reason, found.prefix)
         yield f"list {found.list}: {prefix_text(found.prefix)} is not announced: {said}"
     if len(refused) > at_most:
         yield f"{len(refused)} static prefixes are not announced in all (`check -v` tells each)"
 
 
-def _from_url(report: SourceReport) -> bool:
-    """Whether its lines can't be mended here."""
+def _from_url(report: FileReport) -> bool:
+    """Tell whether a source came by URL, so that its lines can't be mended here."""
     return report.path != report.file
 
 
-def _errors(report: SourceReport) -> Iterator[Problem]:
-    """What has to be put right."""
+def _errors(report: FileReport) -> Iterator[Problem]:
+    """Give the problems of a source that have to be put right."""
     if report.error:
         yield Problem(report.path, report.error)
+    if report.no_list:
+        yield Problem(report.path, f"it is {report.no_list}")
     if report.complaints and not _from_url(report):
-        bad = [one for one in report.examples if one.kind is Kind.MALFORMED]
+        bad = [one for one in report.examples if one.kind is SkippedKind.MALFORMED]
         yield from (Problem(f"{report.path}:{one.line}", one.reason) for one in bad)
         if report.complaints > len(bad):
             yield Problem(report.path, f"{report.complaints - len(bad)} more lines like these")
 
 
-def _warnings(report: SourceReport, *, verbose: bool) -> Iterator[str]:
-    """What nobody here can put right."""
+def _warnings(report: FileReport, *, verbose: bool) -> Iterator[str]:
+    """Give what a source has and nobody here can put right."""
     if report.pending:
         yield f"{report.path}: not fetched yet: the running plugin does that"
         return
+    if not (report.rules or report.prefixes or report.error or report.no_list or report.complaints or report.included):
+        yield f"{report.path}: there is no rule in it"
+    if report.partial and (report.lost or _from_url(report)):
+        yield f"{report.path}: read in part only: {report.partial}"
+    elif report.complaints and _from_url(report):
+        yield f"{report.path}: {count_text(report.complaints, 'malformed line')}: {report.examples[0].reason}"
     skipped = totals([report])
-    if not _from_url(report):
-        skipped.pop(Kind.MALFORMED, None)
+    skipped.pop(SkippedKind.MALFORMED, None)
+    for name, count in report.lost.items():
+        if not report.partial:
+            yield f"{report.path}: {count_text(count, 'line')} of {name} skipped, as it is read as {report.format}"
     if skipped:
         hint = "" if verbose else "; `check -v` shows each line"
-        yield f"{report.path}: skipped, as no rule on names can say it: {counts.skipped(skipped)}{hint}"
+        yield f"{report.path}: skipped, as no rule on names can say it: {rules.skipped_text(skipped)}{hint}"
 
 
-def _details(report: SourceReport) -> Iterator[Problem]:
+def _details(report: FileReport) -> Iterator[Problem]:
     for one in report.examples:
-        if one.kind is not Kind.MALFORMED or _from_url(report):
+        if one.kind is not SkippedKind.MALFORMED or _from_url(report):
             yield Problem(f"{report.path}:{one.line}", f"{one.kind}: {one.reason}")

@@ -1,4 +1,4 @@
-"""How a command asks the running plugin: HTTP over its control socket, by the standard library alone."""
+"""Client of the control socket: HTTP over a unix socket, by the standard library alone."""
 
 import http.client
 import json
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dnstap_bgp import config as configuration
+from dnstap_bgp.commands.printing import complain, say
 from dnstap_bgp.config.addresses import UNIX_PATH_MAX_BYTES
-from dnstap_bgp.errors import CommandError, UnreachableError
+from dnstap_bgp.errors import CommandError, ConfigError, OlderPluginError, UnreachableError
 
 TIMEOUT_S = 35.0
 """The longest that anything asked for may take is a save: 30 s."""
@@ -21,32 +22,37 @@ ANSWER_MAX_BYTES = 64 << 20
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
+    """HTTP connection over a unix socket."""
 
     def __init__(self, path: Path, timeout_s: float | None) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
-        """Connect."""
+        """Connect to the socket."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         _connect(self.sock, self._path)
 
 
 class Control:
-    """The control socket of the instance that a configuration file is about."""
+    """Client of the instance that a configuration file describes."""
 
-    def __init__(self, config_path: Path) -> None:
-        """Find it.
+    def __init__(self, config_path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        """Find the control socket.
+
+        Args:
+            config_path: The configuration file.
+            timeout_s: The longest to wait for an answer.
 
         Raises:
-            ConfigError: The file can't be used.
+            ConfigError: The file can't be used, and nobody listens where it says.
         """
-        self._path = configuration.load(config_path).control_socket
+        self._path = _socket(config_path)
+        self._timeout_s = timeout_s
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        """Ask something.
+        """Ask for an answer by GET.
 
         Raises:
             CommandError: The plugin can't be reached, or refuses: why.
@@ -54,40 +60,43 @@ class Control:
         return self._ask("GET", path, None)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
-        """Change something.
+        """Ask for a change by POST.
 
         Raises:
+            OlderPluginError: The plugin has no such path.
             CommandError: The plugin can't be reached, or refuses: why.
         """
         return self._ask("POST", path, json.dumps(body).encode())
 
     @contextmanager
     def stream(self, path: str) -> Iterator[http.client.HTTPResponse]:
-        """Ask for something without an end.
+        """Ask for an answer without an end, such as events.
 
         Raises:
-            CommandError: As above.
+            CommandError: The plugin can't be reached, or refuses: why.
         """
-        with closing(UnixConnection(self._path, TIMEOUT_S)) as connection, self._in_words():
+        with closing(UnixConnection(self._path, self._timeout_s)) as connection, self._in_words():
             connection.request("GET", path)
             response = connection.getresponse()
-            if response.status != 200:
+            if response.status != http.client.OK:
                 raise CommandError(_error(response.status, response.read(ANSWER_MAX_BYTES)))
             yield response
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Any:  # noqa: ANN401 - JSON
-        with closing(UnixConnection(self._path, TIMEOUT_S)) as connection:
+        with closing(UnixConnection(self._path, self._timeout_s)) as connection:
             with self._in_words():
                 connection.request(method, path, body)
                 response = connection.getresponse()
                 data = response.read(ANSWER_MAX_BYTES)
-            if response.status != 200:
+            if response.status in (http.client.NOT_FOUND, http.client.METHOD_NOT_ALLOWED):
+                raise OlderPluginError(f"the running plugin does not know {method} {path}: it is of another version")
+            if response.status != http.client.OK:
                 raise CommandError(_error(response.status, data))
             return json.loads(data)
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
-        """Say what it means that the plugin can't be reached."""
+        """Turn an error of the connection into words and advice."""
         try:
             yield
         except (FileNotFoundError, ConnectionRefusedError) as error:
@@ -99,6 +108,23 @@ class Control:
             raise UnreachableError(f"no answer from {self._path}: the plugin's log says what it is doing") from error
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(f"{self._path}: {error or type(error).__name__}") from error
+
+
+def _socket(config_path: Path) -> Path:
+    """Find the control socket; a file that was spoilt while the plugin runs is told, and no reason not to ask.
+
+    Raises:
+        ConfigError: The file can't be used, and there is no socket where it says.
+    """
+    try:
+        return configuration.load(config_path, with_secrets=False).control_socket
+    except ConfigError as error:
+        found = configuration.control_socket(config_path)
+        if found is None or not found.is_socket():
+            raise
+        for problem in error.problems:
+            complain(f"warning: {problem}")
+        return found
 
 
 def _connect(sock: socket.socket, path: Path) -> None:
@@ -121,5 +147,22 @@ def _error(status: int, data: bytes) -> str:
 
 
 def json_line(found: object) -> str:
-    """JSON on one line."""
+    """Write an answer as JSON on one line."""
     return json.dumps(found)
+
+
+def steer(config_path: Path, path: str, body: dict[str, object], *, as_json: bool) -> None:
+    """Have the running plugin do something, and print what it says of it.
+
+    Args:
+        config_path: The configuration file.
+        path: Of the control socket's HTTP.
+        body: What is asked for.
+        as_json: Print the whole answer as JSON, not only its message.
+
+    Raises:
+        ConfigError: The file can't be used.
+        CommandError: The plugin can't be reached, or refuses: why.
+    """
+    answer = Control(config_path).post(path, body)
+    say(json_line(answer) if as_json else answer["message"], as_is=as_json)

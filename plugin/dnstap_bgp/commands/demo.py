@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
+import click
 from rich import box
 from rich.console import Console
 from rich.live import Live
@@ -25,7 +26,7 @@ from rich.table import Table as Grid
 from dnstap_bgp.commands import host, replay
 from dnstap_bgp.commands.demo_router import Heard, Router
 from dnstap_bgp.core.model import Claim
-from dnstap_bgp.core.state import records
+from dnstap_bgp.core.text import prefix_text, printable
 from dnstap_bgp.errors import CommandError, DnstapBgpError
 from dnstap_bgp.workers.process import clocks
 from dnstap_bgp.workers.state.restore import restore
@@ -55,6 +56,16 @@ PIPE_WIDTH = 120
 INTERRUPTED = 130
 
 
+@click.command("demo")
+def command() -> None:
+    """Show the main job on this machine, in a few seconds, without root or any other daemon.
+
+    Two ExaBGP run on the loopback: one with the plugin, one as the router. A capture that a real unbound made is
+    played into the plugin, and the routes are shown as they arrive at the router. Nothing is left behind.
+    """
+    sys.exit(run())
+
+
 def run() -> int:
     """Show the demo on stdout.
 
@@ -73,7 +84,9 @@ def run() -> int:
         console.print("Interrupted. Nothing is left behind.")
         return INTERRUPTED
     except (DnstapBgpError, OSError) as error:
-        Console(stderr=True).print(f"The demo failed: {error}", markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"The demo failed: {_printable(error)}", markup=False, highlight=False, soft_wrap=True
+        )
         return 1
     console.print("Both ExaBGP have ended; nothing is left behind.")
     return 0
@@ -183,7 +196,7 @@ class Demo:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _logs(self) -> str:
-        """The last words of both sides, for a failure's message."""
+        """Last lines of both sides' logs, for a failure's message."""
         text = ""
         for name, path in (("up", self._log), ("router", self._router.log)):
             with contextlib.suppress(OSError):
@@ -192,22 +205,27 @@ class Demo:
         return text
 
 
+def _printable(error: Exception) -> str:
+    """Escape an error's text, which has lines of both programs' logs at its end."""
+    return "\n".join(map(printable, str(error).split("\n")))
+
+
 def _names(state: Path) -> dict[str, set[str]]:
-    """Which names hold each address, from the plugin's state file."""
+    """Read the names that hold each address from the plugin's state file."""
     found: dict[str, set[str]] = {}
 
     def adopt(claims: list[Claim]) -> None:
         for claim in claims:
-            found.setdefault(records.prefix_text(claim.address), set()).add(claim.name.decode("ascii"))
+            found.setdefault(prefix_text(claim.address), set()).add(claim.name.decode("ascii"))
 
     with reading(state) as (read, size):
         if size:
-            restore(read, size, clocks.system_clock()(), adopt, lambda _told, _untold: None)
+            restore(read, size, clocks.system_clock()(), adopt, lambda _: None)
     return found
 
 
 def data_file(name: str) -> Path:
-    """A file of the demo, as it is installed."""
+    """Path of a file of the demo, as it is installed."""
     return Path(str(resources.files("dnstap_bgp"))) / "demo" / name
 
 

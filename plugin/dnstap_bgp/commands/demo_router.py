@@ -1,4 +1,4 @@
-"""The demo's router: a second ExaBGP on another loopback address, which tells what it hears.
+"""Router of the demo: a second ExaBGP on another loopback address, which notes the updates that it hears.
 
 Run as a module it is that ExaBGP's own process: it notes each line of its stdin in the file that is its argument.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dnstap_bgp.commands import host
-from dnstap_bgp.core.exabgp.conf import Session, Speaker, render
+from dnstap_bgp.core.exabgp.config_file import Session, Speaker, render
 from dnstap_bgp.workers.process import runtime
 
 ADDRESS = "127.0.0.2"
@@ -23,7 +23,7 @@ WELL_KNOWN = {(65535, 65281): "no-export"}
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A route as the router has it.
+    """Route as the router has heard it.
 
     Attributes:
         prefix: In text, with its length.
@@ -37,8 +37,8 @@ class Heard:
 
 
 @dataclass(slots=True)
-class Table:
-    """What the router has heard: the events of its ExaBGP, added up.
+class RouterTable:
+    """RouterTable of the router: the events of its ExaBGP, added up.
 
     Attributes:
         up: Whether the session stands.
@@ -66,12 +66,12 @@ class Table:
 
 
 class Router:
-    """The process and what it has told so far."""
+    """Process of the router's ExaBGP, and the table of what it has told so far."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare a router whose files lie in `folder`, which is made."""
         self.port = free_port()
-        self.table = Table()
+        self.table = RouterTable()
         self.log = folder / "exabgp.log"
         self._folder = folder
         self._events = folder / "events"
@@ -102,7 +102,7 @@ class Router:
         text = render(speaker, (sys.executable, "-P", "-m", __name__, str(self._events)))
         return text.replace("neighbor-changes;", "neighbor-changes; receive { parsed; update; }")
 
-    def look(self) -> Table:
+    def look(self) -> RouterTable:
         """Take in what the router has heard since the last look."""
         with self._events.open("rb") as file:
             file.seek(self._read_bytes)
@@ -115,7 +115,7 @@ class Router:
 
 
 def free_port() -> int:
-    """A port above 1024 that nobody listens on now; the kernel does not give it out again at once."""
+    """Find a port above 1024 that nobody listens on; the kernel does not give it out again at once."""
     with socket.socket() as sock:
         sock.bind((ADDRESS, 0))
         port: int = sock.getsockname()[1]

@@ -1,28 +1,56 @@
-"""`dnstap-bgp doctor`: what is wrong and what to change, as files tell and as the running plugin tells."""
+"""`dnstap-bgp doctor`: findings with advice, from files and from the running plugin."""
 
 import grp
+import json
 import os
 import pwd
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 from dnstap_bgp import config as configuration
 from dnstap_bgp.commands import check, host
 from dnstap_bgp.commands.control import Control
+from dnstap_bgp.commands.options import config_option
+from dnstap_bgp.commands.printing import say
 from dnstap_bgp.config import Config, UnixAddress
-from dnstap_bgp.core.doctor.access import blockage, obstacle
-from dnstap_bgp.core.doctor.clues import Account, Step
-from dnstap_bgp.core.status.findings import Finding
+from dnstap_bgp.core.doctor.evidence import Account, PathStep
+from dnstap_bgp.core.doctor.socket_access import blockage, obstacle
+from dnstap_bgp.core.status.report import Finding
 from dnstap_bgp.errors import CommandError, ConfigError, HostError
 from dnstap_bgp.workers.doctor import reach
 
 
+@click.command("doctor")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(config_path: Path, *, as_json: bool) -> None:
+    """Say what is wrong and what to change.
+
+    Looks at the configuration and its lists, at folders, the resolvers' way to the DNSTap socket and ExaBGP, and asks
+    the running plugin, if there is one, what is wrong with what arrives: senders that speak something else, answers
+    without the DNS message in them, neighbors that are down, and so on. Changes nothing. Exit status 1 where anything
+    is worse than a note.
+
+    \b
+    Examples:
+        dnstap-bgp doctor
+        sudo dnstap-bgp doctor --config ./dnstap-bgp.toml
+    """  # noqa: D301 - click wants a real \b
+    report = run(config_path)
+    for line in [json.dumps(report.to_json())] if as_json else report.lines():
+        say(line, as_is=as_json)
+    sys.exit(report.exit_status)
+
+
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What was found.
+class DoctorReport:
+    """Findings, and what was looked at.
 
     Attributes:
         findings: What is wrong.
@@ -34,11 +62,11 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        """1 where anything is worse than a note."""
+        """Exit status: 1 where anything is worse than a note."""
         return 1 if any(finding.level != "note" for finding in self.findings) else 0
 
     def lines(self) -> Iterator[str]:
-        """The report as a person reads it."""
+        """Write the report as a person reads it."""
         for finding in self.findings:
             yield f"{finding.level}: {finding.text}"
             if finding.advice:
@@ -48,13 +76,13 @@ class Report:
             yield "nothing is wrong that can be seen from here"
 
     def to_json(self) -> dict[str, Any]:
-        """The same for machines."""
+        """Give the report as one JSON object."""
         keys = ("level", "kind", "text", "advice", "subject")
         return {"findings": [{key: getattr(one, key) for key in keys} for one in self.findings], "looked": self.looked}
 
 
-def run(path: Path) -> Report:
-    """Look at all that can be seen.
+def run(path: Path) -> DoctorReport:
+    """Look at configuration, lists, folders, sockets, ExaBGP and the running plugin.
 
     Args:
         path: The configuration file. Reading its lists takes seconds for a million rules.
@@ -72,7 +100,7 @@ def run(path: Path) -> Report:
             found += _sockets(config)
         else:
             found += [Finding(**finding) for finding in status["findings"]]
-    return Report(tuple(found), tuple(looked))
+    return DoctorReport(tuple(found), tuple(looked))
 
 
 def _exabgp(looked: list[str]) -> Iterator[Finding]:
@@ -83,7 +111,7 @@ def _exabgp(looked: list[str]) -> Iterator[Finding]:
 
 
 def _folders(config: Config) -> Iterator[Finding]:
-    """Folders that the plugin writes to, as its user could."""
+    """Give each folder that the plugin's user could not write to."""
     user = _user(config)
     for key, folder in (
         ("runtime_dir", config.runtime_dir),
@@ -101,7 +129,7 @@ def _folders(config: Config) -> Iterator[Finding]:
 
 
 def _sockets(config: Config) -> Iterator[Finding]:
-    """Whether the resolvers of this system can reach the unix sockets, as they are or as they would be."""
+    """Give each unix socket that resolvers of this system can't reach, as it is or as it would be made."""
     accounts = reach.accounts(reach.RESOLVERS)
     for address in config.dnstap.listen:
         if not isinstance(address, UnixAddress):
@@ -117,11 +145,11 @@ def _sockets(config: Config) -> Iterator[Finding]:
             yield finding if len(blocked) == len(accounts) else replace(finding, level="note")
 
 
-def _planned(config: Config, path: Path) -> tuple[Step, ...]:
-    """The way to a socket that is not there, with the socket as the plugin would make it."""
+def _planned(config: Config, path: Path) -> tuple[PathStep, ...]:
+    """Give the folders to a socket that is not there, and the socket as the plugin would make it."""
     user = _user(config)
     folders = reach.steps(path.parent)
-    return (*folders, Step(str(path), config.dnstap.perm, user.uid, _gid(config, user))) if folders else ()
+    return (*folders, PathStep(str(path), config.dnstap.perm, user.uid, _gid(config, user))) if folders else ()
 
 
 def _gid(config: Config, user: Account) -> int:
@@ -145,7 +173,7 @@ def _plugin(config: Config, looked: list[str]) -> dict[str, Any] | None:
 
 
 def _user(config: Config) -> Account:
-    """Who the plugin is: whom `up` becomes, or else we."""
+    """Find the account that the plugin runs as: whom `up` becomes, or else ours."""
     name = config.process.user
     with suppress(KeyError):
         entry = pwd.getpwuid(os.geteuid()) if name is None else _entry(name)

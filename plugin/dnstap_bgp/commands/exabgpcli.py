@@ -11,8 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from dnstap_bgp.config import DEFAULT_PATH
-from dnstap_bgp.config.model import default_runtime_dir
+from dnstap_bgp.config import DEFAULT_PATH, default_runtime_dir
 from dnstap_bgp.workers.process import instance, runtime
 
 SYSTEM_FOLDER = Path("/run/dnstap-bgp")
@@ -37,7 +36,7 @@ def main() -> None:
 
 
 def candidates() -> Iterator[Path]:
-    """The runtime folders that an instance on this machine may have, the likeliest first."""
+    """Give the runtime folders that an instance on this machine may have, the likeliest first."""
     try:
         told = tomllib.loads(DEFAULT_PATH.read_text(encoding="utf-8")).get("runtime_dir")
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""ExaBGP as a child process: which one is installed, in which environment it runs, how it starts, reloads and ends.
+"""ExaBGP as a child process: its version, environment, validation, start, and the processes below it.
 
 What of the caller's environment reaches it: everything but ExaBGP's own variables, of which only those pass that
 can't break us (`KEPT`: what is logged and how, caches, timing). The others, in either spelling (`exabgp_api_ack`,
@@ -34,7 +34,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def installed_version() -> str:
-    """The version of the installed ExaBGP.
+    """Look up the version of the installed ExaBGP.
 
     Raises:
         HostError: There is none, or it speaks another dialect than this program.
@@ -50,12 +50,12 @@ def installed_version() -> str:
 
 
 def plugin_command(config_path: Path) -> tuple[str, ...]:
-    """What ExaBGP runs as the plugin: this interpreter, this package, whatever the PATH."""
+    """Command line by which ExaBGP runs the plugin: this interpreter, this package, whatever the PATH."""
     return (sys.executable, "-P", "-m", "dnstap_bgp", "plugin", "--config", str(config_path.absolute()))
 
 
 def environment(runtime_dir: Path, given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of an ExaBGP whose files are in `runtime_dir`.
+    """Make the environment of an ExaBGP whose files are in `runtime_dir`.
 
     Args:
         runtime_dir: Where its FIFOs and its (empty) file of settings are.
@@ -86,7 +86,7 @@ def environment(runtime_dir: Path, given: Mapping[str, str] = os.environ) -> dic
 
 
 def dropped(given: Mapping[str, str] = os.environ) -> list[str]:
-    """The caller's ExaBGP variables that do not pass, for a message."""
+    """Name the caller's ExaBGP variables that do not pass, for a message."""
     return sorted(name for name in given if not _passes(name))
 
 
@@ -115,16 +115,19 @@ def validate(file: Path, env: Mapping[str, str]) -> None:
         raise HostError(f"ExaBGP refuses {file}: {reason[:500]}")
 
 
-def spawn(file: Path, env: Mapping[str, str], log: int | None = None) -> subprocess.Popen[bytes]:
+def spawn(
+    file: Path, env: Mapping[str, str], log: int | None = None, *, patched: bool = True
+) -> subprocess.Popen[bytes]:
     """Start ExaBGP with a configuration; it ends in order when this process dies, however that happens.
 
     Args:
         file: The configuration.
         env: Of `environment`.
         log: A file descriptor for what it writes; None: ours.
+        patched: Whether with our patches, see `host_patches`.
     """
     return subprocess.Popen(  # noqa: S603 - our own interpreter and an absolute path
-        [sys.executable, "-P", "-m", "dnstap_bgp.commands.tuned_exabgp", "server", str(file)],
+        server_command(file, patched=patched),
         env=dict(env),
         stdin=subprocess.DEVNULL,
         stdout=log,
@@ -134,8 +137,14 @@ def spawn(file: Path, env: Mapping[str, str], log: int | None = None) -> subproc
     )
 
 
+def server_command(file: Path, *, patched: bool) -> tuple[str, ...]:
+    """Command line of an ExaBGP with a configuration, with or without our patches."""
+    options = () if patched else ("--no-patches",)
+    return (sys.executable, "-P", "-m", "dnstap_bgp.commands.exabgp_server", *options, "server", str(file))
+
+
 def client_pid(host_pid: int) -> int | None:
-    """The pid of ExaBGP's own client process.
+    """Find the pid of ExaBGP's own client process.
 
     ExaBGP replaces that process by a new one whenever it has read its configuration: a new pid is the proof that a
     reload took place (it drops a reload silently while any neighbor has routes pending).
@@ -148,7 +157,7 @@ def client_pid(host_pid: int) -> int | None:
 
 
 def plugin_pid(host_pid: int, signum: int) -> int | None:
-    """The pid of the plugin below an ExaBGP, whether it has its pidfile yet or not, if it can be sent this signal.
+    """Find the plugin below an ExaBGP, with or without its pidfile, if it can be sent this signal.
 
     One that is just starting would die of it, as it has no handler yet.
     """
@@ -174,7 +183,7 @@ def _catches(pid: int, signum: int) -> bool:
 
 
 def children(parent: int) -> list[int]:
-    """The pids of a process's children, zombies too."""
+    """List the pids of a process's children, zombies too."""
     result = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -188,7 +197,7 @@ def children(parent: int) -> list[int]:
 
 
 def follow_parent() -> None:
-    """In a child, before it becomes its program: get TERM when the parent dies, and no signal blocked."""
+    """Have a child get TERM when its parent dies, and no signal blocked; called in the child, before its program."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 

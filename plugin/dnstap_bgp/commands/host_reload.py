@@ -1,4 +1,4 @@
-"""A changed configuration on its way into a running ExaBGP, until it has arrived.
+"""Reload of a running ExaBGP's configuration, repeated until it has taken effect.
 
 ExaBGP drops a reload silently while any neighbor has routes pending: one that is down, at a moment when a route was
 just announced, is enough. So the effect is looked for, and the signal repeated; a neighbor that is down forgets its
@@ -10,6 +10,7 @@ import signal
 import subprocess
 
 from dnstap_bgp.commands import host
+from dnstap_bgp.core.timing import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -25,36 +26,37 @@ SAY_AFTER_S = 10.0
 
 
 class HostReload:
-    """What is still to be done so that ExaBGP runs with the file as it is now."""
+    """State of a reload: signals sent, and the proofs that are awaited of ExaBGP having read the file as it is now."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._proofs_wanted = 0
         self._client_pid: int | None = None
         self._began = self._next = 0.0
-        self._pause_s = FIRST_PAUSE_S
+        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._said = False
 
     @property
     def pending(self) -> bool:
-        """Whether ExaBGP may still run with an older file."""
+        """True while ExaBGP may still run with an older file."""
         return self._proofs_wanted > 0
 
     @property
     def poll_s(self) -> float:
-        """How soon `step` should be called again."""
-        return min(self._pause_s / 10, LONGEST_POLL_S)
+        """Seconds until `step` should be called again."""
+        return min(self._backoff.delay_s / 10, LONGEST_POLL_S)
 
     def begin(self, now: float) -> None:
-        """The file was replaced."""
+        """Begin a reload: the file was replaced."""
         # A reload that is on its way may have read the file that was just replaced: it proves nothing.
         self._proofs_wanted = 2 if self.pending else 1
         self._client_pid = host.client_pid(self._process.pid)
         self._began = self._next = now
-        self._pause_s, self._said = FIRST_PAUSE_S, False
+        self._backoff.reset()
+        self._said = False
 
     def step(self, now: float) -> None:
-        """Look for the effect; signal again where it is time."""
+        """Look for the reload's effect; signal again where it is time."""
         if not self.pending:
             return
         current = host.client_pid(self._process.pid)
@@ -67,8 +69,7 @@ class HostReload:
                 return
         if self._client_pid is not None and now >= self._next:
             self._process.send_signal(signal.SIGUSR1)
-            self._next = now + self._pause_s
-            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+            self._next = now + self._backoff.next()
         if not self._said and now - self._began > SAY_AFTER_S:
             self._said = True
             logger.warning(

@@ -1,10 +1,11 @@
-"""The Go program's configuration file -> ours: every key that it has, and a word on what means something else now."""
+"""Conversion of the Go program's configuration file to ours, with a word on each key that means something else now."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from dnstap_bgp.config import Config, parse
 from dnstap_bgp.config.addresses import TcpAddress
@@ -21,7 +22,7 @@ PATHS = frozenset({"domains", "cache"})
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of the file.
+    """Converted configuration file, with the keys that carry over and those that change.
 
     Attributes:
         text: Our configuration file.
@@ -37,7 +38,7 @@ class Imported:
 
 
 def convert(old: Config, table: dict[str, Any], to: Path, cache: Path) -> Imported:
-    """Write our file.
+    """Convert the Go program's file.
 
     Args:
         old: The Go program's file, read.
@@ -49,8 +50,7 @@ def convert(old: Config, table: dict[str, Any], to: Path, cache: Path) -> Import
         ConfigError: What would be written is not in order.
     """
     table = {"ipv6": False} | _absolute(table, old.path.parent) | {"cache": str(cache)}  # unset was off there
-    lines = list(_lines(table, "", {"bgp.communities": COMMUNITIES} if "communities" not in table["bgp"] else {}))
-    text = HEADER.format(old.path) + "\n".join(lines) + "\n"
+    text = HEADER.format(old.path) + _written(table)
     return Imported(
         text=text,
         config=parse(text.encode(), to),
@@ -66,30 +66,19 @@ def _absolute(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {key: moved(value) if key in PATHS else value for key, value in table.items()}
 
 
-def _lines(table: dict[str, Any], path: str, added: dict[str, str]) -> Iterator[str]:
-    """The TOML of one table: plain keys first, as TOML wants it."""
-    for key, value in table.items():
-        if not isinstance(value, dict):
-            yield f"{key} = {_value(value)}"
-    for where, comment in added.items():
-        if where.rpartition(".")[0] == path and path:
-            yield comment
-            yield f'{where.rpartition(".")[2]} = ["no-export"]'
-    for key, value in table.items():
-        if isinstance(value, dict):
-            inner = f"{path}.{key}" if path else key
-            yield ""
-            yield f"[{inner}]"
-            yield from _lines(value, inner, added)
+def _written(table: dict[str, Any]) -> str:
+    """Write the table as TOML, with `communities` and its comment put in where the Go program's file has none."""
+    text = tomli_w.dumps(table)  # which writes no comments; a line break within a text is escaped
+    if "communities" in table["bgp"]:
+        return text
+    return text.replace("\n[bgp]\n", f'\n[bgp]\n{COMMUNITIES}\ncommunities = ["no-export"]\n', 1)
 
 
 def _value(value: object) -> str:
-    """A value as TOML: the original has texts, numbers, booleans and lists of texts, which JSON writes alike."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
+    """Write a value for a message, on one line: the original has texts, numbers, booleans, and lists of these."""
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return tomli_w.dumps({"x": value}).partition(" = ")[2].strip()
 
 
 def _carried(table: dict[str, Any], path: str) -> Iterator[str]:
@@ -102,7 +91,7 @@ def _carried(table: dict[str, Any], path: str) -> Iterator[str]:
 
 
 def _changes(old: Config, table: dict[str, Any]) -> Iterator[str]:
-    """What an operator should know before the switch."""
+    """Tell what changes with the switch."""
     yield f"cache: the state file is {table['cache']}; the Go program's Bolt database is left alone"
     if "communities" not in table["bgp"]:
         yield "bgp.communities: routes carry no-export now; `communities = []` sends none, as before"
@@ -115,5 +104,5 @@ def _changes(old: Config, table: dict[str, Any]) -> Iterator[str]:
     if "perm" not in table.get("dnstap", {}) and any(not isinstance(at, TcpAddress) for at in old.dnstap.listen):
         yield "dnstap.perm: the socket's mode is 0660 now: set `group` to the resolver's, or `perm` as you need it"
     if old.syncer is not None and old.syncer.listen is not None:
-        yield "syncer: only the configured peers are answered; a token or certificates are better: see README, Fleet"
+        yield "syncer: only the configured peers are answered; a token or certificates are better (manual: Fleet)"
     yield f"command: `dnstap-bgp up --config FILE` in place of `dnstap-bgp -config {old.path}`"

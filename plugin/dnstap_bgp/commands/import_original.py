@@ -1,4 +1,4 @@
-"""`dnstap-bgp import FILE`: from the Go program of the same name to this one, without a route lost at the switch.
+"""`dnstap-bgp import FILE`: move over from the Go program of the same name, without a route lost at the switch.
 
 its file                ours, key by key, and what means something else now
 NAMESPACE= of its unit  a systemd drop-in that runs ours in the same network namespace
@@ -9,6 +9,7 @@ import grp
 import os
 import pwd
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ import click
 
 from dnstap_bgp import config as configuration
 from dnstap_bgp.commands import import_config, import_routes
+from dnstap_bgp.commands.options import CONFIG, FILE
+from dnstap_bgp.commands.printing import complain, say
 from dnstap_bgp.commands.privileges import NAMESPACES
 from dnstap_bgp.config import DEFAULT_PATH, Config, UnixAddress
+from dnstap_bgp.config.model import ConfigFile
 from dnstap_bgp.config.spelling import canonical
 from dnstap_bgp.errors import CommandError
 
@@ -29,13 +33,73 @@ STATE_FILE = Path("/var/lib/dnstap-bgp/state.msgpack")
 DROP_IN = Path("/etc/systemd/system/dnstap-bgp.service.d/import.conf")
 PACKAGED = Path("/usr/share/dnstap-bgp/dnstap-bgp.toml")
 """The configuration as our packages bring it: where it is untouched, nothing of an operator's is replaced."""
+SYSTEMD = Path("/run/systemd/system")
+"""There while systemd runs, sd_booted(3)."""
+UNITS = (Path("/usr/lib/systemd/system/dnstap-bgp.service"), Path("/lib/systemd/system/dnstap-bgp.service"))
+"""Where packages put the unit: ours, or until then the Go program's."""
+NO_SYNCER = (
+    "Routes: the old program has no [syncer] listen to fetch them from. They come back with the next answers. To keep",
+    "all that it has learnt, add two lines to its file, restart it once (its own cache keeps it meanwhile), and import",
+    "again before it is stopped:",
+    "    [syncer]",
+    '    listen = "127.0.0.1:8080"',
+)
 ACCOUNT = "dnstap-bgp"
 """The packages' user and group: it reads the configuration and owns the state file."""
 
 
+@click.command("import")
+@click.argument("old", required=False, type=FILE)
+@click.option("--to", type=FILE, help="Our configuration file. [default: /etc/dnstap-bgp/dnstap-bgp.toml]")
+@click.option("--cache", type=FILE, help="Our state file. [default: /var/lib/dnstap-bgp/state.msgpack]")
+@click.option("--defaults", type=FILE, help="The old unit's environment file. [default: /etc/default/dnstap-bgp]")
+@click.option("--drop-in", type=FILE, help="[default: /etc/systemd/system/dnstap-bgp.service.d/import.conf]")
+@click.option("--fetch", metavar="HOST:PORT", help="Where the old program syncs. [default: as its file says]")
+@click.option("--routes/--no-routes", default=True, help="Whether to take over what the old program has learnt.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be written.")
+@click.option("--force", is_flag=True, help="Replace files that are there already.")
+def command(
+    *,
+    old: Path | None,
+    to: Path | None,
+    cache: Path | None,
+    defaults: Path | None,
+    drop_in: Path | None,
+    fetch: str | None,
+    routes: bool,
+    dry_run: bool,
+    force: bool,
+) -> None:
+    """Move over from the Go program of the same name.
+
+    Reads its configuration file OLD (default: the one that its systemd unit uses), says what carries over and what
+    means something else now, and writes our configuration, and a drop-in for our unit where the old one ran in a
+    network namespace. If the old program runs and has a [syncer], what it has learnt goes to our state file, so that
+    our first start announces all of it. The old files are left alone.
+
+    \b
+    Examples:
+        dnstap-bgp import --dry-run
+        dnstap-bgp import && systemctl daemon-reload && systemctl restart dnstap-bgp
+    """  # noqa: D301 - click wants a real \b
+    options = ImportOptions(
+        old=old,
+        to=to or CONFIG,
+        cache=cache or STATE_FILE,
+        defaults=defaults or OLD_DEFAULTS,
+        drop_in=drop_in or DROP_IN,
+        has_unit=drop_in is not None or _has_unit(),
+        fetch=fetch,
+        routes=routes,
+        dry_run=dry_run,
+        force=force,
+    )
+    sys.exit(run(options))
+
+
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What a person asked for.
+class ImportOptions:
+    """Options of an import.
 
     Attributes:
         old: The Go program's configuration; None: as its unit says, else where it usually is.
@@ -43,6 +107,7 @@ class Request:
         cache: Our state file.
         defaults: The environment file of the Go program's unit.
         drop_in: Where systemd looks for it.
+        has_unit: Whether there is a unit that a drop-in could be for.
         fetch: `host:port` of the running program's syncer; None: as its configuration says.
         routes: Whether to fetch at all.
         dry_run: Only show.
@@ -54,14 +119,15 @@ class Request:
     cache: Path
     defaults: Path
     drop_in: Path
+    has_unit: bool
     fetch: str | None
     routes: bool
     dry_run: bool
     force: bool
 
 
-def run(request: Request) -> int:
-    """Do it, and say what was done.
+def run(options: ImportOptions) -> int:
+    """Import, and tell what was done.
 
     Returns:
         The exit status: 1 where the routes were wanted and could not be fetched; all else is done then.
@@ -70,45 +136,53 @@ def run(request: Request) -> int:
         ConfigError: The old file can't be used.
         CommandError: A file is there already, or can't be written.
     """
-    unit = _environment(request.defaults)
-    old_path = (request.old or Path(unit.get("CONFIG") or OLD_PATH)).absolute()
-    to, cache = request.to.absolute(), request.cache.absolute()
+    unit = _environment(options.defaults)
+    old_path = (options.old or Path(unit.get("CONFIG") or OLD_PATH)).absolute()
+    to, cache = options.to.absolute(), options.cache.absolute()
     old = configuration.load(old_path)
-    table, _ = canonical(Config, tomllib.loads(old_path.read_text("utf-8-sig")))
+    table, _ = canonical(ConfigFile, tomllib.loads(old_path.read_text("utf-8-sig")))
     made = import_config.convert(old, table, to, cache)
     namespace = unit.get("NAMESPACE") or None
-    drop_in = _drop_in(made.config, namespace, request.defaults)
-    writes = {to: made.text} | ({request.drop_in: drop_in} if drop_in else {})
+    drop_in = _drop_in(made.config, namespace, options.defaults)
+    writes = {to: made.text} | ({options.drop_in: drop_in} if drop_in and options.has_unit else {})
     _show(old_path, made)
-    for line in _obstacles(made.config, request.drop_in.parent.with_suffix("")):
-        click.echo(f"  {line}")
-    if not request.dry_run:
-        _refuse_to_replace(writes, force=request.force)
+    for line in _obstacles(made.config, options.drop_in.parent.with_suffix("")):
+        say(f"  {line}")
+    if drop_in and not options.has_unit:
+        say("  unit: no drop-in is written, as systemd or the unit of our package is not here; it would have")
+        for line in drop_in.splitlines():
+            say(f"    {line}")
+    if not options.dry_run:
+        _refuse_to_replace(writes, force=options.force)
         for path, text in writes.items():
             _write(path, text)
-            click.echo(f"\nWrote {path}" + (f" (network namespace {namespace})" if path == request.drop_in else ""))
+            say("")
+            of_namespace = namespace is not None and path == options.drop_in
+            say(f"Wrote {path}" + (f" (network namespace {namespace})" if of_namespace else ""))
     else:
         for path, text in writes.items():
-            click.echo(f"\nWould write {path}:\n{text}", nl=False)
-    return _take_routes(request, made.config, namespace) if request.routes else 0
+            for line in ("", f"Would write {path}:", *text.splitlines()):
+                say(line)
+    return _take_routes(options, made.config, namespace) if options.routes else 0
 
 
-def _take_routes(request: Request, config: Config, namespace: str | None) -> int:
+def _take_routes(options: ImportOptions, config: Config, namespace: str | None) -> int:
     """Fetch what the running program holds, into the state file."""
-    endpoint = request.fetch or import_routes.endpoint_of(config)
+    endpoint = options.fetch or import_routes.endpoint_of(config)
     if endpoint is None:
-        click.echo(
-            "\nRoutes: the old configuration has no [syncer] listen to fetch them from. They come back with the next "
-            "answers; to keep them, add `[syncer] listen` there, restart it with its cache, and import again."
-        )
+        say("")
+        for line in NO_SYNCER:
+            say(line)
         return 0
     try:
         entries = import_routes.fetch(endpoint, namespace)
     except CommandError as error:
-        click.echo(f"\nRoutes: {error}. Nothing was taken over; start the old program and import again.", err=True)
+        complain("")
+        complain(f"Routes: {error}. Nothing was taken over; start the old program and import again.")
         return 1
-    if request.dry_run:
-        click.echo(f"\nRoutes: {len(entries)} to take over from {endpoint}")
+    if options.dry_run:
+        say("")
+        say(f"Routes: {len(entries)} to take over from {endpoint}")
         return 0
     assert config.cache is not None
     missing = not config.cache.parent.exists()
@@ -117,12 +191,17 @@ def _take_routes(request: Request, config: Config, namespace: str | None) -> int
         _give_to_account(config.cache.parent, 0o750)
     _give_to_account(config.cache, 0o600)
     _give_to_account(config.cache.with_name(config.cache.name + ".lock"), 0o600)
-    click.echo(f"\nRoutes: {kept} of {len(entries)} entries from {endpoint} are in {config.cache}")
+    say("")
+    say(f"Routes: {kept} of {len(entries)} entries from {endpoint} are in {config.cache}")
     return 0
 
 
+def _has_unit() -> bool:
+    return SYSTEMD.is_dir() and any(unit.exists() for unit in UNITS)
+
+
 def _environment(path: Path) -> dict[str, str]:
-    """The assignments of a unit's environment file (systemd.exec, EnvironmentFile); none where there is no file."""
+    """Read the assignments of a unit's environment file (systemd.exec(5), EnvironmentFile); none: no file."""
     try:
         text = path.read_text()
     except OSError:
@@ -132,7 +211,7 @@ def _environment(path: Path) -> dict[str, str]:
 
 
 def _drop_in(config: Config, namespace: str | None, defaults: Path) -> str | None:
-    """What our unit needs beside its own text; None: nothing."""
+    """Write what our unit needs beside its own text; None: nothing."""
     service = list(_service_lines(config, namespace))
     if not service:
         return None
@@ -167,7 +246,7 @@ def _sockets_outside(config: Config) -> list[Path]:
 
 
 def _obstacles(config: Config, own_unit: Path) -> Iterator[str]:
-    """What is in our service's way on this machine, which the Go program as root did not mind."""
+    """Tell what is in our service's way on this machine, which the Go program as root did not mind."""
     if own_unit.exists():
         yield f"unit: {own_unit} hides that of our package: remove it before the switch"
     for socket in _sockets_outside(config):
@@ -187,14 +266,16 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _show(old: Path, made: import_config.Imported) -> None:
-    click.echo(f"From {old}\n\nCarries over:")
+    for line in (f"From {old}", "", "Carries over:"):
+        say(line)
     for line in made.carried:
-        click.echo(f"  {line}")
-    click.echo("\nChanges:")
+        say(f"  {line}")
+    for line in ("", "Changes:"):
+        say(line)
     for line in made.changed:
-        click.echo(f"  {line}")
+        say(f"  {line}")
     for line in made.config.warnings:
-        click.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def _refuse_to_replace(writes: dict[Path, str], *, force: bool) -> None:

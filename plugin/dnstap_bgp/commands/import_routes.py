@@ -1,4 +1,4 @@
-"""What a running Go program has learnt -> our state file: `GET /fetch` of its syncer, from inside its namespace."""
+"""Transfer of a running Go program's entries into our state file: `GET /fetch` of its syncer, in its namespace."""
 
 import http.client
 import threading
@@ -7,9 +7,9 @@ from contextlib import closing
 
 from dnstap_bgp.commands.privileges import enter_namespace
 from dnstap_bgp.config import Config, TcpAddress
-from dnstap_bgp.config.tables import DEFAULT_LIST
-from dnstap_bgp.core.model import Attributes, Claim, Prefix
-from dnstap_bgp.core.sync import original
+from dnstap_bgp.config.settings import DEFAULT_LIST
+from dnstap_bgp.core.model import Attributes, Claim, RibKey, RibRecord, is_of_views
+from dnstap_bgp.core.sync import go_json
 from dnstap_bgp.errors import CommandError, ForeignFileError, PeerError, StateFileError
 from dnstap_bgp.workers.process.clocks import system_clock
 from dnstap_bgp.workers.state.store import Store
@@ -26,7 +26,7 @@ PIECE = 1 << 16
 
 
 def endpoint_of(config: Config) -> str | None:
-    """Where the program with this configuration answers on its own machine."""
+    """Endpoint `host:port` at which a program with this configuration answers on its own machine; None: nowhere."""
     if config.syncer is None or config.syncer.listen is None:
         return None
     listen: TcpAddress = config.syncer.listen
@@ -36,7 +36,7 @@ def endpoint_of(config: Config) -> str | None:
     return f"[{host}]:{listen.port}" if ":" in host else f"{host}:{listen.port}"
 
 
-def fetch(endpoint: str, namespace: str | None) -> list[original.Entry]:
+def fetch(endpoint: str, namespace: str | None) -> list[go_json.Entry]:
     """Ask a running Go program for all that it holds.
 
     Args:
@@ -46,7 +46,7 @@ def fetch(endpoint: str, namespace: str | None) -> list[original.Entry]:
     Raises:
         CommandError: It does not answer, or not with entries.
     """
-    found: list[original.Entry] = []
+    found: list[go_json.Entry] = []
     failed: list[Exception] = []
 
     def ask() -> None:
@@ -66,7 +66,7 @@ def fetch(endpoint: str, namespace: str | None) -> list[original.Entry]:
     return found
 
 
-def keep(entries: list[original.Entry], config: Config) -> int:
+def keep(entries: list[go_json.Entry], config: Config) -> int:
     """Write entries into the state file, beside what is there.
 
     Returns:
@@ -83,20 +83,22 @@ def keep(entries: list[original.Entry], config: Config) -> int:
     if not store.lock(at_once):
         raise CommandError(f"{config.cache} is in use: stop dnstap-bgp first")
     held: list[Claim] = []
-    told: dict[Prefix, Attributes] = {}
+    told: dict[RibKey, Attributes | None] = {}
 
-    def recall(more: Iterable[tuple[Prefix, Attributes]], untold: Iterable[Prefix]) -> None:
-        for prefix in untold:
-            told.pop(prefix, None)
-        told.update(more)
+    def recall(records: Iterable[RibRecord]) -> None:
+        for key, attributes in records:  # in order, as where they overlap the last one counts
+            told.pop(key, None)
+            told[key] = attributes
 
     try:
         store.load(held.extend, recall)
     except (ForeignFileError, StateFileError) as error:
         raise CommandError(str(error)) from None
+    if not is_of_views(told):
+        told = {key: attributes for key, attributes in told.items() if attributes is not None}
     claims = list(_claims(entries, config))
     held += claims
-    parts = [(held[at : at + AT_ONCE], list[tuple[Prefix, Attributes]]()) for at in range(0, len(held), AT_ONCE)]
+    parts = [(held[at : at + AT_ONCE], list[RibRecord]()) for at in range(0, len(held), AT_ONCE)]
     store.start(lambda: iter([*parts, ([], list(told.items()))]))  # the snapshot has what was there as well
     written = store.save().wait(WRITE_S)
     store.shutdown()
@@ -105,8 +107,8 @@ def keep(entries: list[original.Entry], config: Config) -> int:
     return len(claims)
 
 
-def _claims(entries: Iterable[original.Entry], config: Config) -> Iterator[Claim]:
-    """The entries as claims that are still alive; their lists are found by the rules when they are restored."""
+def _claims(entries: Iterable[go_json.Entry], config: Config) -> Iterator[Claim]:
+    """Turn entries into claims that are still alive; their lists are found by the rules when they are restored."""
     now = system_clock()()
     for address, name, wall_s in entries:
         age_s = max(0.0, now.wall_s - wall_s)
@@ -116,8 +118,8 @@ def _claims(entries: Iterable[original.Entry], config: Config) -> Iterator[Claim
             yield Claim(address, DEFAULT_LIST, name, seen, seen, ttl_s)
 
 
-def _get(endpoint: str) -> list[original.Entry]:
-    """The answer, read as it comes."""
+def _get(endpoint: str) -> list[go_json.Entry]:
+    """Fetch all entries, read as they come."""
     with closing(http.client.HTTPConnection(endpoint, timeout=TIMEOUT_S)) as connection:
         connection.request("GET", "/fetch")
         with connection.getresponse() as answer:
@@ -126,12 +128,12 @@ def _get(endpoint: str) -> list[original.Entry]:
             return list(_entries(answer))
 
 
-def _entries(answer: http.client.HTTPResponse) -> Iterator[original.Entry]:
-    reader = original.Reader()
+def _entries(answer: http.client.HTTPResponse) -> Iterator[go_json.Entry]:
+    reader = go_json.EntryReader()
     left = BODY_MAX
     while piece := answer.read(min(PIECE, left)):
         left -= len(piece)
         yield from reader.feed(piece)
         if left == 0:
             raise CommandError(f"its answer has more than {BODY_MAX >> 20} MB")
-    yield from reader.end()
+    reader.end()

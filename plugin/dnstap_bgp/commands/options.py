@@ -1,4 +1,4 @@
-"""Options that many commands have."""
+"""Options that many commands share: `--config`, `--json`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,10 @@ from typing import Any, TypeVar
 
 import click
 
+from dnstap_bgp.core.lists.source import Force
+
 CONFIG = Path("/etc/dnstap-bgp/dnstap-bgp.toml")
+ALL_LISTS = "*"
 FILE = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -20,4 +23,20 @@ config_option: Callable[[Command], Command] = click.option(
     help="The configuration file (TOML).",
 )
 
+force_option: Callable[[Command], Command] = click.option(
+    "--force",
+    "forced",
+    is_flag=False,
+    flag_value=ALL_LISTS,
+    multiple=True,
+    metavar="[LIST]",
+    help="Take what is held back: of one list, or of all. May be given again.",
+)
+"""Lists to force, as `force_of` reads them."""
+
 json_option: Callable[[Command], Command] = click.option("--json", "as_json", is_flag=True, help="JSON.")
+
+
+def force_of(forced: tuple[str, ...]) -> Force:
+    """Read the values of `--force`: none, the names of lists, or no name for all of them."""
+    return True if ALL_LISTS in forced else frozenset(forced) or False

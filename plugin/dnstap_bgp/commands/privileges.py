@@ -1,4 +1,4 @@
-"""Where and as whom `up` runs ExaBGP: a network namespace, then an unprivileged user. Both need root, once."""
+"""Network namespace and unprivileged user that `up` enters before it runs ExaBGP. Both need root, once."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ CLONE_NEWNET = 0x40000000
 
 
 def find_user(name: str | None) -> pwd.struct_passwd | None:
-    """The user that `[process] user` names, where we have to become that user.
+    """Look up the user that `[process] user` names, where we have to become that user.
 
     Returns:
         None: No user is named, or we are that user.

@@ -14,9 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeAlias
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from dnstap_bgp.commands.printing import say
 from dnstap_bgp.commands.replay_sender import Sender, connect
 from dnstap_bgp.core.tap.framestream import Fault, FrameStream, split_frames
 from dnstap_bgp.errors import CommandError
@@ -34,9 +36,28 @@ _Tell: TypeAlias = Callable[[int, int], None]
 """Called with the bytes of the capture that were read, in this round, and the frames that were sent."""
 
 
+@click.command("replay")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--to", required=True, metavar="SOCKET|HOST:PORT", help="The listener: a unix socket's path, or host:port."
+)
+@click.option("--rate", type=float, metavar="N", help="Frames a second.  [default: as fast as they are taken]")
+@click.option("--loop", is_flag=True, help="From the start again and again, until Ctrl-C.")
+def command(file: Path, to: str, rate: float | None, *, loop: bool) -> None:
+    """Play a capture (a Frame Streams FILE, as fstrm_capture writes it) into a DNSTap listener.
+
+    \b
+    Examples:
+        fstrm_capture -t protobuf:dnstap.Dnstap -u /run/tap.sock -w capture.fstrm
+        dnstap-bgp replay capture.fstrm --to /run/dnstap-bgp/tap.sock
+        dnstap-bgp replay capture.fstrm --to 192.0.2.1:6000 --rate 100 --loop
+    """  # noqa: D301 - click wants a real \b
+    say(str(run(file, to, rate=rate, loop=loop)))
+
+
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What was sent.
+    """Frames and seconds of a replay.
 
     Attributes:
         frames: Data frames, over all rounds.
@@ -90,7 +111,7 @@ def run(
 
 
 class Capture:
-    """A capture, read in pieces of whole frames.
+    """Frame Streams capture, read in pieces of whole frames.
 
     Attributes:
         cut: After the last piece: why it ended before its STOP, or None.
@@ -134,7 +155,7 @@ class Capture:
 
 
 class _Player:
-    """Brings capture, pace and sender together."""
+    """Replay of a capture at a pace into a sender, until its end or Ctrl-C."""
 
     def __init__(
         self, path: Path, sender: Sender, rate: float | None, interrupted: threading.Event, tell: _Tell
@@ -147,7 +168,7 @@ class _Player:
         self._began = time.monotonic()
 
     def play(self, *, loop: bool) -> str | None:
-        """Play it once, or again and again; returns why it ended before its STOP, if it did."""
+        """Play the capture once, or again and again; returns why it ended before its STOP, if it did."""
         while True:
             capture = Capture(self._path)
             sent_before = self._sender.frames
@@ -172,7 +193,7 @@ class _Player:
             self._tell(capture.read_bytes, self._sender.frames)
 
     def _due(self, most: int) -> int:
-        """How many frames the pace asks for now; one that is late is made up for."""
+        """Count the frames that the pace asks for now; a late one is made up for."""
         if self._rate is None:
             return most
         return max(0, int((time.monotonic() - self._began) * self._rate) + 1 - self._sender.frames)
@@ -180,7 +201,7 @@ class _Player:
 
 @contextlib.contextmanager
 def _interrupted() -> Iterator[threading.Event]:
-    """Set on Ctrl-C, so that the stream ends between two frames; the second Ctrl-C is the usual one."""
+    """Give an event that Ctrl-C sets, so that the stream ends between two frames; a second Ctrl-C is the usual one."""
     interrupted = threading.Event()
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -208,7 +229,7 @@ def _progress(console: Console, path: Path) -> Iterator[_Tell]:
 
 
 def _lines(console: Console, total_bytes: int) -> _Tell:
-    """Progress where there is no terminal."""
+    """Tell the progress line by line, where there is no terminal."""
     due = time.monotonic() + SAY_EVERY_S
 
     def tell(read_bytes: int, frames: int) -> None:

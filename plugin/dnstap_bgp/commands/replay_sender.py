@@ -1,4 +1,4 @@
-"""The sending side of a bidirectional Frame Streams connection, blocking, every wait with a deadline."""
+"""Sender of a bidirectional Frame Streams connection, blocking, every wait with a deadline."""
 
 import socket
 import time
@@ -9,7 +9,7 @@ from dnstap_bgp.core.tap.framestream import (
     CONTENT_TYPE,
     CONTROL_MAX_BYTES,
     PREFIX_BYTES,
-    Control,
+    ControlType,
     control_frame,
     read_control,
 )
@@ -28,14 +28,14 @@ RETRY_S = 0.02
 
 
 class Sender:
-    """One connection to a DNSTap listener.
+    """Connection to a DNSTap listener.
 
     Attributes:
         frames: Data frames sent so far.
     """
 
     def __init__(self, sock: socket.socket, to: str) -> None:
-        """Make one; the caller closes the socket.
+        """Make a sender; the caller closes the socket.
 
         Args:
             sock: Connected.
@@ -52,11 +52,11 @@ class Sender:
             CommandError: The listener doesn't accept.
         """
         self._sock.settimeout(HANDSHAKE_TIMEOUT_S)
-        self._send(control_frame(Control.READY))
-        content_types = self._await(Control.ACCEPT)
+        self._send(control_frame(ControlType.READY))
+        content_types = self._await(ControlType.ACCEPT)
         if content_types and CONTENT_TYPE not in content_types:
             raise CommandError(f"{self._to} does not accept DNSTap, but {content_types}")
-        self._send(control_frame(Control.START))
+        self._send(control_frame(ControlType.START))
         self._sock.settimeout(STALL_TIMEOUT_S)
 
     def send(self, frames: list[bytes]) -> None:
@@ -75,8 +75,8 @@ class Sender:
             CommandError: It does not say so.
         """
         self._sock.settimeout(HANDSHAKE_TIMEOUT_S)
-        self._send(control_frame(Control.STOP))
-        self._await(Control.FINISH)
+        self._send(control_frame(ControlType.STOP))
+        self._await(ControlType.FINISH)
 
     def _send(self, wire: bytes) -> None:
         try:
@@ -86,7 +86,7 @@ class Sender:
         except OSError as error:
             raise self._closed(error) from error
 
-    def _await(self, wanted: Control) -> list[bytes]:
+    def _await(self, wanted: ControlType) -> list[bytes]:
         """Receive this control frame and return its content types."""
         try:
             head = self._receive(2 * PREFIX_BYTES)

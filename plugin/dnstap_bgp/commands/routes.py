@@ -1,4 +1,4 @@
-"""`dnstap-bgp routes`: what is routed, and by which names."""
+"""`dnstap-bgp routes`: list the routes with the names that hold them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import click
+
 from dnstap_bgp.commands.control import Control, json_line
-from dnstap_bgp.core.status.why import duration_text
+from dnstap_bgp.commands.options import config_option, json_option
+from dnstap_bgp.commands.printing import say
+from dnstap_bgp.core.text import duration_text
 
 PAGE = 5_000
 NAMES_SHOWN = 3
@@ -16,6 +20,38 @@ Row = dict[str, Any]
 """One route of /v1/routes."""
 
 _HEADS = ("PREFIX", "STATE", "LIST", "SEEN", "ENDS IN", "NAMES")
+
+
+@click.command("routes")
+@config_option
+@json_option
+@click.option("--list", "list_name", metavar="LIST", help="Only those that this list claims.")
+@click.option("--name", metavar="NAME", help="Only those of this name and of names below it.")
+@click.option("--prefix", metavar="PREFIX", help="Only those within this prefix.")
+def command(config_path: Path, *, as_json: bool, list_name: str | None, name: str | None, prefix: str | None) -> None:
+    """List what is routed, and by which names.
+
+    \b
+    The states:
+        announced    ExaBGP has acknowledged it
+        unanswered   ExaBGP was told, and has not answered yet
+        waiting      it is still to be told
+        refused      ExaBGP refuses it, or none of its neighbors is to get it
+        covered      a static prefix says it already
+        left-out     there is no room in the budget of any neighbor that it is for
+        unrouted     its list has no next-hop of that family
+
+    With --json one object a line.
+
+    \b
+    Examples:
+        dnstap-bgp routes
+        dnstap-bgp routes --name example.com
+        dnstap-bgp routes --prefix 198.51.100.0/24 --json | jq -r .prefix
+    """  # noqa: D301 - click wants a real \b
+    found = read(config_path, {"list": list_name, "name": name, "prefix": prefix})
+    for line in json_lines(found) if as_json else table(found):
+        say(line, as_is=as_json)
 
 
 def read(path: Path, filters: Mapping[str, str | None]) -> Iterator[Row]:
@@ -39,12 +75,12 @@ def read(path: Path, filters: Mapping[str, str | None]) -> Iterator[Row]:
 
 
 def json_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """As JSON, one object a line."""
+    """Write the routes as JSON, one object a line."""
     return map(json_line, rows)
 
 
 def table(rows: Iterable[Row]) -> Iterator[str]:
-    """As a person reads it, by address."""
+    """Write the routes as a table, by address."""
     cells = [_HEADS, *(_cells(row) for row in sorted(rows, key=_order))]
     widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADS) - 1)]
     for row in cells:
@@ -55,9 +91,10 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
 def _cells(row: Row) -> tuple[str, ...]:
     names = row["names"][:NAMES_SHOWN]
     more = len(row["names"]) - len(names)
+    states = dict.fromkeys(view["state"] for view in row.get("views", ()))
     return (
         row["prefix"],
-        row["state"],
+        "/".join(states) or row["state"],
         ", ".join(row["lists"]),
         "static" if row["last_seen_s_ago"] is None else f"{duration_text(row['last_seen_s_ago'])} ago",
         "" if row["ends_in_s"] is None else duration_text(row["ends_in_s"]),

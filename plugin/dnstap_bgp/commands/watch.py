@@ -1,14 +1,19 @@
-"""`dnstap-bgp watch`: what is learnt, refreshed and withdrawn, as it happens."""
+"""`dnstap-bgp watch`: show what is learnt, refreshed and withdrawn, as it happens."""
 
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
+import click
+
 from dnstap_bgp.commands.control import Control, json_line
+from dnstap_bgp.commands.options import config_option, json_option
+from dnstap_bgp.commands.printing import say
 from dnstap_bgp.errors import UnreachableError
 
 LINE_MAX_BYTES = 1 << 20
@@ -16,8 +21,23 @@ LINE_MAX_BYTES = 1 << 20
 _SIGNS = {"learnt": "+", "refreshed": "~", "ended": "-"}
 
 
+@click.command("watch")
+@config_option
+@json_option
+def command(config_path: Path, *, as_json: bool) -> None:
+    """Show what is learnt, refreshed and withdrawn, as it happens, until Ctrl-C.
+
+    A refresh is shown when it moved the deadline by a twentieth of the TTL. With --json one object a line.
+
+    \b
+    Example:
+        dnstap-bgp watch --json | jq -r 'select(.event == "learnt") | .name'
+    """  # noqa: D301 - click wants a real \b
+    run(config_path, partial(say, as_is=as_json), as_json=as_json)
+
+
 def run(path: Path, say: Callable[[str], object], *, as_json: bool) -> None:
-    """Say what comes, until Ctrl-C.
+    """Print the plugin's events until Ctrl-C.
 
     Args:
         path: The configuration file.
@@ -38,7 +58,7 @@ def run(path: Path, say: Callable[[str], object], *, as_json: bool) -> None:
 
 
 def text(kind: str, data: dict[str, Any]) -> str | None:
-    """An event as a person reads it; None: it is nothing for one."""
+    """Write an event as a person reads it; None: it is nothing for a person."""
     at = time.strftime("%H:%M:%S", time.localtime(data.get("at", 0)))
     if kind in _SIGNS:
         why = f": {data['reason']}" if "reason" in data else ""

@@ -1,33 +1,59 @@
-"""The configuration file: TOML in, frozen and validated models out.
+"""The configuration file: TOML in, plain frozen values out.
 
-`load` is the way in. Only this package knows pydantic; the others take the models as plain frozen values. The plugin
-does without pydantic altogether: see `schema`.
+`load` is the way in; it imports pydantic, which only the modules above the line below know. The plugin has a child read
+the file (`workers.process.config_reader`) and imports what is below the line alone.
 
     values, addresses, bgp_values   one function for each kind of value: text in, validated value out
     tables                          the tables with their keys, defaults and limits
     lists                           [[list]] and [guard], the same
-    model                           the whole file, and what follows from its keys together
-    engine                          [syncer] redis
-    asked                           [[list]] and [bgp] -> what each list asks for
-    speaker                         [bgp] -> the sessions of ExaBGP's configuration
+    hold                            [hold], the same
+    refresh                         [refresh], the same
+    model                           the whole file
     spelling                        `routerID` is `router_id`; an unknown key is told its nearest neighbor
-    advice                          what is allowed and still worth a warning
     loading                         file -> Config, every problem at once
-    schema                          what the tables are written in: pydantic, or nothing where files aren't read
-    unruled                         that nothing
+    reference                       dnstap-bgp.toml(5), made from the models
+    ----
+    settings                        the same values as plain frozen dataclasses: `Config` and its parts
+    policies                        what each list asks of its routes, the guard, the caps
+    exabgp_sessions                 [bgp] -> the sessions of ExaBGP's configuration
+    advice                          what is allowed and still worth a warning
 
-A new key is one field in `tables` or `model`; a new table is one class and one field.
+A new key is a field in `tables`, `lists`, `hold`, `refresh` or `model`, with its text in the docstring there, and a
+field of the same name in `settings`; a new table is a class in each.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from dnstap_bgp.config.addresses import (
+    HoldAddress,
+    IPAddress,
+    IPNetwork,
+    ListenAddress,
+    TcpAddress,
+    UdpAddress,
+    UnixAddress,
+)
+from dnstap_bgp.config.settings import (
+    DEFAULT_PATH,
+    RESTART_KEYS,
+    BgpConfig,
+    Config,
+    DnstapConfig,
+    GuardConfig,
+    HoldConfig,
+    HttpConfig,
+    ListConfig,
+    NeighborConfig,
+    ProcessConfig,
+    RedisConfig,
+    RefreshConfig,
+    SyncerConfig,
+    default_runtime_dir,
+)
+
 if TYPE_CHECKING:
-    from dnstap_bgp.config.addresses import IPAddress, IPNetwork, ListenAddress, TcpAddress, UnixAddress
-    from dnstap_bgp.config.lists import GuardConfig, ListConfig
-    from dnstap_bgp.config.loading import DEFAULT_PATH, list_sources, load, parse
-    from dnstap_bgp.config.model import RESTART_KEYS, Config, default_runtime_dir
-    from dnstap_bgp.config.tables import BgpConfig, DnstapConfig, HttpConfig, Neighbor, ProcessConfig, SyncerConfig
+    from dnstap_bgp.config.loading import control_socket, list_sources, load, parse
 
 __all__ = [
     "DEFAULT_PATH",
@@ -36,52 +62,34 @@ __all__ = [
     "Config",
     "DnstapConfig",
     "GuardConfig",
+    "HoldAddress",
+    "HoldConfig",
     "HttpConfig",
     "IPAddress",
     "IPNetwork",
     "ListConfig",
     "ListenAddress",
-    "Neighbor",
+    "NeighborConfig",
     "ProcessConfig",
+    "RedisConfig",
+    "RefreshConfig",
     "SyncerConfig",
     "TcpAddress",
+    "UdpAddress",
     "UnixAddress",
+    "control_socket",
     "default_runtime_dir",
     "list_sources",
     "load",
     "parse",
 ]
 
-values_only = False
-"""Whether this process uses values alone, which another one has read; to be set before anything of this is imported."""
-
-_HOMES = {
-    "IPAddress": "addresses",
-    "IPNetwork": "addresses",
-    "ListenAddress": "addresses",
-    "TcpAddress": "addresses",
-    "UnixAddress": "addresses",
-    "GuardConfig": "lists",
-    "ListConfig": "lists",
-    "DEFAULT_PATH": "loading",
-    "list_sources": "loading",
-    "load": "loading",
-    "parse": "loading",
-    "RESTART_KEYS": "model",
-    "Config": "model",
-    "default_runtime_dir": "model",
-    "BgpConfig": "tables",
-    "DnstapConfig": "tables",
-    "HttpConfig": "tables",
-    "Neighbor": "tables",
-    "ProcessConfig": "tables",
-    "SyncerConfig": "tables",
-}
+_OF_LOADING = ("control_socket", "list_sources", "load", "parse")
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for: not before `values_only` is set, and pydantic only where files are read."""
-    if name not in _HOMES:
+    """Import what reads files, and pydantic with it, only where it is asked for."""
+    if name not in _OF_LOADING:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.loading"), name)

@@ -2,12 +2,15 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
-from dnstap_bgp.config.values import text
+from dnstap_bgp.config.values import distinct, text
+
+V = TypeVar("V")
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
@@ -21,12 +24,18 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """A unix socket; `path` is absolute and at most 107 bytes long."""
+    """A unix socket.
+
+    Attributes:
+        path: Absolute, at most 107 bytes long.
+        kind: The socket's type (unix(7)).
+    """
 
     path: Path
+    kind: Literal["stream", "seqpacket", "dgram"] = "stream"
 
     def __str__(self) -> str:
-        return str(self.path)
+        return f"dgram:{self.path}" if self.kind == "dgram" else str(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class TcpAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """True where only this machine can reach the endpoint."""
         return self.host == "localhost" or (self.ip is not None and self.ip.is_loopback)
 
     def __str__(self) -> str:
@@ -58,11 +67,26 @@ class TcpAddress:
         return f"{scheme}[{self.host}]:{self.port}" if ":" in self.host else f"{scheme}{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class UdpAddress:
+    """A UDP endpoint on loopback: an address in canonical text, and a port of 1..65535."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"udp://[{self.host}]:{self.port}" if ":" in self.host else f"udp://{self.host}:{self.port}"
+
+
 ListenAddress: TypeAlias = UnixAddress | TcpAddress
+HoldAddress: TypeAlias = UnixAddress | TcpAddress | UdpAddress
 
 
 def address(value: object) -> IPAddress:
-    """An IPv4 or IPv6 address, without zone and not an IPv4 address in IPv6's clothes."""
+    """An IPv4 or IPv6 address.
+
+    Refused are zones, and IPv4 addresses in IPv6 form.
+    """
     found = literal(text(value))
     if found is None:
         msg = f"{value!r} is no IP address"
@@ -77,8 +101,30 @@ def address(value: object) -> IPAddress:
     return found
 
 
+def table_by_address(value: object, example: str, read: Callable[[object], V]) -> tuple[tuple[str, V], ...]:
+    """A table of addresses, each once, and what is said of each.
+
+    Args:
+        value: What the file has.
+        example: What it looks like, for the error.
+        read: Checks and converts what is said of one.
+
+    Raises:
+        ValueError: It is no table, an address is none or stands there twice, or `read` refuses.
+    """
+    if not isinstance(value, dict):
+        msg = f"must be a table of addresses: {example}"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic collects ValueError only
+    found: dict[str, V] = {}
+    for written, said in value.items():
+        host = str(address(written))
+        distinct([*found, host])
+        found[host] = read(said)
+    return tuple(found.items())
+
+
 def network(value: object) -> IPNetwork:
-    """A prefix, its host bits zero; a lone address is a prefix of its full length."""
+    """A prefix, its host bits zero, or a lone address."""
     written = text(value)
     try:
         return ipaddress.ip_network(written)
@@ -94,7 +140,7 @@ def network(value: object) -> IPNetwork:
 
 
 def listen_address(value: object, folder: Path, *, tls: bool = False) -> ListenAddress:
-    """Where to listen: a path of a unix socket, `host:port`, `[v6]:port`, or `:port` for every IPv4 address.
+    """An endpoint to listen at: a path of a unix socket, `host:port`, `[IPv6]:port`, or `:port` for every IPv4 address.
 
     Args:
         value: The text; `tls://` or `tcp://` before a TCP endpoint says what is spoken there.
@@ -110,12 +156,41 @@ def listen_address(value: object, folder: Path, *, tls: bool = False) -> ListenA
     if ":" in written.partition("/")[0]:
         msg = f"{written!r} is no path: a unix socket's is written without a scheme"
         raise ValueError(msg)
-    path = folder / written
+    return UnixAddress(_socket_path(folder / written))
+
+
+def hold_address(value: object, folder: Path) -> HoldAddress:
+    """A unix socket's path, `dgram:` and a path, `udp://` with an address of loopback and a port, or `host:port`.
+
+    At a path sequenced packets are spoken, at `host:port` TLS.
+
+    Args:
+        value: The text.
+        folder: What a relative path is relative to.
+    """
+    written = text(value)
+    scheme, _, endpoint = written.partition("://")
+    if endpoint and scheme == "udp":
+        found = tcp_address(endpoint)
+        if found.ip is None or not found.is_loopback:
+            msg = f"{written!r} is no address of loopback: from elsewhere questions come over TLS, `host:port`"
+            raise ValueError(msg)
+        return UdpAddress(found.host, found.port)
+    if endpoint and scheme == "tcp":
+        msg = f"{written!r}: over TCP only TLS is spoken here, with client certificates: {endpoint}"
+        raise ValueError(msg)
+    if written.startswith("dgram:"):
+        return UnixAddress(_socket_path(folder / text(written.removeprefix("dgram:"))), "dgram")
+    plain = listen_address(written, folder, tls=True)
+    return replace(plain, kind="seqpacket") if isinstance(plain, UnixAddress) else plain
+
+
+def _socket_path(path: Path) -> Path:
     length = len(bytes(path))
     if length > UNIX_PATH_MAX_BYTES:
         msg = f"{path} has {length} bytes; a unix socket's path has at most {UNIX_PATH_MAX_BYTES}"
         raise ValueError(msg)
-    return UnixAddress(path)
+    return path
 
 
 def tcp_address(value: object) -> TcpAddress:
@@ -157,6 +232,16 @@ def host_name(value: object) -> str:
         msg = f"{written!r} is neither an IP address nor a host name"
         raise ValueError(msg)
     return written.lower()
+
+
+def dns_server(value: object) -> str:
+    """The address of a DNS server, with a port where it is not 53."""
+    written = text(value)
+    host, port = split_port(written)
+    if literal(host) is None:
+        msg = f"{written!r} is no address of a DNS server, such as `192.0.2.53` or `192.0.2.53:5353`"
+        raise ValueError(msg)
+    return written if port is not None else host
 
 
 def literal(written: str) -> IPAddress | None:

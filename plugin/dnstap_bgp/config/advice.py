@@ -1,12 +1,13 @@
-"""What is allowed and still worth a warning at each start."""
+"""Warnings at each start: what a valid configuration allows and an operator should know."""
 
 from collections.abc import Iterator
 
 from dnstap_bgp.config.addresses import UnixAddress
-from dnstap_bgp.config.asked import guard, packed
-from dnstap_bgp.config.model import FALLBACK_NEXT_HOP_IPV6, Config
-from dnstap_bgp.config.tables import SyncerConfig
-from dnstap_bgp.core.routes import remedies
+from dnstap_bgp.config.policies import guard, packed
+from dnstap_bgp.config.settings import FALLBACK_NEXT_HOP_IPV6, Config, SyncerConfig
+from dnstap_bgp.core.routes import explain
+
+CLIENT_RESPONSE = 6
 
 HOLD_TIME_SAFE_S = 30
 """ExaBGP sends no KEEPALIVE while it carries out a command; the longest seen took 12 s, at 100,000 routes."""
@@ -30,7 +31,12 @@ def warnings(config: Config) -> Iterator[str]:
                 f"bgp.peers {neighbor.address}: passive with ttl_security: ExaBGP accepts its connection with the"
                 " system's default TTL, so no session comes about if it checks TTLs as well"
             )
+    hold = config.hold
+    if hold is not None and hold.perm & 0o002 and any(isinstance(found, UnixAddress) for found in hold.listen):
+        text = "every local user can make routes; with 0660 and hold.group only the resolver can"
+        yield f"hold.perm {hold.perm:04o}: {text}"
     yield from _refused_prefixes(config)
+    yield from _open_to_all(config)
     for endpoint in config.http.open_endpoints if config.http is not None else ():
         yield f"http.listen {endpoint}: whoever reaches it sees what is visited; say in http.allow who may connect"
     if config.dry_run:
@@ -39,7 +45,28 @@ def warnings(config: Config) -> Iterator[str]:
         yield from _of_the_sync(config.syncer)
 
 
+def _open_to_all(config: Config) -> Iterator[str]:
+    """Say which `allow` lets everybody in, or opens all space."""
+    for key, allowed, what in (
+        ("dnstap.allow", config.dnstap.allow, "whoever reaches the tap can make routes"),
+        ("http.allow", config.http.allow if config.http is not None else (), "whoever reaches it sees what is visited"),
+        ("guard.allow", config.guard.allow, "addresses of private and other special space become routes"),
+        *(
+            (f"list[{index}].allow", found.allow, "addresses of private and other special space become its routes")
+            for index, found in enumerate(config.lists)
+        ),
+    ):
+        for network in allowed:
+            if network.prefixlen == 0:
+                yield f"{key} {network}: everything is in it, so that {what}"
+
+
 def _of_the_tap(config: Config) -> Iterator[str]:
+    if config.refreshed_lists and CLIENT_RESPONSE not in config.dnstap.messages and config.hold is None:
+        yield (
+            "list.refresh: without client_response among dnstap.messages our questions are not known from clients', so"
+            " that names are asked again seldom; a hook ([hold]) would tell them apart, too"
+        )
     for endpoint in config.dnstap.open_endpoints:
         certificates = ", or ask for certificates with dnstap.tls_client_ca" if endpoint.tls else ""
         yield (
@@ -74,5 +101,5 @@ def _refused_prefixes(config: Config) -> Iterator[str]:
         refusals = rails.prefix_refusals(map(packed, found.prefixes), found.name)
         for written, (_, reason) in zip(found.prefixes, refusals, strict=True):
             if reason is not None:
-                said = remedies.sentence(reason, packed(written))
+                said = explain.sentence(reason, packed(written))
                 yield f"list[{index}].prefixes: {written} is not announced: {said}"

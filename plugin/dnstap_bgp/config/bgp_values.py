@@ -7,11 +7,11 @@ that no text of the file can become a command.
 import re
 from ipaddress import IPv4Address, IPv6Address
 
-from dnstap_bgp.config.addresses import IPAddress, address, host_name, literal
+from dnstap_bgp.config.addresses import IPAddress, address, host_name, literal, split_port, table_by_address
 from dnstap_bgp.config.values import UINT32_MAX, duration, text
-
-WELL_KNOWN_COMMUNITIES = frozenset({"no-export", "no-advertise", "no-export-subconfed", "blackhole"})
-"""Those that ExaBGP knows by these names (RFC 1997, RFC 7999)."""
+from dnstap_bgp.core import validation
+from dnstap_bgp.core.routes.policy import ROUTES_MAX
+from dnstap_bgp.core.validation import WELL_KNOWN_COMMUNITIES, is_class_e, unusable_next_hop
 
 _PASSWORD_MAX = 80  # TCP_MD5SIG_MAXKEYLEN of Linux
 
@@ -19,11 +19,11 @@ _RESERVED_AS = {0: "RFC 7607", 23456: "AS_TRANS, RFC 6793", UINT32_MAX: "RFC 730
 
 
 def source_address(value: object) -> IPAddress | None:
-    """An address of our own to speak from; 0.0.0.0 and :: mean that the system chooses."""
+    """An address of this machine; 0.0.0.0 and :: count as unset."""
     found = address(value)
     if found.is_unspecified:
         return None
-    _refuse(found, {"multicast": found.is_multicast, "reserved": _is_class_e(found)})
+    _refuse(found, {"multicast": found.is_multicast, "reserved": is_class_e(found)})
     return found
 
 
@@ -57,23 +57,21 @@ def next_hop_ipv6(value: object) -> IPv6Address:
     return found
 
 
-def unusable_next_hop(found: IPAddress) -> str | None:
-    """Say why a router can't forward to this address, or None where it can."""
-    kinds = {
-        "unspecified": found.is_unspecified,
-        "a loopback address": found.is_loopback,
-        "multicast": found.is_multicast,
-        "link-local": found.is_link_local,
-        "reserved": _is_class_e(found),
-    }
-    for kind, applies in kinds.items():
-        if applies:
-            return f"{found} is {kind}: no router can forward to it"
-    return None
+def prefix_budget(value: object) -> int:
+    """A number of prefixes, 1 to 1000000."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= ROUTES_MAX:
+        msg = f"{value!r} is no number of prefixes: 1 to {ROUTES_MAX}"
+        raise ValueError(msg)
+    return value
+
+
+def prefix_budgets(value: object) -> tuple[tuple[str, int], ...]:
+    """A table of addresses and numbers of prefixes, 1 to 1000000: `{ "192.0.2.1" = 4000 }`."""
+    return table_by_address(value, '{ "192.0.2.1" = 4000 }', prefix_budget)
 
 
 def as_number(value: object) -> int:
-    """An autonomous system number of up to 32 bits, plain or in asdot (RFC 5396), the latter as text."""
+    """An AS number of up to 32 bits, plain or in asdot (`"1.10"`, RFC 5396)."""
     number = -1
     if isinstance(value, float):
         msg = f'{value}: asdot must be in quotes ("1.10"), lest it be read as a decimal fraction'
@@ -95,11 +93,11 @@ def as_number(value: object) -> int:
 
 
 def community(value: object) -> str:
-    """A community (RFC 1997): `65001:100` or a well-known name."""
-    written = text(value).lower()
-    if written in WELL_KNOWN_COMMUNITIES:
-        return written
-    canonical = _numbers(written, count=2, largest=0xFFFF)
+    """A community (RFC 1997): `"65001:100"`, or `"no-export"` and the other well-known names.
+
+    They are those of `WELL_KNOWN_COMMUNITIES`.
+    """
+    canonical = validation.community(text(value))
     if canonical is None:
         names = ", ".join(sorted(WELL_KNOWN_COMMUNITIES))
         msg = f"{value!r} is no community: two numbers up to 65535 (`65001:100`), or one of {names}"
@@ -108,8 +106,8 @@ def community(value: object) -> str:
 
 
 def large_community(value: object) -> str:
-    """A large community (RFC 8092): `65001:1:2`."""
-    canonical = _numbers(text(value), count=3, largest=UINT32_MAX)
+    """A large community (RFC 8092): `"65001:1:2"`."""
+    canonical = validation.large_community(text(value))
     if canonical is None:
         msg = f"{value!r} is no large community: three numbers up to {UINT32_MAX} (`65001:1:2`)"
         raise ValueError(msg)
@@ -117,7 +115,11 @@ def large_community(value: object) -> str:
 
 
 def neighbor_address(value: object) -> str:
-    """A BGP neighbor's address in canonical text, or its host name in lower case."""
+    """An address, or a host name.
+
+    Returns:
+        The address in canonical text, or the name in lower case.
+    """
     written = host_name(value)
     found = literal(written)
     if found is None:
@@ -127,24 +129,31 @@ def neighbor_address(value: object) -> str:
         {
             "unspecified": found.is_unspecified,
             "multicast": found.is_multicast,
-            "reserved": _is_class_e(found),
+            "reserved": is_class_e(found),
             "link-local (ExaBGP can't tell on which link)": found.is_link_local,
         },
     )
     return written
 
 
-def neighbor_ip(value: object) -> str:
-    """A BGP neighbor's address in canonical text: ExaBGP's commands name neighbors by nothing else."""
-    written = neighbor_address(value)
-    if literal(written) is None:
-        msg = f"{written!r} is a host name; a list's peers are addresses"
-        raise ValueError(msg)
-    return written
+def neighbor_reference(value: object) -> str:
+    """A neighbor as `[bgp] peers` names it: an address or a host name, with or without its port.
+
+    Returns:
+        `host`, `host:port` or `[IPv6]:port`, the host in canonical form; `addresses.split_port` takes it apart.
+    """
+    host, port = split_port(text(value))
+    written = neighbor_address(host)
+    if port is None:
+        return written
+    return f"[{written}]:{port}" if ":" in written else f"{written}:{port}"
 
 
 def password(value: object) -> str:
-    """A TCP MD5 password (RFC 2385): 1 to 80 printable ASCII characters. The message never shows it."""
+    """Text of 1 to 80 printable ASCII characters.
+
+    No message shows it.
+    """
     if not isinstance(value, str) or not re.fullmatch(rf"[ -~]{{1,{_PASSWORD_MAX}}}", value):
         msg = f"a password has 1 to {_PASSWORD_MAX} printable ASCII characters"
         raise ValueError(msg)
@@ -152,14 +161,14 @@ def password(value: object) -> str:
 
 
 def ttl_security(value: object) -> object:
-    """Hops to a neighbor: a number, true for a directly connected one, false for unset."""
+    """A number of hops, `true` for 1, or `false`."""
     if isinstance(value, bool):
         return 1 if value else None
     return value
 
 
 def multihop(value: object) -> object:
-    """Hops that packets may take: a number, true for as many as there can be, false for unset."""
+    """A number of hops, `true` for 255, or `false`."""
     if isinstance(value, bool):
         return 255 if value else None
     return value
@@ -182,23 +191,8 @@ def _ipv4(value: object) -> IPv4Address:
     return found
 
 
-def _is_class_e(found: IPAddress) -> bool:
-    """Whether it is in 240.0.0.0/4; IPv6's `is_reserved` is another matter: most of it is merely unassigned."""
-    return isinstance(found, IPv4Address) and found.is_reserved
-
-
 def _refuse(found: IPAddress, kinds: dict[str, bool]) -> None:
     wrong = ", ".join(kind for kind, applies in kinds.items() if applies)
     if wrong:
         msg = f"{found} is {wrong}"
         raise ValueError(msg)
-
-
-def _numbers(written: str, *, count: int, largest: int) -> str | None:
-    """Bring `a:b[:c]` into canonical form, or None where it isn't `count` numbers up to `largest`."""
-    if not re.fullmatch(r"[0-9]{1,10}(:[0-9]{1,10})+", written, re.ASCII):
-        return None
-    numbers = [int(part) for part in written.split(":")]
-    if len(numbers) != count or max(numbers) > largest:
-        return None
-    return ":".join(map(str, numbers))

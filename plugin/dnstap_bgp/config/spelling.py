@@ -14,6 +14,8 @@ Complaint = tuple[str, str]
 
 Model = type[BaseModel]
 
+_TOP = "at the top of the file, before the first [table]"
+
 
 def canonical(model: Model, table: dict[str, Any]) -> tuple[dict[str, Any], list[Complaint]]:
     """Spell a file's keys as the models do.
@@ -27,11 +29,14 @@ def canonical(model: Model, table: dict[str, Any]) -> tuple[dict[str, Any], list
         each key that is unknown or stands there in two spellings.
     """
     complaints: list[Complaint] = []
-    return _spell(model, table, "", dict(_homes(model, "")), complaints), complaints
+    homes: dict[str, list[str]] = {}
+    for folded, home in _homes(model, ""):
+        homes.setdefault(folded, []).append(home)
+    return _spell(model, table, "", homes, complaints), complaints
 
 
 def _spell(
-    model: Model, table: dict[str, Any], path: str, homes: dict[str, str], complaints: list[Complaint]
+    model: Model, table: dict[str, Any], path: str, homes: dict[str, list[str]], complaints: list[Complaint]
 ) -> dict[str, Any]:
     """Spell one table and those inside.
 
@@ -39,7 +44,7 @@ def _spell(
         model: What the table will be read as.
         table: The table.
         path: Its own path in the file.
-        homes: Where each key of the file belongs, for suggestions.
+        homes: The tables in which each key may stand, as people write them, for suggestions.
         complaints: Gets what is wrong.
     """
     keys = _keys(model)
@@ -58,7 +63,7 @@ def _spell(
 
 
 def _inside(
-    model: Model | None, value: object, where: str, homes: dict[str, str], complaints: list[Complaint]
+    model: Model | None, value: object, where: str, homes: dict[str, list[str]], complaints: list[Complaint]
 ) -> object:
     """Spell the tables in a value: itself, or the items of a list."""
     if isinstance(value, list):
@@ -68,32 +73,40 @@ def _inside(
     return _spell(model, value, where, homes, complaints)
 
 
-def _suggestion(written: str, keys: dict[str, tuple[str, Model | None]], homes: dict[str, str]) -> str:
-    """Say which key was probably meant: one spelled alike, or this one in the table where it belongs."""
+def _suggestion(written: str, keys: dict[str, tuple[str, Model | None]], homes: dict[str, list[str]]) -> str:
+    """Say which key was probably meant: this one in a table where it may stand, or one that is spelled alike."""
+    places = homes.get(_fold(written))
+    if places:
+        *others, last = dict.fromkeys(sorted(places, key=lambda place: place != _TOP))
+        return f"; it belongs {', '.join(others)} or {last}" if others else f"; it belongs {last}"
     near = difflib.get_close_matches(_fold(written), keys, n=1)
-    if near:
-        return f"; did you mean `{keys[near[0]][0]}`?"
-    home = homes.get(_fold(written))
-    if home is None:
-        return ""
-    return f"; it belongs under [{home}]" if home else "; it belongs at the top of the file, before the first [table]"
+    return f"; did you mean `{keys[near[0]][0]}`?" if near else ""
 
 
-def _homes(model: Model, path: str) -> Iterator[tuple[str, str]]:
-    """Give each key of the file, folded, with the path of the table where it belongs."""
+def _homes(model: Model, path: str, *, is_many: bool = False) -> Iterator[tuple[str, str]]:
+    """Give each key of the file, folded, with the place of a table where it may stand.
+
+    Args:
+        model: The table.
+        path: Its own path in the file.
+        is_many: There are several of them.
+    """
+    place = f"under [{path}]" if path else _TOP
+    if is_many:
+        place = f"in an entry of {path}" if "." in path else f"under [[{path}]]"
     for folded, (key, inner) in _keys(model).items():
-        yield folded, path
+        yield folded, place
         if inner is not None:
-            yield from _homes(inner, f"{path}.{key}" if path else key)
+            annotation = next(one.annotation for name, one in model.model_fields.items() if (one.alias or name) == key)
+            yield from _homes(inner, f"{path}.{key}" if path else key, is_many="tuple[" in str(annotation))
 
 
 def _keys(model: Model) -> dict[str, tuple[str, Model | None]]:
     """Map each key of a table, folded, to its spelling and to the model of the table or tables behind it."""
     found = {}
     for name, field in model.model_fields.items():
-        if not field.exclude:
-            key = field.alias or name
-            found[_fold(key)] = (key, next(_models_in(field.annotation), None))
+        key = field.alias or name
+        found[_fold(key)] = (key, next(_models_in(field.annotation), None))
     return found
 
 

@@ -1,6 +1,6 @@
 """The pure ring: values in, values out; no clock, socket, thread, queue, file or log.
 
-model       the words: what the rings hand to each other; prefixmap and durations are their tools
+model       the words: what the rings hand to each other; prefix_map, text and timing are their tools
 tap/        bytes of a DNSTap connection -> sightings
 dns/        messages and names
 lists/      lines -> rules -> a trie

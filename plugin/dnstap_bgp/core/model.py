@@ -1,4 +1,4 @@
-r"""The vocabulary as types: what the rings hand to each other.
+r"""Types that the rings hand to each other: names, addresses, prefixes, attributes, policies, changes, claims.
 
 Names are presentation format as bytes: lower-case, without the trailing dot; in a label every byte outside
 `!`..`~`, and the bytes `.` and `\`, stand as `\DDD` (RFC 1035, 5.1), so that splitting at `.` is always exact.
@@ -7,6 +7,7 @@ for a static network, the packed address followed by one byte with its length (5
 Times are seconds of the process clock (CLOCK_BOOTTIME), never wall-clock.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -25,7 +26,7 @@ Sighting: TypeAlias = tuple[Address, str, Name, int]
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What one announcement says beside its prefix.
+    """Path attributes of an announcement (RFC 4271, 5), and the neighbors that get it.
 
     Equal values should be one object: the tables compare by identity first.
 
@@ -46,9 +47,104 @@ class Attributes:
     neighbors: tuple[str, ...] = ()
 
 
+UNKNOWN_ATTRIBUTES = (Attributes(bytes((192, 0, 0, 8))), Attributes(bytes.fromhex("0100000000000001") + bytes(8)))
+"""Stand for attributes that ExaBGP was told and nobody knows, by family: the dummy addresses of RFC 7600 and RFC 9780.
+A withdraw may name them; nothing is announced with them."""
+
+
+def unknown_attributes(prefix: Prefix) -> Attributes:
+    """Give what stands for the unknown attributes of a prefix."""
+    return UNKNOWN_ATTRIBUTES[len(prefix) >= 16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audience:
+    """A set of BGP neighbors: those named, or everyone except those.
+
+    Attributes:
+        names: The neighbors' addresses in text, in the order of their first mention.
+        is_except: Whether the names are left out; everyone else is meant, known or not.
+    """
+
+    names: tuple[str, ...] = ()
+    is_except: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Audience)
+            and self.is_except == other.is_except
+            and frozenset(self.names) == frozenset(other.names)
+        )
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.names), self.is_except))
+
+    def __bool__(self) -> bool:
+        """Tell whether there can be a neighbor in it."""
+        return self.is_except or bool(self.names)
+
+    def __contains__(self, address: str) -> bool:
+        return (address in self.names) != self.is_except
+
+    def __and__(self, other: "Audience") -> "Audience":
+        """Intersect two sets."""
+        if not self.is_except:
+            return Audience(tuple(name for name in self.names if name in other))
+        if not other.is_except:
+            return other & self
+        return Audience(tuple(dict.fromkeys((*self.names, *other.names))), is_except=True)
+
+    def __sub__(self, other: "Audience") -> "Audience":
+        """Leave the other set's neighbors out."""
+        return self & Audience(other.names, is_except=not other.is_except)
+
+    def __or__(self, other: "Audience") -> "Audience":
+        """Unite two sets."""
+        neither = Audience(self.names, not self.is_except) & Audience(other.names, not other.is_except)
+        return Audience(neither.names, not neither.is_except)
+
+    def __str__(self) -> str:
+        if not self.is_except:
+            return ", ".join(self.names)
+        return f"everyone except {', '.join(self.names)}" if self.names else "everyone"
+
+
+EVERYONE = Audience(is_except=True)
+
+
+class ViewPrefix(NamedTuple):
+    """A prefix as the neighbors of one view have it: what records are about where there is more than one view."""
+
+    prefix: Prefix
+    audience: Audience
+
+
+RibKey: TypeAlias = Prefix | ViewPrefix
+"""Prefix of a record: for all neighbors, or for those of one view."""
+
+RibRecord: TypeAlias = tuple[RibKey, Attributes | None]
+"""Record of the state file: announced with these attributes; None: withdrawn. The later one of a neighbor counts."""
+
+
+def is_of_views(keys: Iterable[RibKey]) -> bool:
+    """Tell whether some record is about the neighbors of one view, so that the state file is of version 2."""
+    return not set(map(type, keys)) <= {bytes}  # in C: a loop would be a tenth of what writing a record takes
+
+
+@dataclass(frozen=True, slots=True)
+class PerView(Attributes):
+    """Wish for a prefix where there is more than one view; read as plain attributes, those of the first list.
+
+    Attributes:
+        by_view: The attributes for each of the policies' views; None: no route there.
+    """
+
+    by_view: tuple[Attributes | None, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class DnsTtl:
-    """A lifetime that follows the record's own TTL, within bounds.
+    """Lifetime of a claim that follows the record's own TTL, within bounds.
 
     Attributes:
         min_s: A shorter TTL counts as this: an address that changes every few seconds would only flap.
@@ -61,17 +157,17 @@ class DnsTtl:
     grace_s: float
 
     def lifetime_s(self, dns_ttl_s: float) -> float:
-        """How long a claim outlives a sighting with this TTL."""
+        """Work out how long a claim outlives a sighting with this TTL."""
         return min(max(dns_ttl_s, self.min_s), self.max_s) + self.grace_s
 
     def within_s(self, lifetime_s: float) -> float:
-        """The nearest lifetime that some TTL gives."""
+        """Give the nearest lifetime that some TTL gives."""
         return self.lifetime_s(lifetime_s - self.grace_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a list asks for the addresses that its names claim.
+    """Policy of a list: attributes and lifetime of the addresses that its names claim.
 
     Attributes:
         list: The list's name.
@@ -90,27 +186,27 @@ class Policy:
     routes_max: int | None = None
 
     def attributes(self, prefix: Prefix) -> Attributes | None:
-        """The attributes of the prefix's family."""
+        """Give the attributes of the prefix's family."""
         return self.ipv4 if len(prefix) < 16 else self.ipv6
 
     def lifetime_s(self, dns_ttl_s: int) -> float:
-        """How long a claim outlives a sighting with this TTL."""
+        """Work out how long a claim outlives a sighting with this TTL."""
         return self.ttl_s if self.dns_ttl is None else self.dns_ttl.lifetime_s(dns_ttl_s)
 
     def held_s(self, lifetime_s: float) -> float:
-        """How long a claim lives that had this lifetime under an earlier policy."""
+        """Work out the lifetime of a claim that had this one under an earlier policy."""
         return self.ttl_s if self.dns_ttl is None else self.dns_ttl.within_s(lifetime_s)
 
 
 class Change(NamedTuple):
-    """What the table wants of one prefix from now on: these attributes, or (None) no route."""
+    """State of one prefix that is wanted from now on: these attributes, or (None) no route."""
 
     prefix: Prefix
     attributes: Attributes | None
 
 
 class Claim(NamedTuple):
-    """A claim as it is copied out of the table: a (list, name) that holds an address until `seen + ttl_s`.
+    """Copy of a claim: a (list, name) that holds an address until `seen + ttl_s`.
 
     Attributes:
         address: Packed.

@@ -4,9 +4,10 @@ tap/       thread "tap": DNSTap connections
 routes/    the keeper (the one lock) and thread "timer"
 exabgp/    threads "bgp-reader" and "bgp-writer"
 state/     thread "store": the state file
-lists/     thread "refresh", and a child process that compiles
+lists/     a child process that compiles; in thread "loop": URLs; thread "lists-disk"
 sync/      in thread "loop": what peers have seen, and what they are told
 doctor/    what is wrong and what to change; no thread
-web/       thread "doors": control socket and HTTP, served in thread "loop"
+net/       listeners (thread "listeners"), the HTTP server, TLS, connection limits: for tap, web and sync
+web/       control socket and HTTP, in thread "loop"
 process/   thread "loop": asyncio; pidfile, runtime folder, clocks, how threads are made
 """

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dnstap_bgp.core.dns import names
 from dnstap_bgp.errors import BadNameError
@@ -56,3 +58,41 @@ def test_names(text: str, name: bytes):
 def test_no_names(text: str, reason: str):
     with pytest.raises(BadNameError, match=reason):
         names.from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("xn--mnchen-3ya.de", "münchen.de"),
+        ("www.xn--mnchen-3ya.de", "www.münchen.de"),
+        ("xn--e1afmkfd.xn--80akhbyknj4f", "пример.испытание"),
+        ("xn--wgv71a119e.jp", "日本語.jp"),
+        ("xn--i-7iq.ws", "i❤.ws"),
+        ("example.com", None),
+        ("xn--example-.com", None),
+        ("xn--a.com", None),
+        ("xn--", None),
+        ("xn---.de", None),
+        ("xn--99999999999999999999.de", None),
+        ("xn--mnchen-3yA.de", None),
+        ("xn--fsq.xn--" + "a" * 300, None),
+        ("xn--ab-m1t.de", None),  # a right-to-left override
+        ("xn--a-0hc.de", None),
+        (r"xn--mnchen-3ya.a\046b", None),
+    ],
+)
+def test_unicode_for_people(name, shown):
+    assert names.to_unicode(name) == shown
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=20))
+def test_unicode_for_people_is_the_same_name_and_can_be_seen(label):
+    try:
+        name = b"xn--" + label.encode("punycode") + b".example"
+        text = name.decode("ascii").lower()
+    except UnicodeError:
+        return
+    shown = names.to_unicode(text)
+    if shown is not None:
+        assert shown.isprintable()
+        assert names.from_text(shown).decode() == text

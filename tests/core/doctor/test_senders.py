@@ -5,30 +5,24 @@ from dataclasses import replace
 
 import pytest
 
-from dnstap_bgp.core.doctor.clues import SAMPLE_MAX_BYTES, TYPES_MAX, Clues, Seen
-from dnstap_bgp.core.doctor.senders import ALONE_S, MISTAKES, QUIET_S, TROUBLE_S
-from dnstap_bgp.core.status.status import Listener, Trouble
-from dnstap_bgp.core.tap.dnstap_pb2 import Frame
+from dnstap_bgp.core.doctor.evidence import Evidence, SenderSamples
+from dnstap_bgp.core.doctor.senders import ALONE_S, JUDGED_AFTER_S, LOOKS_MIN, MISTAKES, QUIET_S, TROUBLE_S
+from dnstap_bgp.core.status.report import ListenerStatus, Trouble
 from dnstap_bgp.core.tap.framestream import Fault
-from dnstap_bgp.workers.tap.status import Refusal
 from tests.core.doctor.cases import SENDER, found, only, tap
+from tests.core.doctor.frames import frames
 
 
-def frames(*types, wire=b"dns"):
-    """Data frames of messages of these types."""
-    sample = b""
-    for number in types:
-        frame = Frame(type=1)
-        frame.message.type = number
-        if wire:
-            frame.message.response_message = wire
-        payload = frame.SerializeToString()
-        sample += struct.pack("!I", len(payload)) + payload
-    return sample
+def seen(*types, wire=b"dns", **counted):
+    """Samples of five places of a stream, each with the same frames."""
+    return of(frames(*types, wire=wire), **counted)
 
 
-def seen(*types, wire=b"dns"):
-    return Clues(seen={SENDER.peer: Seen().plus(frames(*types, wire=wire))})
+def of(sample, **counted):
+    samples = SenderSamples(**counted)
+    for _ in range(LOOKS_MIN):
+        samples = samples.plus(sample)
+    return Evidence(samples={SENDER.peer: samples})
 
 
 def test_nothing_is_wrong():
@@ -37,7 +31,7 @@ def test_nothing_is_wrong():
 
 
 def test_every_kind_of_trouble_has_its_advice():
-    assert set(MISTAKES) == {str(kind) for kind in (*Fault, *Refusal)}
+    assert set(MISTAKES) == set(map(str, Fault))
     for kind, mistake in MISTAKES.items():
         finding = only(tap=tap(troubles=(Trouble(kind, 3, "10.0.0.1:7: odd", 1.0),)))
         assert (finding.kind, finding.level, finding.advice) == (f"sender-{kind}", mistake.level, mistake.advice)
@@ -79,11 +73,37 @@ def test_messages_without_the_wire():
 
 def test_frames_that_are_no_dnstap():
     sample = b"".join(struct.pack("!I", 5) + b"\xffabcd" for _ in range(20))
-    assert only(Clues(seen={SENDER.peer: Seen().plus(sample)})).kind == "not-dnstap"
+    assert only(of(sample)).kind == "not-dnstap"
 
 
 def test_too_few_frames_prove_nothing():
-    assert found(seen(*[4] * 19)) == ()
+    assert found(seen(*[4] * 3)) == ()
+    assert only(seen(*[4] * 4)).kind == "no-client-response"
+
+
+@pytest.mark.parametrize(
+    ("samples", "counted"),
+    [
+        (frames(*[5] * 40), {"messages": 1, "empty": 0}),
+        (frames(*[6] * 40, wire=b""), {"messages": 41, "empty": 40}),
+        (b"".join(struct.pack("!I", 5) + b"\xffabcd" for _ in range(40)), {"messages": 1}),
+    ],
+)
+def test_the_absence_of_what_is_counted_is_never_claimed(samples, counted):
+    assert found(of(samples, **counted)) == ()
+    assert found(of(samples)) != ()
+
+
+def test_one_burst_does_not_speak_for_all():
+    once = Evidence(samples={SENDER.peer: SenderSamples().plus(frames(*[5] * 40))})
+    assert found(once) == ()
+
+
+def test_a_sender_is_judged_after_a_while():
+    young = tap(connections=(replace(SENDER, age_s=JUDGED_AFTER_S - 1),))
+    assert found(seen(*[5] * 40), tap=young) == ()
+    old = tap(connections=(replace(SENDER, age_s=JUDGED_AFTER_S),))
+    assert only(seen(*[5] * 40), tap=old).kind == "no-client-response"
 
 
 def test_a_sender_that_says_nothing():
@@ -93,10 +113,10 @@ def test_a_sender_that_says_nothing():
 
 
 def test_nobody_is_connected():
-    alone = Clues(alone_s=ALONE_S + 1)
+    alone = Evidence(alone_s=ALONE_S + 1)
     assert "any more" in only(alone, tap=tap(connections=())).text
     assert "AppArmor" in only(alone, tap=tap(connections=(), accepted=0)).advice
-    closed = tap(connections=(), listeners=(Listener("/run/tap.sock", "another process listens on it"),))
+    closed = tap(connections=(), listeners=(ListenerStatus("/run/tap.sock", "another process listens on it"),))
     assert only(alone, tap=closed).kind == "tap-listener"
 
 
@@ -104,16 +124,3 @@ def test_nobody_is_connected():
 def test_the_subject_is_the_same_when_it_comes_back(address):
     sender = replace(SENDER, peer=address, frames=0, age_s=QUIET_S + 1)
     assert only(tap=tap(connections=(sender,))).subject in ("192.0.2.1", "[2001:db8::1]", "un[bou]nd")
-
-
-def test_samples_add_up_and_what_is_cut_waits():
-    sample = frames(6, 5, 6)
-    total = Seen().plus(sample + sample[:9]).plus(sample)
-    assert (total.frames, total.undecodable, total.types, total.wires) == (6, 0, {6: 4, 5: 2}, {6: 4, 5: 2})
-
-
-def test_made_up_types_take_no_memory():
-    total = Seen()
-    for start in range(0, 2000, 100):
-        total = total.plus(frames(*range(start, start + 100))[:SAMPLE_MAX_BYTES])
-    assert len(total.types) == TYPES_MAX

@@ -6,17 +6,18 @@ from dnstap_bgp.core.exabgp.grammar import (
     EVENT_MAX_BYTES,
     IPV4,
     IPV6,
-    Answer,
+    CommandAnswer,
     FamiliesEvent,
+    NeighborRows,
     Row,
-    Session,
+    SessionIdentity,
     Shutdown,
     SignalEvent,
     StateEvent,
     Verb,
     end_of_rib_line,
     flush_line,
-    prefix_text,
+    nlri_text,
     read_line,
     read_neighbors,
     read_version,
@@ -32,7 +33,7 @@ FULL = Attributes(
     med=5,
 )
 PLAIN6 = Attributes(next_hop=bytes.fromhex("20010db8" + "00" * 11 + "01"))
-SESSION = Session("127.0.0.2", "127.0.0.1", 65001, 65002, "10.99.0.1")
+SESSION = SessionIdentity("127.0.0.2", "127.0.0.1", 65001, 65002, "10.99.0.1")
 NEIGHBOR = {
     "address": {"local": "127.0.0.1", "peer": "127.0.0.2"},
     "asn": {"local": 65001, "peer": 65002},
@@ -82,14 +83,14 @@ def test_duties_of_one_neighbor():
     ],
 )
 def test_prefixes(prefix, text):
-    assert prefix_text(prefix) == text
+    assert nlri_text(prefix) == text
 
 
 @pytest.mark.parametrize(
     ("line", "item"),
     [
-        (b"done", Answer.DONE),
-        (b"error", Answer.ERROR),
+        (b"done", CommandAnswer.DONE),
+        (b"error", CommandAnswer.ERROR),
         (b"", None),
         (b"done ", Row(b"done ")),
         (b"exabgp 5.0.15", Row(b"exabgp 5.0.15")),
@@ -158,8 +159,14 @@ def neighbor_row(**changes):
     }
 
 
+def read_rows(rows):
+    found = read_neighbors(json.dumps(rows).encode())
+    assert found is not None
+    return found.rows
+
+
 def test_rows_of_neighbors():
-    (row,) = read_neighbors(json.dumps([neighbor_row()]).encode()) or []
+    (row,) = read_rows([neighbor_row()])
     assert row.session == SESSION
     assert (row.up, row.age_s, row.updates) == (True, 12, 3)
     assert row.configured == {IPV4, IPV6}
@@ -167,15 +174,88 @@ def test_rows_of_neighbors():
 
 
 def test_a_session_of_this_second_is_up():
-    (row,) = read_neighbors(json.dumps([neighbor_row(duration=0, state="down")]).encode()) or []
+    (row,) = read_rows([neighbor_row(duration=0, state="down")])
     assert row.up
 
 
-def test_rows_that_can_not_be_read_are_left_out():
+def test_rows_that_can_not_be_read_are_told_by_their_address():
     rows = [neighbor_row(), neighbor_row(peer={}), {}, 7, neighbor_row(families=None)]
-    assert len(read_neighbors(json.dumps(rows).encode()) or []) == 1
+    found = read_neighbors(json.dumps(rows).encode())
+    assert found is not None
+    assert [row.session for row in found.rows] == [SESSION]
+    assert found.unread == ("", "", "", "127.0.0.2")
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.2 announce", "localhost", "fe80::1%eth0", "127.0.0.2\n", "", 1, None, ["::"]]
+)
+def test_an_address_that_no_command_could_name_is_none(address):
+    found = read_neighbors(json.dumps([neighbor_row(peer={"address": address, "as": 65002})]).encode())
+    assert found == NeighborRows([], ("",))
+
+
+ODD: list[object] = [float("inf"), float("-inf"), float("nan"), [[]], {"a": 1}, [1] * 1000, "x", b"".decode()]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: f"{odd!r:.10}")
+@pytest.mark.parametrize("path", ["duration", "local.as", "peer.as", "messages.sent.update"])
+def test_numbers_that_are_none_leave_a_row_out(path, odd):
+    bad = neighbor_row()
+    *way, last = path.split(".")
+    inner = bad
+    for step in way:
+        inner = inner[step] = dict(inner[step])
+    inner[last] = odd
+    text = json.dumps([bad, neighbor_row()]).replace("Infinity", "1e999")
+    for row in (text, json.dumps([bad, neighbor_row()])):
+        found = read_neighbors(row.encode())
+        assert found is not None
+        assert [row.session for row in found.rows][-1:] == [SESSION]
+
+
+@pytest.mark.parametrize("odd", [*ODD[:6], json.loads("[" * 900 + "]" * 900)], ids=lambda odd: f"{odd!r:.10}")
+def test_texts_that_are_none_leave_a_row_out(odd):
+    bad = neighbor_row(peer={"address": odd, "as": 65002})
+    assert [row.session for row in read_rows([bad, neighbor_row()])] == [SESSION]
+
+
+@pytest.mark.parametrize("odd", [b"Infinity", b"-Infinity", b"NaN", b"1e999", b"[[]]", b"{}", b"[" * 900 + b"]" * 900])
+@pytest.mark.parametrize("key", [b"counter", b"asn", b"address"])
+def test_events_with_numbers_that_are_none(key, odd):
+    """An endless number in a line of ExaBGP's raised in the reader's thread once."""
+    good = (
+        f'{HEAD}"counter": 1, "type": "state", "neighbor": {{"address": {{"local": "127.0.0.1", "peer": "127.0.0.2"}}, '
+        f'"asn": {{"local": 65001, "peer": 65002}}, "state": "up"}}}}'
+    ).encode()
+    assert isinstance(read_line(good), StateEvent)
+    old = {b"counter": b'"counter": 1', b"asn": b'"local": 65001', b"address": b'"peer": "127.0.0.2"'}[key]
+    line = good.replace(old, old[: old.index(b":") + 2] + odd)
+    assert line != good
+    assert read_line(line) is None
 
 
 @pytest.mark.parametrize("row", [b"done", b"[", b"Peer", b'{"a": 1}', b"[" * 100_000])
 def test_other_rows(row):
     assert read_neighbors(row) is None
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        Attributes(bytes((10, 0, 0, 1)), ("65001:100 ]\nannounce route 0.0.0.0/0 next-hop 10.0.0.9",)),
+        Attributes(bytes((10, 0, 0, 1)), ("65001:100 ] community [ 1:1",)),
+        Attributes(bytes((10, 0, 0, 1)), ("\u0661:100",)),
+        Attributes(bytes((10, 0, 0, 1)), (), ("1:2:3 ] nlri 0.0.0.0/0\n",)),
+        Attributes(bytes((10, 0, 0, 1)), med="5 nlri 0.0.0.0/0"),  # type: ignore[arg-type] # as a forged file has it
+        Attributes(bytes((10, 0, 0, 1)), neighbors=("10.0.0.2 announce route 0.0.0.0/0 next-hop 10.0.0.9",)),
+        Attributes(bytes((10, 0, 0, 1)), neighbors=("10.0.0.2\n",)),
+    ],
+    ids=repr,
+)
+def test_whatever_attributes_have_become_they_are_one_line_that_exabgp_refuses(attributes: Attributes):
+    """The last line of defence: no exception, no second line, and no word of theirs."""
+    line = route_line(Verb.ANNOUNCE, attributes, [bytes((203, 0, 113, 7))], attributes.neighbors)
+    assert line.endswith(b"203.0.113.7/32\n")
+    assert line.count(b"\n") == 1
+    assert b"unusable" in line
+    assert b"0.0.0.0" not in line

@@ -1,9 +1,13 @@
+import base64
+import hashlib
 import random
+import sys
+import zlib
 
 import pytest
 
 from dnstap_bgp.core.lists.compiled import pack, unpack
-from dnstap_bgp.core.lists.domains import Rule, RuleKind, RuleSet
+from dnstap_bgp.core.lists.rules import PublicSuffixes, Rule, RuleKind, RuleSet
 from dnstap_bgp.errors import ListError
 
 MIXED = [Rule(b"d%d.example" % n, RuleKind(n % 3), exception=n % 5 == 0) for n in range(500)]
@@ -32,6 +36,43 @@ def test_unpack_gives_what_was_packed(lists: list[tuple[str, list[Rule]]]):
     assert pack(mapped, {}, "") == pack(built, {}, "")
 
 
+def test_owners_below_public_suffixes_come_with_the_rows():
+    rules = [Rule(b"com"), Rule(b"foo.net")]
+    built = RuleSet.build([("default", rules)], PublicSuffixes(lambda domain: domain == "com"))
+    mapped, _, _ = unpack(memoryview(pack(built, {}, "")))
+    assert mapped.owner("default", b"a.b.com") == b"b.com"
+    assert mapped.owner("default", b"a.b.foo.net") == b"foo.net"
+
+
+REGISTRIES = [("default", [Rule(b"uk"), Rule(b"ck")])]
+SUFFIXES = PublicSuffixes({"uk", "ck"}.__contains__, ["uk", "co.uk", "*.ck", "!www.ck", "com.au"])
+OWNERS = {b"a.b.co.uk": b"b.co.uk", b"a.b.x.ck": b"b.x.ck", b"a.b.www.ck": b"www.ck", b"a.b.uk": b"b.uk"}
+
+
+def test_public_suffixes_below_registries_come_along():
+    built = RuleSet.build(REGISTRIES, SUFFIXES)
+    mapped, _, _ = unpack(memoryview(pack(built, {}, "")))
+    assert mapped.suffixes == built.suffixes == {b"co.uk", b"*.ck", b"ck", b"!www.ck"}
+    assert {name: mapped.owner("default", name) for name in OWNERS} == OWNERS
+    assert pack(mapped, {}, "") == pack(built, {}, "")
+
+
+def test_a_file_without_public_suffixes_below_registries_is_read():
+    """As earlier code wrote it: version 3, no such key in the header."""
+    packed = pack(RuleSet.build(REGISTRIES, PublicSuffixes(SUFFIXES.is_public)), {}, "")
+    key = b', "suffixes": []'
+    assert packed.count(key) == 1
+    # The header's length stays, with blanks at its end, so nothing behind it moves.
+    header_end = 48 + int.from_bytes(packed[44:48], sys.byteorder)
+    header = packed[48:header_end].replace(key, b"") + b" " * len(key)
+    rest = packed[44:48] + header + packed[header_end:]
+    checksum = hashlib.sha256(packed[8:12] + rest).digest()
+    mapped, _, _ = unpack(memoryview(packed[:12] + checksum + rest))
+    assert mapped.suffixes == set()
+    assert mapped.lists(b"a.b.co.uk") == ("default",)
+    assert mapped.owner("default", b"a.b.co.uk") == b"co.uk"
+
+
 def test_the_set_keeps_what_it_is_mapped_from():
     mapped, _, _ = unpack(memoryview(bytearray(pack(RuleSet.build([("default", [Rule(b"foo.com")])]), {}, ""))))
     junk = [bytearray(4000) for _ in range(1000)]
@@ -51,6 +92,25 @@ def test_nothing_damaged_is_mapped():
             unpack(memoryview(packed[:at] + bytes([packed[at] ^ 1 << rng.randrange(8)]) + packed[at + 1 :]))
     with pytest.raises(ListError):
         unpack(memoryview(packed + b"\0"))
+
+
+OF_VERSION_2 = (
+    b"c-nLE3l4D%2=ZZKU|`t8`0X}VFVDfRZ_?Ad%fwB0Io`Z%e1E>h@l6(Y>XtrVzX7PGS}8fdG_Rys$x0zQS}9RUN5ME&M<H4%3CJ>x"
+    b"1u~V2^2;HzhCn$T1tU{)kOB}3$TtG9ff5ElE?9L*QD$m<Qe{ahNRP3JnF+*%_{@~}<ouLWprDeI5<(2F5-3zql$w@Vk&5ILhyxOn"
+    b"@=HrV8lz*CYQs|%a`MYk6?_wmGK&-S7&sUpKo?4L0Wk{@OE4e+3lkF)3x@z$90p+e7@>MNkmQj0d{CMdh?&vMZEkF2WM<<5i=zW%"
+    b"^I5T&$3mic3`qLGfSCuy9&`XRLljC^=rQExC+p?sr|B`2q~_@rB_`=HkOCmqG5m)D28M=F_9%OlJ<7((W<)B7MuLA~<vlYM{R;w2"
+    b"(BgMAU5&Cw*`w@H_9%Ox*r2+IQ2<CXF|sf+F|z;wfgH4v"
+)
+"""A compiled file of 0.1.0: list a with foo.com, !*.x.foo.com and =bar.net, list b with *.foo.com."""
+
+
+def test_what_0_1_0_wrote_is_read():
+    rules, prefixes, about = unpack(memoryview(zlib.decompress(base64.b85decode(OF_VERSION_2))))
+    assert (rules.counts, prefixes, about) == ({"a": 3, "b": 1}, {"a": (b"\1\2\3\4",)}, "[]")
+    asked = {b"foo.com": "a", b"y.foo.com": "ab", b"x.foo.com": "ab", b"z.x.foo.com": "b", b"bar.net": "a", b"net": ""}
+    assert {name: "".join(rules.lists(name)) for name in asked} == asked
+    assert [str(rule) for _, rule in rules.explain(b"z.x.foo.com")] == ["!*.x.foo.com", "*.foo.com"]
+    assert [str(rule) for _, rule in rules.explain(b"bar.net")] == ["=bar.net"]
 
 
 def test_other_files_and_versions_are_refused():

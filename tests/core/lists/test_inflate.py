@@ -3,7 +3,7 @@ import zlib
 
 import pytest
 
-from dnstap_bgp.core.lists.inflate import Inflate
+from dnstap_bgp.core.lists.inflate import MEMBERS_MAX, Inflate
 from dnstap_bgp.errors import ListError
 
 TEXT = b"foo.com\nbar.com\n" * 1000
@@ -64,5 +64,39 @@ def test_an_encoding_that_nobody_asked_for(encoding: str):
         Inflate(encoding, 1)
 
 
-def test_what_follows_the_end_is_no_content():
-    assert decode("gzip", gzip.compress(TEXT) + b"more") == TEXT
+@pytest.mark.parametrize("step", [1, 7, 1 << 16])
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+def test_every_member_of_a_gzip_file_is_read(encoding: str, step: int):
+    body = gzip.compress(TEXT) + gzip.compress(b"") + gzip.compress(b"last.com\n")
+    assert decode(encoding, body, step) == TEXT + b"last.com\n"
+    assert decode(encoding, body + bytes(1000), step) == TEXT + b"last.com\n"  # padding, as of tapes
+    assert decode(encoding, gzip.compress(TEXT) + bytes(9) + gzip.compress(b"x"), step) == TEXT + b"x"
+
+
+@pytest.mark.parametrize("step", [1, 7, 1 << 16])
+@pytest.mark.parametrize("junk", [b"more", b"\x1f", b"\x1fx", b"\0\0x"])
+def test_what_follows_the_end_must_be_a_member(junk: bytes, step: int):
+    with pytest.raises(ListError, match="something else"):
+        decode("gzip", gzip.compress(TEXT) + junk, step)
+
+
+def test_a_second_member_that_is_cut_or_damaged():
+    with pytest.raises(ListError, match="middle"):
+        decode("gzip", gzip.compress(TEXT) + gzip.compress(TEXT)[:-3])
+    with pytest.raises(ListError, match="decompressed"):
+        decode("gzip", gzip.compress(TEXT) + b"\x1f\x8b" + b"x" * 100)
+    with pytest.raises(ListError, match="something else"):
+        decode("deflate", zlib.compress(TEXT) + zlib.compress(TEXT))
+
+
+def test_members_are_bounded_and_so_is_their_content():
+    with pytest.raises(ListError, match="gzip members"):
+        decode("gzip", gzip.compress(b"") * (MEMBERS_MAX + 1))
+    with pytest.raises(ListError, match="more than 1000000 bytes"):
+        decode("gzip", gzip.compress(bytes(600_000)) * 2, max_bytes=1_000_000)
+
+
+def test_a_body_of_one_byte_and_of_none():
+    assert decode("", b"x") == b"x"
+    assert decode("", b"\x1fx", step=1) == b"\x1fx"
+    assert decode("", b"") == b""

@@ -1,11 +1,12 @@
 import pytest
 
-from dnstap_bgp.core.lists.formats.plain import LINE_MAX_BYTES
-from dnstap_bgp.core.lists.lines import Complaint, read_rules
+from dnstap_bgp.core.lists.formats import FORMATS
+from dnstap_bgp.core.lists.formats.plain import LINE_MAX_BYTES, PLAIN
+from dnstap_bgp.core.lists.lines import Complaint, FileLines, read_lines
 
 
 def read(*lines: bytes) -> tuple[list[str], list[Complaint]]:
-    items = list(read_rules(lines))
+    items = list(read_lines(lines, PLAIN))
     complaints = [item for item in items if isinstance(item, Complaint)]
     return [str(item) for item in items if not isinstance(item, Complaint)], complaints
 
@@ -49,7 +50,22 @@ def test_a_rule(line: bytes, rule: str):
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"\n", b"\r\n", b"  \t ", b"#", b"# foo.com", b"   # foo.com", b"\xef\xbb\xbf# x", b"## x ##"]
+    "line",
+    [
+        b"",
+        b"\n",
+        b"\r\n",
+        b"  \t ",
+        b"#",
+        b"# foo.com",
+        b"   # foo.com",
+        b"\xef\xbb\xbf# x",
+        b"## x ##",
+        b"!",
+        b"! Title: a list",
+        b"\xef\xbb\xbf! x",
+        b"!\t",
+    ],
 )
 def test_nothing(line: bytes):
     assert read(line) == ([], [])
@@ -61,13 +77,11 @@ def test_nothing(line: bytes):
         (b"0.0.0.0 foo.com", "hosts"),
         (b"127.0.0.1\tfoo.com bar.com", "hosts"),
         (b"::1 localhost", "hosts"),
-        (b"fe80::1%lo0 localhost", "word"),
+        (b"fe80::1%lo0 localhost", "hosts"),
         (b"||foo.com^", "adblock"),
         (b"@@||foo.com^$third-party", "adblock"),
         (b"foo.com##.banner", "adblock"),
         (b"foo.com#@#.banner", "adblock"),
-        (b"! Title: a list", "adblock"),
-        (b"!", "adblock"),
         (b"[Adblock Plus 2.0]", "adblock"),
         (b"server=/foo.com/192.0.2.1", "dnsmasq"),
         (b"ipset=/foo.com/set", "dnsmasq"),
@@ -75,14 +89,30 @@ def test_nothing(line: bytes):
         (b"domain:foo.com", "v2fly"),
         (b"full:foo.com @ads", "v2fly"),
         (b"include:other", "v2fly"),
-        (b"keyword:foo", "expression"),
-        (b"regexp:^foo$", "expression"),
+        (b"keyword:a b", "no keyword"),
+        (b"keyword:", "no keyword"),
+        (b"regexp:(foo", "no expression of RE2"),
+        (b"/foo/", "write `regexp:...`"),
         (b"/^foo/", "expression"),
         (b"https://foo.com/x", "URL"),
         (b"192.0.2.1/24", "bits are set beyond"),
         (b"192.0.2", "address"),
         (b"2001:db8::1::", "address"),
         (b"foo.com bar.com", "more than one word"),
+        (b"404: Not Found", "more than one word"),
+        (b"Face: off", "more than one word"),
+        (b"+.foo.com", "mihomo"),
+        (b"payload:", "Clash"),
+        (b"- '+.foo.com'", "Clash"),
+        (b"DOMAIN-SUFFIX,foo.com", "Surge"),
+        (b"IP-CIDR,192.0.2.0/24,no-resolve", "Surge"),
+        (b'local-zone: "foo.com" always_nxdomain', "unbound"),
+        (b'local-data: "foo.com A 192.0.2.1"', "unbound"),
+        (b"foo.com CNAME .", "RPZ"),
+        (b"*.foo.com 300 IN CNAME rpz-drop.", "RPZ"),
+        (b"$TTL 300", "RPZ"),
+        (b"<html>", "HTML"),
+        (b'"error": "x"', "JSON"),
         (b"*", r"`\*` stands only in front"),
         (b"www.*.com", r"`\*` stands only in front"),
         (b"*.*.com", r"`\*` stands only in front"),
@@ -112,3 +142,31 @@ def test_a_complaint_shows_the_line_and_can_not_steer_a_terminal():
     assert complaints[0].reason.startswith("`foo?[31m?bar`: ")
     assert complaints[2].reason.startswith("`" + "y" * 60 + "...`: ")
     assert max(len(complaint.reason) for complaint in complaints) < 250
+
+
+CONTENT = (
+    b"\n\xef\xbb\xbf\n  a.example # one\n\n\t\n# two\n#three\n! four\n!five\r\n \n\n   b.example\n\x0c\n##ad\nlast"
+)
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_lines_that_are_passed_over_give_nothing_and_numbers_are_kept(form):
+    lines = FileLines(CONTENT, form)
+    numbered = [(lines.number, line) for line in lines]
+    rows = CONTENT.split(b"\n")
+    for number, line in numbered:
+        assert rows[number - 1].strip() == line.strip()
+    passed_over = [row for number, row in enumerate(rows, 1) if number not in dict(numbered)]
+    if form.document is None:
+        assert list(read_lines(passed_over, form)) == []
+    assert [line.strip() for _, line in numbered if b"example" in line or b"last" in line] == [
+        b"a.example # one",
+        b"b.example",
+        b"last",
+    ]
+
+
+def test_a_file_without_a_line_has_none():
+    for content in (b"", b"\n", b" \n\t", b"#", b"\n" * 1000):
+        lines = FileLines(content, FORMATS["plain"])
+        assert (list(lines), lines.number) == ([], 0)

@@ -3,9 +3,9 @@
 import ipaddress
 
 from dnstap_bgp.core.model import Attributes, Policy
-from dnstap_bgp.core.prefixmap import SHARDS
+from dnstap_bgp.core.prefix_map import SHARDS
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Caps, Policies
+from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
 
 
@@ -36,7 +36,7 @@ def capped(*policies, **caps):
 
 def entries(table):
     """How many entries lie in all buckets, spent ones included."""
-    return sum(map(len, table.by_list.values()))
+    return sum(len(of_list.wheel) for of_list in table.claims.by_list.values())
 
 
 def revise_all(table, lists, now=0.0, **more):

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from dnstap_bgp.core.routes.guard import IPV4_BLOCKS, IPV6_BLOCKS, Block, Guard, Space, Tier
+from dnstap_bgp.core.routes.guard import IPV4_BLOCKS, IPV6_BLOCKS, AddressBlock, Guard, Space, Tier
 
 
 def packed(text: str) -> bytes:
@@ -121,7 +121,7 @@ def naive(address: bytes, refused_from: Tier) -> str | None:
     """The longest block, looked up one by one."""
     blocks = IPV4_BLOCKS if len(address) == 4 else IPV6_BLOCKS
     ip = ipaddress.ip_address(address)
-    found: list[Block] = [block for block in blocks if ip in ipaddress.ip_network(block.prefix)]
+    found: list[AddressBlock] = [block for block in blocks if ip in ipaddress.ip_network(block.prefix)]
     block = max(found, key=lambda block: ipaddress.ip_network(block.prefix).prefixlen, default=None)
     if block is None:
         return None
@@ -205,14 +205,14 @@ def test_other_lengths_are_no_address(address: bytes):
 OUTER = (*IPV4_BLOCKS, *IPV6_BLOCKS)
 
 
-def inside(block: Block, percent: int) -> bytes:
+def inside(block: AddressBlock, percent: int) -> bytes:
     network = ipaddress.ip_network(block.prefix)
     return network[(network.num_addresses - 1) * percent // 100].packed
 
 
 @pytest.mark.parametrize("percent", [0, 37, 100])
 @pytest.mark.parametrize("block", OUTER, ids=lambda block: block.prefix)
-def test_each_special_purpose_block_wrapped_and_unwrapped(block: Block, percent: int):
+def test_each_special_purpose_block_wrapped_and_unwrapped(block: AddressBlock, percent: int):
     """Whatever is refused by itself is refused in every wrapping, and `allow` of the wrapping alone opens nothing."""
     address = inside(block, percent)
     refused = STRICT.refusal(address)

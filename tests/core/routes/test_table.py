@@ -1,14 +1,14 @@
 """The route table: claims come, are refreshed, and end; changes tell exactly what became of a prefix."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
-from dnstap_bgp.core.model import Change, Claim, DnsTtl
-from dnstap_bgp.core.prefixmap import SHARDS
+from dnstap_bgp.core.model import BY_HAND, Change, Claim, DnsTtl
+from dnstap_bgp.core.prefix_map import SHARDS
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.held import CLAIMS_PER_ROUTE
-from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.policy import CLAIMS_PER_ROUTE, Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from tests.core.routes.tables import (
     FOUR_ATTRIBUTES,
@@ -36,7 +36,7 @@ def test_first_sighting_announces_with_the_attributes_of_its_family(table):
         Change(A, FOUR_ATTRIBUTES),
         Change(SIX, SIX_ATTRIBUTES),
     ]
-    assert len(table) == table.claims == 2
+    assert len(table) == len(table.claims) == 2
 
 
 def test_refresh_is_no_change_and_moves_the_deadline(table):
@@ -44,14 +44,14 @@ def test_refresh_is_no_change_and_moves_the_deadline(table):
     assert table.observe([sighting(A)], 90.0) == []
     assert table.expire(150.0, 100) == ([], False)
     assert table.expire(191.0, 100) == ([Change(A, None)], False)
-    assert len(table) == table.claims == 0
+    assert len(table) == len(table.claims) == 0
 
 
 def test_last_claim_withdraws(table):
     table.observe([sighting(A), sighting(A, b"b.example")], 0.0)
     table.observe([sighting(A, b"b.example")], 50.0)
     assert table.expire(120.0, 100) == ([], False)
-    assert [claim.name for claim in table.claims_of(A)] == [b"b.example"]
+    assert [claim.name for claim in table.claims.of_address(A)] == [b"b.example"]
     assert table.expire(151.0, 100) == ([Change(A, None)], False)
 
 
@@ -64,20 +64,20 @@ def test_first_list_in_order_decides_and_gives_over_when_its_claim_ends(table):
 
 def test_family_without_next_hop_is_refused_and_counted(table):
     assert table.observe([sighting(SIX, list_name="second")], 0.0) == []
-    assert table.refusals.refused["family"] == 1
+    assert table.admission.refusals.refused["family"] == 1
 
 
 def test_guard_refuses(table):
     assert table.observe([sighting(packed("192.0.2.1")), sighting(packed("127.0.0.1"))], 0.0) == []
-    assert sum(table.refusals.refused.values()) == 2
+    assert sum(table.admission.refusals.refused.values()) == 2
     assert len(table) == 0
 
 
 def test_names_that_flood_one_address_leave_nothing_behind(table):
     for number in range(10_000):
         table.observe([sighting(A, b"n%d.example" % number)], number / 1000)
-    assert table.claims == len(table.claims_of(A)) == CLAIMS_PER_ROUTE
-    assert b"n9999.example" in {claim.name for claim in table.claims_of(A)}
+    assert len(table.claims) == len(table.claims.of_address(A)) == CLAIMS_PER_ROUTE
+    assert b"n9999.example" in {claim.name for claim in table.claims.of_address(A)}
     assert entries(table) <= 2 * CLAIMS_PER_ROUTE
     changes, more = table.expire(200.0, 10_000)
     assert (changes, more) == ([Change(A, None)], False)
@@ -94,8 +94,8 @@ def test_expire_is_bounded(table):
 def test_adopt_keeps_the_deadline_and_merges(table):
     old = Claim(A, "default", b"a.example", seen=-80.0, first=-500.0, ttl_s=100.0)
     table.adopt([old, old._replace(seen=-90.0), old._replace(address=B, seen=-100.0)], 0.0)
-    assert table.claims_of(A) == [old]
-    assert [(one, table.wanted(one)) for shard in range(SHARDS) for one in table.addresses(shard)] == [
+    assert table.claims.of_address(A) == [old]
+    assert [(one, table.wanted(one)) for shard in range(SHARDS) for one in table.claims.addresses(shard)] == [
         (A, FOUR_ATTRIBUTES)
     ]
     assert table.expire(21.0, 100) == ([Change(A, None)], False)
@@ -108,13 +108,13 @@ def test_adopt_never_believes_the_future(table):
 
 def test_dirty_tells_new_claims_and_moved_deadlines_sparsely(table):
     table.observe([sighting(A)], 0.0)
-    assert [claim.seen for claim in table.dirty()] == [0.0]
+    assert [claim.seen for claim in table.claims.dirty()] == [0.0]
     table.observe([sighting(A)], 4.0)
-    assert table.dirty() == []
-    assert [claim.seen for claim in table.unrecorded(A[-1])] == [4.0]
+    assert table.claims.dirty() == []
+    assert [claim.seen for claim in table.claims.unrecorded(A[-1])] == [4.0]
     table.observe([sighting(A)], 6.0)
-    assert [claim.seen for claim in table.dirty()] == [6.0]
-    assert table.unrecorded(A[-1]) == []
+    assert [claim.seen for claim in table.claims.dirty()] == [6.0]
+    assert table.claims.unrecorded(A[-1]) == []
 
 
 # -- ttl = "dns"
@@ -123,7 +123,7 @@ FOLLOWING = replace(POLICY, dns_ttl=DnsTtl(min_s=10.0, max_s=1000.0, grace_s=5.0
 
 
 def ends_at(table, address):
-    (claim,) = table.claims_of(address)
+    (claim,) = table.claims.of_address(address)
     return claim.seen + claim.ttl_s
 
 
@@ -152,3 +152,16 @@ def test_a_policy_that_begins_to_follow_bounds_what_is_held():
     table.configure(Policies([replace(FOLLOWING, dns_ttl=DnsTtl(1.0, 30.0, 0.0))], Guard()))
     revise_all(table, {})
     assert table.expire(31.0, 10) == ([Change(A, None)], False)
+
+
+def test_a_prefix_was_last_seen_with_the_latest_of_its_names():
+    table = RouteTable(Policies([POLICY], Guard(), prefixes={"default": [packed("203.0.113.0") + b"\x18"]}))
+    assert table.last_seen(A) == -math.inf
+    table.observe([sighting(A)], 10.0)
+    table.observe([sighting(A, b"b.example")], 20.0)
+    assert table.last_seen(A) == 20.0
+    table.observe([sighting(A)], 30.0)
+    assert table.last_seen(A) == 30.0
+    assert table.last_seen(packed("203.0.113.0") + b"\x18") == math.inf
+    table.add(Claim(A, "default", BY_HAND, 40.0, 40.0, 100.0), 40.0)
+    assert table.last_seen(A) == math.inf

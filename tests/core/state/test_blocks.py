@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from dnstap_bgp.core.state.blocks import (
@@ -7,18 +9,18 @@ from dnstap_bgp.core.state.blocks import (
     PAYLOAD_MAX_BYTES,
     WINDOW_BYTES,
     Block,
+    BlockKind,
     Hole,
-    Kind,
     file_header,
     frame,
     identify,
     scan,
 )
-from dnstap_bgp.core.state.stamps import Stamp
+from dnstap_bgp.core.state.timestamps import Stamp
 from dnstap_bgp.errors import ForeignFileError, StateFileError
 
 STAMP = Stamp(1.8e9, 12.5, bytes(range(16)))
-FILE = file_header() + b"".join(frame(Kind.CHANGES, STAMP, bytes([n]) * (3 * n)) for n in range(1, 6))
+FILE = file_header() + b"".join(frame(BlockKind.CHANGES, STAMP, bytes([n]) * (3 * n)) for n in range(1, 6))
 
 
 def reader(data):
@@ -34,18 +36,31 @@ def payloads(data):
 
 
 def test_what_is_framed_comes_back():
-    data = file_header() + frame(Kind.SNAPSHOT, STAMP, b"hello") + frame(Kind.CHANGES, STAMP, b"")
+    data = file_header() + frame(BlockKind.SNAPSHOT, STAMP, b"hello") + frame(BlockKind.CHANGES, STAMP, b"")
     assert identify(reader(data), len(data)) is None
     middle = HEADER_BYTES + BLOCK_HEADER_BYTES + 5
     assert parts(data) == [
-        Block(HEADER_BYTES, middle, Kind.SNAPSHOT, STAMP, b"hello"),
-        Block(middle, len(data), Kind.CHANGES, STAMP, b""),
+        Block(HEADER_BYTES, middle, BlockKind.SNAPSHOT, STAMP, b"hello"),
+        Block(middle, len(data), BlockKind.CHANGES, STAMP, b""),
     ]
+
+
+@pytest.mark.parametrize("time_s", [1e308, -1e308, 1.1e11, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("clock", [0, 1])
+def test_a_time_that_no_clock_tells_costs_its_block(time_s: float, clock: int):
+    """The attack: a file whose stamp made a downtime of 309 digits."""
+    times = [1.8e9, 12.5]
+    times[clock] = time_s
+    odd = frame(BlockKind.CHANGES, Stamp(times[0], times[1], STAMP.boot_id), b"odd")
+    found = parts(file_header() + odd + frame(BlockKind.CHANGES, STAMP, b"good"))
+    assert isinstance(found[0], Hole)
+    assert found[0].reason == "the time is none"
+    assert [part.payload for part in found if isinstance(part, Block)] == [b"good"]
 
 
 def test_blocks_may_straddle_the_window():
     sizes = [WINDOW_BYTES - 100, 300, 2 * WINDOW_BYTES, 1, WINDOW_BYTES]
-    data = file_header() + b"".join(frame(Kind.CHANGES, STAMP, bytes(size)) for size in sizes)
+    data = file_header() + b"".join(frame(BlockKind.CHANGES, STAMP, bytes(size)) for size in sizes)
     assert [len(payload) for payload in payloads(data)] == sizes
 
 
@@ -83,14 +98,14 @@ def test_zero_bytes_at_the_end_are_a_torn_tail():
 
 
 def test_markers_in_a_damaged_payload_deceive_nobody():
-    damaged = bytearray(frame(Kind.CHANGES, STAMP, (MARKER + b"\x02\x00\x00\x00\x01") * 200))
+    damaged = bytearray(frame(BlockKind.CHANGES, STAMP, (MARKER + b"\x02\x00\x00\x00\x01") * 200))
     damaged[-1] ^= 1
-    good = frame(Kind.CHANGES, STAMP, b"good")
+    good = frame(BlockKind.CHANGES, STAMP, b"good")
     assert payloads(file_header() + bytes(damaged) + good) == [b"good"]
 
 
 def test_a_file_that_grows_while_it_is_read_ends_where_it_began_to():
-    grown = FILE + frame(Kind.CHANGES, STAMP, b"later")
+    grown = FILE + frame(BlockKind.CHANGES, STAMP, b"later")
     assert len(list(scan(reader(grown), len(FILE)))) == 5
 
 
@@ -124,7 +139,7 @@ def test_a_damaged_header_before_a_whole_block_is_ours():
         (b"hello", "text file"),
         (bytes(4096), "zero bytes"),
         (bytes(range(256)), "begins with 00 01 02"),
-        (file_header(version=2), "version 2"),
+        (file_header(version=3), "version 3"),
         (file_header(version=0), "version 0"),
     ],
 )
@@ -135,4 +150,4 @@ def test_other_kinds_are_named(data, kind):
 
 def test_a_payload_that_nobody_could_read_again_is_refused():
     with pytest.raises(StateFileError, match="4194305 bytes"):
-        frame(Kind.CHANGES, STAMP, bytes(PAYLOAD_MAX_BYTES + 1))
+        frame(BlockKind.CHANGES, STAMP, bytes(PAYLOAD_MAX_BYTES + 1))

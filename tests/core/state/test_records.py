@@ -1,19 +1,20 @@
 import msgpack
 import pytest
 
-from dnstap_bgp.core.model import Attributes, Claim
-from dnstap_bgp.core.state.blocks import Block, Kind, file_header, scan
+from dnstap_bgp.core.model import Attributes, Audience, Claim, RibRecord, ViewPrefix, is_of_views, unknown_attributes
+from dnstap_bgp.core.state.blocks import Block, BlockKind, file_header, scan
 from dnstap_bgp.core.state.records import (
+    NEIGHBORS_MAX,
     RECORDS_MAX,
-    TTL_MAX_S,
+    STATE_TTL_MAX_S,
     Decoder,
     attributes_object,
     claim_object,
     encode,
     frames,
-    prefix_text,
+    is_payload_of_views,
 )
-from dnstap_bgp.core.state.stamps import Stamp
+from dnstap_bgp.core.state.timestamps import Stamp
 from dnstap_bgp.errors import StateFileError
 
 V4, V6 = bytes([192, 0, 2, 1]), bytes.fromhex("20010db8000000000000000000000001")
@@ -23,60 +24,60 @@ CLAIM = Claim(V4, "ads", b"www.example.com", seen=990.0, first=500.25, ttl_s=360
 
 
 def test_claims_keep_their_age():
-    payload = encode([CLAIM], [], [], stamp_s=1000.0)
+    payload = encode([CLAIM], [], stamp_s=1000.0)
     (claim,) = Decoder(now=50.0).decode(payload, stamp_s=40.0).claims  # another boot, ten seconds later
     assert claim == CLAIM._replace(seen=30.0, first=-459.75)
 
 
 def test_claims_past_their_deadline_are_only_counted():
     claims = [CLAIM, CLAIM._replace(name=b"old.example.com", ttl_s=10.0)]
-    records = Decoder(now=1000.0).decode(encode(claims, [], [], 1000.0), 1000.0)
+    records = Decoder(now=1000.0).decode(encode(claims, [], 1000.0), 1000.0)
     assert [claim.name for claim in records.claims] == [b"www.example.com"]
     assert records.expired == 1
 
 
 def test_told_and_untold_come_back_with_every_attribute():
     static = bytes([10, 0, 0, 0, 8])
-    payload = encode([], [(V4, PLAIN), (V6, RICH), (static, PLAIN)], [b"abcd"], 0.0)
+    payload = encode([], [(V4, PLAIN), (b"abcd", None), (V6, RICH), (static, PLAIN)], 0.0)
     records = Decoder(0.0).decode(payload, 0.0)
-    assert records.told == [(V4, PLAIN), (V6, RICH), (static, PLAIN)]
-    assert records.untold == [b"abcd"]
+    assert records.told == [(b"abcd", None), (V4, PLAIN), (V6, RICH), (static, PLAIN)]
 
 
 def test_equal_attributes_of_all_blocks_become_one_object():
     decoder = Decoder(0.0)
-    payloads = [encode([CLAIM], [(V4, Attributes(bytes([10, 0, 0, 1])))], [], 0.0) for _ in range(2)]
+    payloads = [encode([CLAIM], [(V4, Attributes(bytes([10, 0, 0, 1])))], 0.0) for _ in range(2)]
     (one,), (two,) = (decoder.decode(payload, 0.0).told for payload in payloads)
     assert one[1] is two[1]
 
 
 def test_attributes_are_written_once_in_a_block():
-    told = [(bytes([10, 0, 0, n]), RICH) for n in range(200)]
-    assert encode([], told, [], 0.0).count(b"65001:100") == 1
+    announced = [(bytes([10, 0, 0, n]), RICH) for n in range(200)]
+    assert encode([], announced, 0.0).count(b"65001:100") == 1
 
 
 def test_an_endless_ttl_becomes_a_century():
-    records = Decoder(0.0).decode(encode([CLAIM._replace(ttl_s=float("inf"))], [], [], 1000.0), 1000.0)
-    assert records.claims[0].ttl_s == TTL_MAX_S
+    records = Decoder(0.0).decode(encode([CLAIM._replace(ttl_s=float("inf"))], [], 1000.0), 1000.0)
+    assert records.claims[0].ttl_s == STATE_TTL_MAX_S
 
 
 def test_any_number_of_records_becomes_full_blocks():
     claims = [CLAIM._replace(address=n.to_bytes(4, "big")) for n in range(2 * RECORDS_MAX + 1)]
-    data = file_header() + b"".join(frames(Kind.CHANGES, claims, [(V4, PLAIN)], [V6], Stamp(0.0, 1000.0, bytes(16))))
+    data = file_header() + b"".join(
+        frames(BlockKind.CHANGES, claims, [(V4, PLAIN), (V6, None)], Stamp(0.0, 1000.0, bytes(16)))
+    )
     decoder = Decoder(0.0)
     blocks = [part for part in scan(lambda at, length: data[at : at + length], len(data)) if isinstance(part, Block)]
     found = [decoder.decode(block.payload, 1000.0) for block in blocks]
     assert [len(records.claims) for records in found] == [RECORDS_MAX, RECORDS_MAX, 1]
     assert [claim for records in found for claim in records.claims] == claims
-    assert [pair for records in found for pair in records.told] == [(V4, PLAIN)]
-    assert [prefix for records in found for prefix in records.untold] == [V6]
+    assert [record for records in found for record in records.told] == [(V6, None), (V4, PLAIN)]
 
 
 def test_nothing_at_all_is_one_block():
-    assert len(list(frames(Kind.SNAPSHOT, [], [], [], Stamp(0.0, 0.0, bytes(16))))) == 1
+    assert len(list(frames(BlockKind.SNAPSHOT, [], [], Stamp(0.0, 0.0, bytes(16))))) == 1
 
 
-GOOD = msgpack.unpackb(encode([CLAIM], [(V4, PLAIN)], [V6], 1000.0))
+GOOD = msgpack.unpackb(encode([CLAIM], [(V4, PLAIN), (V6, None)], 1000.0))
 
 
 @pytest.mark.parametrize(
@@ -93,9 +94,32 @@ GOOD = msgpack.unpackb(encode([CLAIM], [(V4, PLAIN)], [V6], 1000.0))
         (4, []),
         (4, ["1"]),
         (5, [None]),
-        (6, [{"next_hop": b"abcd", "shoe_size": 44}]),
-        (6, [{}]),
-        (6, [{"next_hop": b"abcd", "communities": [{}]}]),
+        (0, [("default", -1)]),
+        (0, [("default", float("nan"))]),
+        (0, [("a list", 1000)]),
+        (0, [("a\x1b[2J", 1000)]),
+        (0, [("a" * 64, 1000)]),
+        (3, [b"a.example\n"]),
+        (3, [b"a\x1b[2J.example"]),
+        (3, ["ü.example".encode()]),
+        (3, [b""]),
+        (3, [b".example"]),
+        (3, [b"a..example"]),
+        (3, [b"a.example."]),
+        (3, [b"WWW.example"]),
+        (3, [b"-" * 64 + b".example"]),
+        (3, [b"a." * 126 + b"aa"]),
+        (3, [rb"a\01.example"]),
+        (3, [rb"a\999.example"]),
+        (3, [rb"a\.example"]),
+        (3, [b"a\\"]),
+        (3, [b"by  hand"]),
+        (4, [float("nan")]),
+        (4, [float("inf")]),
+        (4, [1 << 60]),
+        (5, [float("nan")]),
+        (7, [b"\x0a\x00\x00\x01\x08"]),
+        (7, [b"\x0a\x00\x00\x00\x21"]),
         (7, [b"abcd", b"abcd"]),
         (8, [7]),
         (9, [b""]),
@@ -131,7 +155,188 @@ def test_attributes_as_json_say_what_was_said():
     assert attributes_object(RICH)["local_preference"] == 0
 
 
-def test_prefixes_as_text():
-    assert prefix_text(V4) == "192.0.2.1"
-    assert prefix_text(V6) == "2001:db8::1"
-    assert prefix_text(bytes([10, 0, 0, 0, 8])) == "10.0.0.0/8"
+def payload_with(attributes: object, prefix: bytes = V4) -> bytes:
+    payload: bytes = msgpack.packb([[], [], [], [], [], [], [attributes], [prefix], [0], []])
+    return payload
+
+
+LINE = "65001:100 ]\nannounce route 0.0.0.0/0 next-hop 10.0.0.9"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"next_hop": b"abcd", "communities": [LINE]},
+        {"next_hop": b"abcd", "large_communities": [LINE]},
+        {"next_hop": b"abcd", "communities": ["65001:100\n"]},
+        {"next_hop": b"abcd", "communities": ["65001:\u0661"]},
+        {"next_hop": b"abcd", "communities": ["65001:0100"]},
+        {"next_hop": b"abcd", "communities": ["no-export"] * 65},
+        {"next_hop": b"abcd", "communities": "no-export"},
+        {"next_hop": b"abcd", "communities": [["65001:100"]]},
+        {"next_hop": b"abcd", "communities": [{}]},
+        {"next_hop": b"abcd", "neighbors": ["10.0.0.1 announce route 0.0.0.0/0"]},
+        {"next_hop": b"abcd", "neighbors": ["host.example"]},
+        {"next_hop": b"abcd", "neighbors": ["fe80::1%eth0"]},
+        {"next_hop": b"abcd", "local_preference": "100 med 5"},
+        {"next_hop": b"abcd", "local_preference": True},
+        {"next_hop": b"abcd", "local_preference": -1},
+        {"next_hop": b"abcd", "med": 1 << 32},
+        {"next_hop": b"abcd", "med": float("nan")},
+        {"next_hop": b"abcd", "shoe_size": 44},
+        {"next_hop": bytes((127, 0, 0, 1))},
+        {"next_hop": bytes((0, 0, 0, 0))},
+        {"next_hop": bytes((224, 0, 0, 1))},
+        {"next_hop": b"abc"},
+        {"next_hop": "10.0.0.1"},
+        {"next_hop": bytes.fromhex("20010db8") + bytes(11) + b"\1"},
+        {},
+        [],
+        None,
+        7,
+    ],
+    ids=repr,
+)
+def test_announced_attributes_that_no_configuration_gives_are_unknown(attributes: object):
+    """The attack: whoever can place the file has commands of his choice written to ExaBGP."""
+    records = Decoder(0.0).decode(payload_with(attributes), 0.0)
+    assert records.told == [(V4, unknown_attributes(V4))]
+    assert records.unknown == 1
+
+
+def test_what_stands_for_unknown_attributes_stays_unknown_in_the_next_file():
+    records = Decoder(0.0).decode(encode([], [(V4, unknown_attributes(V4))], 0.0), 0.0)
+    assert (records.told, records.unknown) == ([(V4, unknown_attributes(V4))], 1)
+
+
+def test_an_error_has_nothing_of_the_content():
+    broken = list(GOOD)
+    broken[0] = [("a\x1b[2Jlist", 1000)]
+    with pytest.raises(StateFileError) as caught:
+        Decoder(0.0).decode(msgpack.packb(broken), 0.0)
+    assert "\x1b" not in str(caught.value)
+    assert "list" not in str(caught.value)
+
+
+def test_deeply_nested_content_is_an_error():
+    nested: object = []
+    for _ in range(900):
+        nested = [nested]
+    with pytest.raises(StateFileError):
+        Decoder(0.0).decode(msgpack.packb([nested] * 10), 0.0)
+
+
+COMMUNITIES = ("no-export", "no-advertise", "no-export-subconfed", "blackhole", "0:0", "65535:65535")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        Attributes(V4),
+        Attributes(V4, COMMUNITIES, ("0:0:0", "4294967295:4294967295:4294967295"), 0, (1 << 32) - 1),
+        Attributes(V4, tuple(f"{n}:{n}" for n in range(64)), tuple(f"{n}:0:{n}" for n in range(32)), (1 << 32) - 1, 0),
+        Attributes(V4, neighbors=("192.0.2.9", "2001:db8::9", "::ffff:102:304", "10.0.0.1")),
+        Attributes(bytes((10, 0, 0, 1))),
+        Attributes(bytes((100, 64, 0, 1))),
+        Attributes(V6, ("no-export",), neighbors=("2001:db8::9",)),
+        Attributes(bytes.fromhex("fd00") + bytes(13) + b"\1"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "list_name", "ttl_s"),
+    [
+        (b"a.example", "default", 86_400.0),
+        (b"by hand", "a" * 63, 1.0),
+        (b"\\000.\\255\\046\\092_-.example", "0.a_b-C", 3_600.5),
+        (b".".join([b"\\001" * 63] * 3 + [b"\\001" * 61]), "l", STATE_TTL_MAX_S),
+        (b"xn--mnchen-3ya.de", "l", float("inf")),
+    ],
+)
+def test_whatever_a_configuration_gives_comes_back(attributes: Attributes, name: bytes, list_name: str, ttl_s: float):
+    prefix = V4 if len(attributes.next_hop) == 4 else V6
+    network = bytes((203, 0, 113, 0, 24)) if len(prefix) == 4 else V6[:4] + bytes(12) + b"\x20"
+    claim = Claim(prefix, list_name, name, 1000.5, -5.25, ttl_s)
+    gone = bytes((203, 0, 113, 9)) if len(prefix) == 4 else V6[:15] + b"\x09"
+    told: list[RibRecord] = [(gone, None), (prefix, attributes), (network, attributes)]
+    records = Decoder(0.0).decode(encode([claim], told, 1000.0), 1000.0)
+    assert records.claims == [claim._replace(ttl_s=min(ttl_s, STATE_TTL_MAX_S))]
+    assert (records.told, records.unknown) == (told, 0)
+
+
+A, B = Audience(("192.0.2.9",)), Audience(("192.0.2.9",), is_except=True)
+
+
+def test_records_of_views_say_whom_they_are_about():
+    told: list[RibRecord] = [
+        (ViewPrefix(V4, A), PLAIN),
+        (ViewPrefix(V4, B), PLAIN),
+        (V6, RICH),
+        (ViewPrefix(V6, A), None),
+        (b"abcd", None),
+    ]
+    assert is_of_views(key for key, _ in told)
+    payload = encode([CLAIM], told, 1000.0)
+    records = Decoder(0.0).decode(payload, 1000.0)
+    assert records.told == told
+    assert records.claims == [CLAIM]
+    assert is_payload_of_views(payload)
+
+
+def test_the_order_of_records_that_overlap_is_kept():
+    everyone, told = Audience(is_except=True), []
+    for number in range(RECORDS_MAX + 10):
+        audience = (A, B, everyone)[number % 3]
+        told.append((ViewPrefix(V4, audience), PLAIN if number % 2 else None))
+    data = file_header() + b"".join(frames(BlockKind.CHANGES, [], told, Stamp(0.0, 0.0, bytes(16))))
+    blocks = [part for part in scan(lambda at, length: data[at : at + length], len(data)) if isinstance(part, Block)]
+    assert [one for block in blocks for one in Decoder(0.0).decode(block.payload, 0.0).told] == told
+
+
+def test_equal_audiences_of_all_blocks_become_one_object():
+    decoder = Decoder(0.0)
+    payloads = [encode([], [(ViewPrefix(V4, Audience(("192.0.2.9",))), PLAIN)], 0.0) for _ in range(2)]
+    (one,), (two,) = (decoder.decode(payload, 0.0).told for payload in payloads)
+    assert isinstance(one[0], ViewPrefix)
+    assert isinstance(two[0], ViewPrefix)
+    assert one[0].audience is two[0].audience
+
+
+def test_a_file_names_no_more_neighbors_than_there_can_be():
+    decoder = Decoder(0.0)
+
+    def payload(first: int, count: int) -> bytes:
+        names = tuple(f"10.0.{number >> 8}.{number & 255}" for number in range(first, first + count))
+        return encode([], [(ViewPrefix(V4, Audience(names)), PLAIN)], 0.0)
+
+    decoder.decode(payload(0, NEIGHBORS_MAX), 0.0)
+    decoder.decode(payload(0, NEIGHBORS_MAX), 0.0)
+    with pytest.raises(StateFileError):
+        decoder.decode(payload(1, NEIGHBORS_MAX), 0.0)
+
+
+def test_records_about_all_neighbors_are_written_as_ever():
+    payload = encode([CLAIM], [(V4, PLAIN), (V6, RICH), (b"abcd", None)], 1000.0)
+    assert len(msgpack.unpackb(payload)) == 10
+    assert not is_payload_of_views(payload)
+    assert not is_of_views([V4, V6, b"abcd"])
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        [[[["no address"], False]], [0]],
+        [[[["fe80::1%eth0"], False]], [0]],
+        [[[["192.0.2.9"], 1]], [0]],
+        [[[["192.0.2.9"], False]], [1]],
+        [[[["192.0.2.9"], False]], []],
+        [[[["192.0.2.9"], False]], [0, 0]],
+        [[[["192.0.2.9"], False]], [0], [0]],
+        [[]],
+        [5, [None]],
+    ],
+    ids=str,
+)
+def test_audiences_that_are_none_are_refused(columns):
+    whole = msgpack.unpackb(encode([], [(V4, PLAIN)], 0.0))
+    with pytest.raises(StateFileError):
+        Decoder(0.0).decode(msgpack.packb([*whole, *columns]), 0.0)

@@ -5,10 +5,10 @@ import re
 from hypothesis import strategies as st
 
 from dnstap_bgp.core.model import Claim
-from dnstap_bgp.core.sync.entries import clean_address
+from dnstap_bgp.core.validation import packed_peer_address
 
-ADDRESSES = (st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16)).map(clean_address)
-NAMES = st.from_regex(re.compile(rb"(?:[a-z0-9_-]|\\[0-9]{3}|[!-+]){1,9}(?:\.[a-z0-9-]{1,9}){0,3}"), fullmatch=True)
+ADDRESSES = (st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16)).map(packed_peer_address)
+NAMES = st.from_regex(re.compile(rb"(?:[a-z0-9_-]|\\[01][0-9]{2}|[!-+]){1,9}(?:\.[a-z0-9-]{1,9}){0,3}"), fullmatch=True)
 CLAIMS = st.builds(
     lambda address, list_name, name, age_s, ttl_s: Claim(address, list_name, name, 1e6 - age_s, 1e6 - age_s, ttl_s),
     ADDRESSES,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dnstap_bgp.core.model import Attributes, Claim, DnsTtl, Policy
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Caps, Policies
+from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.core.sync import delta
 from dnstap_bgp.core.sync.delta import TOLERANCE_S
@@ -39,7 +39,7 @@ def test_what_is_new_is_news_and_a_change():
     assert merged.changes == [(ADDRESS, V4)]
     assert merged.news == [Claim(ADDRESS, "default", NAME, 90.0, 90.0, TTL_S)]
     assert merged.refused == 0
-    assert held.dirty() == [], "whoever merges hands on what is news"
+    assert held.claims.dirty() == [], "whoever merges hands on what is news"
 
 
 def test_only_what_is_later_by_more_than_the_tolerance_is_news():
@@ -48,7 +48,7 @@ def test_only_what_is_later_by_more_than_the_tolerance_is_news():
     for seen in (0.0, 89.0, 90.0, 90.0 + TOLERANCE_S):
         assert merge(held, 100.0, claim(seen)) == []
     assert [found.seen for found in merge(held, 100.0, claim(91.0))] == [91.0]
-    assert [found.seen for found in held.claims_of(ADDRESS)] == [91.0], "refreshed, never doubled"
+    assert [found.seen for found in held.claims.of_address(ADDRESS)] == [91.0], "refreshed, never doubled"
     assert merge(held, 100.0, claim(1e9))[0].seen == 100.0, "nothing was seen after now"
 
 
@@ -80,7 +80,7 @@ def test_a_full_table_keeps_what_was_seen_last_whoever_saw_it():
     merge(held, 100.0, claim(50.0, one), claim(60.0, two))
     assert merge(held, 100.0, claim(40.0, three)) == [], "older than all that is held"
     assert [found.address for found in merge(held, 100.0, claim(70.0, three))] == [three]
-    assert {address for shard in range(256) for address in held.addresses(shard)} == {two, three}
+    assert {address for shard in range(256) for address in held.claims.addresses(shard)} == {two, three}
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(0, 200)), max_size=20), st.randoms())
@@ -98,8 +98,8 @@ def contents(held: RouteTable) -> dict[tuple[bytes, bytes], float]:
     return {
         (found.address, found.name): found.seen
         for shard in range(256)
-        for address in held.addresses(shard)
-        for found in held.claims_of(address)
+        for address in held.claims.addresses(shard)
+        for found in held.claims.of_address(address)
     }
 
 
@@ -117,7 +117,7 @@ def test_who_is_told_what_is_recorded_never_ends_a_claim_early(ttl_s):
                 ours.observe([(ADDRESS, "default", NAME, 300)], now)
             while ours.remind(now, 1, TOLERANCE_S):
                 pass
-            merge(theirs, now, *ours.dirty())
+            merge(theirs, now, *ours.claims.dirty())
             for held in (ours, theirs):
                 held.expire(now, 1000)
             if len(ours) != len(theirs):
@@ -164,7 +164,7 @@ def test_no_topology_makes_a_loop_and_each_link_carries_a_sighting_once(size, li
     for seeing, address in zip(itertools.cycle(nodes), addresses, strict=False):
         seeing.table.observe([(address, "default", NAME, 300)], start + seeing.clock_s)
     for number, node in enumerate(nodes):
-        tell_on(start, number, node.table.dirty())
+        tell_on(start, number, node.table.claims.dirty())
     steps = 0
     while flying:
         steps += 1

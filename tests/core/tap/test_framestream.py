@@ -9,10 +9,11 @@ from dnstap_bgp.core.tap import framestream
 from dnstap_bgp.core.tap.framestream import (
     BUFFER_BYTES,
     CONTENT_TYPE,
-    Control,
+    PLAUSIBLE_MAX_BYTES,
+    ControlType,
     Fault,
     FrameStream,
-    State,
+    StreamState,
     control_frame,
     read_control,
     split_frames,
@@ -21,7 +22,7 @@ from dnstap_bgp.errors import FrameError
 
 FRAME_MAX_BYTES = 1 << 20
 READY, START, STOP, ACCEPT, FINISH = map(
-    control_frame, (Control.READY, Control.START, Control.STOP, Control.ACCEPT, Control.FINISH)
+    control_frame, (ControlType.READY, ControlType.START, ControlType.STOP, ControlType.ACCEPT, ControlType.FINISH)
 )
 
 
@@ -54,7 +55,7 @@ def stream_of(wire, frame_max_bytes=FRAME_MAX_BYTES):
 
 def fault_of(wire, **limits):
     stream, _ = stream_of(wire, **limits)
-    assert stream.state is State.FAILED
+    assert stream.state is StreamState.FAILED
     return stream.error.fault
 
 
@@ -64,17 +65,17 @@ def fault_of(wire, **limits):
 def test_bidirectional_answers_ready_and_stop():
     stream = FrameStream(FRAME_MAX_BYTES)
     push(stream, READY)
-    assert (stream.state, bytes(stream.replies)) == (State.ACCEPTED, ACCEPT)
+    assert (stream.state, bytes(stream.replies)) == (StreamState.ACCEPTED, ACCEPT)
     stream.replies.clear()
     assert push(stream, START + data(b"one") + data(b"two")) == [b"one", b"two"]
     assert stream.replies == b""
     assert push(stream, data(b"three") + STOP) == [b"three"]
-    assert (stream.state, bytes(stream.replies), stream.error) == (State.FINISHED, FINISH, None)
+    assert (stream.state, bytes(stream.replies), stream.error) == (StreamState.FINISHED, FINISH, None)
 
 
 def test_unidirectional_gets_no_replies():
     stream, frames = stream_of(START + data(b"one") + STOP)
-    assert (stream.state, frames, stream.replies) == (State.FINISHED, [b"one"], b"")
+    assert (stream.state, frames, stream.replies) == (StreamState.FINISHED, [b"one"], b"")
 
 
 def test_the_fstrm_package_agrees_with_our_frames():
@@ -91,17 +92,17 @@ def test_byte_by_byte():
     for byte in READY + START + data(b"one") + data(b"two" * 100) + STOP:
         frames += push(stream, bytes([byte]))
     assert frames == [b"one", b"two" * 100]
-    assert (stream.state, bytes(stream.replies)) == (State.FINISHED, ACCEPT + FINISH)
+    assert (stream.state, bytes(stream.replies)) == (StreamState.FINISHED, ACCEPT + FINISH)
 
 
 def test_what_follows_stop_is_ignored():
     stream, frames = stream_of(START + STOP + data(b"late") + b"\xff" * 100)
-    assert (stream.state, frames) == (State.FINISHED, [])
+    assert (stream.state, frames) == (StreamState.FINISHED, [])
     stream.received(4, split_frames)
-    assert stream.state is State.FINISHED
+    assert stream.state is StreamState.FINISHED
 
 
-@pytest.mark.parametrize("number", [Control.READY, Control.START])
+@pytest.mark.parametrize("number", [ControlType.READY, ControlType.START])
 def test_no_content_type_means_any(number):
     stream, _ = stream_of(control(number))
     assert stream.error is None
@@ -114,8 +115,8 @@ def test_ready_with_several_content_types_is_answered_with_ours():
 
 def test_unknown_control_fields_are_ignored():
     stream, _ = stream_of(control(2, (77, b"new"), (1, CONTENT_TYPE), (78, b"")))
-    assert stream.state is State.STREAMING
-    assert read_control(control(4, (9, b"x"))) == (Control.READY, [])
+    assert stream.state is StreamState.STREAMING
+    assert read_control(control(4, (9, b"x"))) == (ControlType.READY, [])
 
 
 # -- the end
@@ -124,10 +125,10 @@ def test_unknown_control_fields_are_ignored():
 @pytest.mark.parametrize(
     ("wire", "state"),
     [
-        (b"", State.OPENING),
-        (START, State.FINISHED),
-        (START + data(b"x"), State.FINISHED),
-        (START + STOP, State.FINISHED),
+        (b"", StreamState.OPENING),
+        (START, StreamState.FINISHED),
+        (START + data(b"x"), StreamState.FINISHED),
+        (START + STOP, StreamState.FINISHED),
     ],
 )
 def test_an_end_between_frames_is_no_error(wire, state):
@@ -140,7 +141,7 @@ def test_an_end_between_frames_is_no_error(wire, state):
 def test_an_end_inside_a_frame_is_cut(wire):
     stream, _ = stream_of(wire)
     stream.ended()
-    assert (stream.state, stream.error.fault) == (State.FAILED, Fault.CUT)
+    assert (stream.state, stream.error.fault) == (StreamState.FAILED, Fault.CUT)
 
 
 def test_an_end_keeps_the_first_error():
@@ -183,26 +184,26 @@ def test_an_end_keeps_the_first_error():
         (struct.pack("!IIIII", 0, 12, 2, 1, 1), Fault.CONTROL, "field of 1 bytes at byte 12 of 20"),
         (struct.pack("!IIIII", 0, 12, 2, 1, 0xFFFFFFFF), Fault.CONTROL, "4294967295"),
         (struct.pack("!IIIB", 0, 5, 2, 1), Fault.CONTROL, "cut at byte 12 of 13"),
-        (START + struct.pack("!I", FRAME_MAX_BYTES + 1), Fault.OVERSIZE, str(FRAME_MAX_BYTES)),
-        (START + b"\xff\xff\xff\xff", Fault.OVERSIZE, "4294967295"),
+        (START + struct.pack("!I", FRAME_MAX_BYTES + 1), Fault.OUT_OF_STEP, "1048577"),
+        (START + b"\xff\xff\xff\xff", Fault.OUT_OF_STEP, "4294967295"),
     ],
 )
 def test_faults_are_told_apart(wire, fault, text):
     stream, frames = stream_of(wire)
-    assert (stream.state, stream.error.fault, frames) == (State.FAILED, fault, [])
+    assert (stream.state, stream.error.fault, frames) == (StreamState.FAILED, fault, [])
     assert text in str(stream.error)
     assert str(stream.error).isprintable()
 
 
 def test_a_decision_waits_for_four_bytes():
     stream, _ = stream_of(b"\x16\x03\x01")
-    assert stream.state is State.OPENING
+    assert stream.state is StreamState.OPENING
 
 
 def test_frames_ahead_of_an_error_count():
     stream, frames = stream_of(START + data(b"one") + data(b"two") + b"\xff\xff\xff\xff")
     assert frames == [b"one", b"two"]
-    assert stream.error.fault is Fault.OVERSIZE
+    assert stream.error.fault is Fault.OUT_OF_STEP
 
 
 def test_exceptions_of_the_package_become_ours(monkeypatch):
@@ -229,20 +230,36 @@ def test_a_long_frame_grows_the_buffer_and_gives_it_back():
     payload = bytes(range(256)) * (FRAME_MAX_BYTES // 256)
     wire = data(payload)
     push(stream, wire[:-1])
-    assert stream.buffer_bytes <= FRAME_MAX_BYTES + 4
+    assert len(stream._buffer) <= FRAME_MAX_BYTES + 4
     assert push(stream, wire[-1:] + data(b"next")) == [payload, b"next"]
-    assert stream.buffer_bytes == BUFFER_BYTES
+    assert len(stream._buffer) == BUFFER_BYTES
 
 
 def test_a_claimed_length_costs_nothing():
     stream, _ = stream_of(START + struct.pack("!I", FRAME_MAX_BYTES) + b"only this")
-    assert stream.buffer_bytes == BUFFER_BYTES
+    assert len(stream._buffer) == BUFFER_BYTES
+
+
+def test_a_turn_brings_no_more_than_a_chunk_though_the_buffer_has_grown():
+    stream, _ = stream_of(START + data(bytes(3 * BUFFER_BYTES))[:-1])
+    assert len(stream._buffer) > 2 * BUFFER_BYTES
+    assert len(stream.free()) <= BUFFER_BYTES
+
+
+@pytest.mark.parametrize("length", [20 << 20, 0x7FFFFFFF, PLAUSIBLE_MAX_BYTES + 1])
+def test_a_length_that_no_dnstap_frame_has_is_a_stream_out_of_step(length):
+    stream, frames = stream_of(START + data(b"one") + struct.pack("!I", length) + b"of another frame", 1 << 17)
+    assert (frames, stream.error.fault) == ([b"one"], Fault.OUT_OF_STEP)
+    assert str(length) in str(stream.error)
+    assert "out of step" in str(stream.error)
+    assert "frame_max_bytes" not in str(stream.error)
+    assert fault_of(START + struct.pack("!I", PLAUSIBLE_MAX_BYTES), frame_max_bytes=1 << 17) is Fault.OVERSIZE
 
 
 def test_a_failed_or_finished_stream_holds_no_long_buffer():
     stream, _ = stream_of(START + data(b"x" * FRAME_MAX_BYTES)[:-1])
     push(stream, b"x" + b"\xff\xff\xff\xff")
-    assert (stream.state, stream.buffer_bytes) == (State.FAILED, BUFFER_BYTES)
+    assert (stream.state, len(stream._buffer)) == (StreamState.FAILED, BUFFER_BYTES)
 
 
 @pytest.mark.parametrize("size", [BUFFER_BYTES - 5, BUFFER_BYTES - 4, BUFFER_BYTES - 3, BUFFER_BYTES, BUFFER_BYTES + 1])
@@ -250,13 +267,13 @@ def test_frames_about_as_long_as_the_buffer(size):
     wire = START + data(b"a" * size) + data(b"b" * size) + STOP
     stream, frames = stream_of(wire)
     assert [len(frame) for frame in frames] == [size, size]
-    assert stream.state is State.FINISHED
+    assert stream.state is StreamState.FINISHED
 
 
 def test_a_limit_below_the_buffer():
     stream, frames = stream_of(START + data(b"a" * 600) * 1000 + STOP, frame_max_bytes=600)
     assert len(frames) == 1000
-    assert stream.state is State.FINISHED
+    assert stream.state is StreamState.FINISHED
     assert fault_of(START + data(b"a" * 601), frame_max_bytes=600) is Fault.OVERSIZE
 
 

@@ -4,8 +4,18 @@ import struct
 
 import pytest
 
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
-from dnstap_bgp.core.tap.ingest import FRAME_MAX_BYTES, Ingest, IngestCounters
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
+from dnstap_bgp.core.refresh.asked_names import AskedNames
+from dnstap_bgp.core.tap.ingest import (
+    CUT_NAMES_MAX,
+    EXCEPTED_ADDRESSES_MAX,
+    EXCEPTED_NAMES_MAX,
+    FRAME_MAX_BYTES,
+    Ingest,
+    IngestCounters,
+    UnreadIngest,
+)
+from dnstap_bgp.core.tap.prefilter import EXCEPTED_SAMPLE
 
 RULES = RuleSet.build([("list", [Rule(b"listed.test")])])
 CLIENT_QUERY, CLIENT_RESPONSE, RESOLVER_RESPONSE = 5, 6, 4
@@ -189,11 +199,83 @@ def test_a_lying_length_does_not_reach_the_next_frame(ingest):
 
 
 def test_counters_of_what_came_to_nothing(ingest):
-    truncated, malformed = answer(b"a.listed.test", flags=0x8380), LISTED[:-1]
+    truncated, malformed = answer(b"a.listed.test", flags=0x8380)[:-1], LISTED[:-1]
     feed(ingest, stream(*(payload(field(14, wire)) for wire in (truncated, malformed, PLAIN, PLAIN[:-1]))))
     assert ingest.counters == IngestCounters(frames=4, messages=4, truncated=1, malformed=1)
     feed(ingest, stream(payload(), payload(), NO))
     assert ingest.counters == IngestCounters(frames=7, messages=7, truncated=1, malformed=1, empty=2, odd_chunks=1)
+
+
+def test_a_truncated_answer_counts_as_far_as_it_came_whole(ingest):
+    cut = payload(field(14, answer(b"a.listed.test", flags=0x8380)))
+    assert feed(ingest, stream(cut, YES, cut))[1] == [SIGHTING] * 3
+    assert ingest.counters == IngestCounters(frames=3, messages=3, matched=3, sightings=3, cut=2)
+    assert list(ingest.cut_names) == [b"a.listed.test"]
+
+
+def test_names_that_come_truncated_are_remembered_up_to_a_limit(ingest):
+    for number in range(2 * CUT_NAMES_MAX):
+        wire = answer(b"a%d.listed.test" % number, flags=0x8380)
+        feed(ingest, stream(payload(field(14, wire if number % 2 else wire[:-1]))))
+    names = list(ingest.cut_names)
+    assert len(names) == CUT_NAMES_MAX
+    assert names[-2:] == [b"a%d.listed.test" % (2 * CUT_NAMES_MAX - back) for back in (2, 1)]
+
+
+EXCEPTING = RuleSet.build(
+    [("list", [Rule(b"listed.test"), Rule(b"bank.test", exception=True), Rule(b"test.bank.test")]), ("m", [])]
+)
+
+
+def test_an_excepted_name_gives_no_sighting_and_is_remembered_with_its_address():
+    ingest = Ingest(EXCEPTING, frozenset({CLIENT_RESPONSE}))
+    wires = [answer(b"www.bank.test"), answer(b"a.listed.test"), answer(b"Bank.test", b"\xc0\0\2\2"), PLAIN]
+    assert feed(ingest, stream(*(payload(field(14, wire)) for wire in wires)))[1] == [SIGHTING]
+    assert ingest.excepted == {b"www.bank.test": (b"\xc0\0\2\1",), b"bank.test": (b"\xc0\0\2\2",)}
+    assert ingest.counters == IngestCounters(frames=4, messages=4, matched=1, sightings=1)
+    successor = Ingest(EXCEPTING, frozenset({CLIENT_RESPONSE}), ingest.counters)
+    successor.remember(ingest)
+    assert successor.excepted == ingest.excepted
+
+
+def test_of_an_excepted_name_samples_are_read():
+    ingest = Ingest(EXCEPTING, frozenset({CLIENT_RESPONSE}))
+    for number in range(2 * EXCEPTED_ADDRESSES_MAX * EXCEPTED_SAMPLE):
+        feed(ingest, stream(payload(field(14, answer(b"bank.test", b"\xc0\0" + number.to_bytes(2, "big"))))))
+    [addresses] = ingest.excepted.values()
+    read = [number for number in range(2 * EXCEPTED_ADDRESSES_MAX * EXCEPTED_SAMPLE) if not number % EXCEPTED_SAMPLE]
+    assert [int.from_bytes(address[2:], "big") for address in addresses] == read[::-1][:EXCEPTED_ADDRESSES_MAX]
+
+
+def test_an_excepted_name_with_a_listed_alias_gives_that_one_s_sighting_each_time():
+    ingest = Ingest(EXCEPTING, frozenset({CLIENT_RESPONSE}))
+    question = b"\4bank\4test\0\0\1\0\1"
+    alias = b"\xc0\x0c\0\5\0\1\0\0\1\x2c\0\x0f\1a\6listed\4test\0"
+    record = b"\xc0\x27\0\1\0\1\0\0\1\x2c\0\4\xc0\0\2\1"
+    wire = struct.pack("!6H", 7, 0x8180, 1, 2, 0, 0) + question + alias + record
+    for _ in range(3):
+        assert feed(ingest, stream(payload(field(14, wire))))[1] == [SIGHTING]
+    assert ingest.excepted == {b"bank.test": (b"\xc0\0\2\1",)}
+    assert ingest.counters.sightings == 3
+
+
+def test_excepted_names_are_remembered_up_to_a_limit():
+    ingest = Ingest(EXCEPTING, frozenset({CLIENT_RESPONSE}))
+    for start in range(0, EXCEPTED_NAMES_MAX + 100, 100):
+        names = (b"a%d.bank.test" % number for number in range(start, start + 100))
+        feed(ingest, stream(*(payload(field(14, answer(name))) for name in names)))
+    assert len(ingest.excepted) == EXCEPTED_NAMES_MAX
+    assert b"a0.bank.test" not in ingest.excepted
+
+
+def test_an_excepted_answer_that_does_not_count_is_not_remembered():
+    ingest = Ingest(EXCEPTING, frozenset({CLIENT_RESPONSE}))
+    feed(ingest, stream(payload(field(14, answer(b"bank.test")), rdtype=RESOLVER_RESPONSE)))
+    assert ingest.excepted == {}
+    assert not RULES.has_exceptions
+    assert EXCEPTING.has_exceptions
+    assert EXCEPTING.is_excepted(b"x.bank.test")
+    assert not EXCEPTING.is_excepted(b"a.test.bank.test")
 
 
 def test_types_that_are_not_accepted_count_for_nothing(ingest):
@@ -208,3 +290,25 @@ def test_a_successor_goes_on_counting(ingest):
     assert feed(successor, stream(YES))[1] == []
     assert successor.counters is ingest.counters
     assert successor.counters.frames == 2
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7])
+def test_frames_that_are_not_read_are_consumed_and_counted_alike(cut):
+    """While a crash loop is waited out: whatever is in a frame, no byte of it is decoded."""
+    data = stream(YES, b"\xff no protobuf", NO, QUERY, YES) + struct.pack("!I", 0)
+    data = data[: len(data) - cut]
+    reading, unread = Ingest(RULES, frozenset({CLIENT_RESPONSE})), UnreadIngest(RULES, frozenset({CLIENT_RESPONSE}))
+    consumed, sightings = reading.feed(bytearray(data), 0, len(data), FRAME_MAX_BYTES)
+    assert sightings
+    assert unread.feed(bytearray(data), 0, len(data), FRAME_MAX_BYTES) == (consumed, [])
+    frames = reading.counters.frames
+    assert unread.counters == IngestCounters(frames=frames, unread=frames)
+    assert (reading.reads, unread.reads) == (True, False)
+
+
+def test_names_of_refreshed_lists_are_noted_whatever_the_form_of_the_chunk():
+    names = AskedNames({"list"})
+    reader = Ingest(RULES, frozenset({CLIENT_RESPONSE}), asked_names=names)
+    for odd in ((), (b"\xff",)):
+        feed(reader, stream(YES, NO, *odd))
+        assert [name for name, _ in names.take()] == [b"a.listed.test"]

@@ -1,11 +1,21 @@
-"""Whose answers count, by frames as a sender writes them."""
+"""Who sends and whose answers count, by frames as a sender writes them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.tap.dnstap_pb2 import Frame
 from dnstap_bgp.core.tap.ingest import Ingest
-from dnstap_bgp.core.tap.trust import RESOLVERS_MAX, Distrust, Trust
+from dnstap_bgp.core.tap.trust import (
+    RESOLVER_AGE_S,
+    RESOLVERS_MAX,
+    SENDER_TEXT_MAX,
+    Distrust,
+    ResolverAddresses,
+    Trust,
+    read_sender,
+)
 
 # One answer: a.listed.test A 192.0.2.1, TTL 300.
 WIRE = b"\0\1\x81\x80\0\1\0\1\0\0\0\0\1a\6listed\4test\0\0\1\0\1" + b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4\xc0\0\2\1"
@@ -13,11 +23,13 @@ OTHER = WIRE.replace(b"listed", b"nobody")
 RULES = RuleSet.build([("list", [Rule(b"listed.test")])])
 
 
-def frame(identity: bytes = b"", resolver: bytes = b"", action: int | None = None, wire: bytes = WIRE) -> Frame:
+def frame(
+    identity: bytes = b"", resolver: bytes = b"", action: int | None = None, wire: bytes = WIRE, kind: int = 6
+) -> Frame:
     made = Frame(type=1)
     if identity:
         made.identity = identity
-    made.message.type = 6
+    made.message.type = kind
     if resolver:
         made.message.response_address = resolver
     made.message.response_message = wire
@@ -55,7 +67,7 @@ def test_what_a_policy_rewrote():
 
 
 def test_resolvers_are_learnt_from_what_counts():
-    known: set[bytes] = set()
+    known = ResolverAddresses()
     trust = Trust(frozenset({b"us"}), resolvers=known)
     trust.distrust(frame(b"them", bytes((9, 9, 9, 9))))
     assert known == set()
@@ -70,7 +82,48 @@ def test_made_up_resolvers_fill_no_memory():
     trust = Trust()
     for number in range(3 * RESOLVERS_MAX):
         trust.distrust(frame(resolver=number.to_bytes(16, "big")))
-    assert len(trust.resolvers) <= RESOLVERS_MAX + 1
+    assert len(trust.resolvers) <= RESOLVERS_MAX
+
+
+def test_a_name_server_that_a_resolver_asked_is_no_resolver():
+    """What the resolver hears (`messages = ["resolver_response"]`) comes from anybody's name server."""
+    server, own = bytes((192, 0, 2, 53)), bytes((10, 0, 0, 1))
+    for kind in (4, 8):
+        trust = Trust()
+        heard = frame(resolver=server, kind=kind)
+        assert trust.distrust(heard) is None
+        assert trust.resolvers == set()
+        data = heard.message.SerializeToString() + b"\x22\x04" + own  # query_address, which the schema leaves out
+        heard.message.ParseFromString(data)
+        assert trust.distrust(heard) is None
+        assert trust.resolvers == {own}
+    odd = frame(kind=4)
+    odd.message.ParseFromString(odd.message.SerializeToString() + b"\x20\x07")  # a number in its place
+    assert Trust().distrust(odd) is None
+
+
+def test_resolvers_that_no_longer_answer_are_forgotten():
+    known = ResolverAddresses()
+    trust = Trust(resolvers=known)
+    gone, stays = bytes((9, 9, 9, 9)), bytes((8, 8, 8, 8))
+    for address in (gone, stays):
+        trust.distrust(frame(resolver=address))
+    for now in (1.0, RESOLVER_AGE_S, RESOLVER_AGE_S + 1):
+        known.age(now)
+        assert known == {gone, stays}
+    trust.distrust(frame(resolver=stays))
+    known.age(2 * RESOLVER_AGE_S + 1)
+    assert known == {stays}
+
+
+def test_made_up_resolvers_give_way_to_real_ones_in_time():
+    known = ResolverAddresses()
+    for number in range(2 * RESOLVERS_MAX):
+        known.note(number.to_bytes(16, "big"))
+    known.age(0.0)
+    known.age(RESOLVER_AGE_S)
+    known.note(bytes((9, 9, 9, 9)))
+    assert known == {bytes((9, 9, 9, 9))}
 
 
 @pytest.mark.parametrize("spoil", [False, True], ids=["in a chunk", "frame by frame"])
@@ -91,3 +144,55 @@ def test_ingest_asks_for_hits_only_and_counts(spoil: bool):
     counters = ingest.counters
     assert (counters.matched, counters.foreign, counters.rewritten, counters.odd_chunks) == (1, 1, 1, spoil)
     assert trust.resolvers == {bytes((9, 9, 9, 9))}
+
+
+# -- who sends
+
+
+def framed(payload: bytes) -> bytes:
+    return len(payload).to_bytes(4) + payload
+
+
+def text_field(number: int, value: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+MESSAGE = b"\x72\x02\x08\x06"  # field 14
+TYPE = b"\x78\x01"  # field 15
+
+
+def read(buffer: bytes) -> tuple[str, str] | None:
+    return read_sender(bytearray(buffer), 0, len(buffer))
+
+
+def test_identity_and_version_come_out_wherever_they_stand():
+    identity, version = text_field(1, b"ns1"), text_field(2, b"unbound 1.17.1")
+    assert read(framed(identity + version + MESSAGE + TYPE)) == ("ns1", "unbound 1.17.1")
+    assert read(framed(TYPE + MESSAGE + version + identity) + b"the next") == ("ns1", "unbound 1.17.1")
+
+
+def test_a_sender_that_says_nothing_of_itself_has_neither():
+    assert read(framed(MESSAGE + TYPE)) == ("", "")
+
+
+@pytest.mark.parametrize("buffer", [b"", b"\0\0", framed(b"abc")[:-1], b"\0\0\0\0\0\0\0\x04\0\0\0\x02"])
+def test_what_is_not_a_whole_data_frame_says_nothing_yet(buffer: bytes):
+    assert read(buffer) is None
+
+
+def test_text_is_printable_and_short():
+    found = read(framed(text_field(1, b"a\x1b[2J\n\xff") + text_field(2, b"v" * 120)))
+    assert found == ("a?[2J?\N{REPLACEMENT CHARACTER}", "v" * SENDER_TEXT_MAX)
+
+
+def test_other_kinds_of_fields_are_passed_over():
+    fixed = b"\x19" + bytes(8) + b"\x25" + bytes(4)  # fields 3 and 4: 64 and 32 bits
+    assert read(framed(fixed + text_field(1, b"ns1"))) == ("ns1", "")
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_are_an_answer(payload: bytes):
+    found = read(framed(payload))
+    assert (found is None) == (not payload)
+    if found is not None:
+        assert all(text.isprintable() and len(text) <= SENDER_TEXT_MAX for text in found)

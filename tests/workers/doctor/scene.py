@@ -2,25 +2,26 @@
 
 import contextlib
 import os
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from dnstap_bgp.config import Config, load
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.routes.table import RouteTable
-from dnstap_bgp.core.status import status
-from dnstap_bgp.core.status.findings import Finding
+from dnstap_bgp.core.status import report
+from dnstap_bgp.core.status.report import Finding
 from dnstap_bgp.core.tap.ingest import Ingest
-from dnstap_bgp.workers.doctor.doctor import Doctor
+from dnstap_bgp.workers.doctor.doctor import LOOK_S, Doctor
 from dnstap_bgp.workers.exabgp.bgp import Bgp
-from dnstap_bgp.workers.lists.listing import Listing
+from dnstap_bgp.workers.lists.manager import ListManager
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.process.loop import Loop
+from dnstap_bgp.workers.routes.guard_inputs import GuardInputs
 from dnstap_bgp.workers.routes.keeper import Keeper
-from dnstap_bgp.workers.routes.rails import Rails
 from dnstap_bgp.workers.tap.tap import Tap
-from dnstap_bgp.workers.web.view import Parts, View
+from dnstap_bgp.workers.web.inspector import Inspector, Parts
 from tests.workers.tap.senders_kit import DEADLINE_S, wait_until
 
 CONFIG = """\
@@ -42,8 +43,8 @@ class Scene:
         self.config = write(folder, listen, dnstap)
         self.ahead_s = 0.0
         names = RuleSet.build([("default", [Rule(rules.encode())])])
-        table = RouteTable(Rails().policies(self.config, {}))
-        self.keeper = Keeper(table, Outbox(), names)
+        table = RouteTable(GuardInputs().policies(self.config, {}))
+        self.keeper = Keeper(table, Views(), names)
         self._pipes = os.pipe(), os.pipe()
         (host_in, _), (_, host_out) = self._pipes
         nothing = _Nothing()
@@ -51,11 +52,11 @@ class Scene:
         self.tap = Tap(
             self.config.dnstap, self.keeper, Ingest(names, self.config.dnstap.messages), nothing, clock=self.clock
         )
-        listing = Listing(folder / "lists", folder / "lists.json", nothing, nothing)
+        listing = ListManager(folder / "lists", nothing, Loop(nothing))
         parts = Parts(self.keeper, self.tap, self.bgp, None, listing)
-        view = View(parts, self.config, lambda: status.Web((), 0, 0, {}))
+        view = Inspector(parts, self.config, lambda: report.WebStatus((), 0, 0, {}))
         self._view = view
-        self.doctor = Doctor(self.config, self.tap, self.keeper, self.status, self.clock)
+        self.doctor = Doctor(self.config, self.tap, self.keeper, self._view.status, self.clock)
 
     def __enter__(self) -> Self:
         self.tap.start()
@@ -74,13 +75,9 @@ class Scene:
     def clock(self) -> float:
         return process_clock() + self.ahead_s
 
-    def status(self) -> status.Status:
-        """The status as this clock sees it."""
-        found = self._view.status()
-        tap = found.tap
-        senders = tuple(replace(one, age_s=one.age_s + self.ahead_s) for one in tap.connections)
-        troubles = tuple(replace(one, age_s=one.age_s + self.ahead_s) for one in tap.troubles)
-        return replace(found, tap=replace(tap, connections=senders, troubles=troubles))
+    def hold_is(self, hold: Callable[[], report.HoldStatus]) -> None:
+        """Have the status tell this of the hold service."""
+        self._view.hold = hold
 
     def look(self) -> dict[str, Finding]:
         """Let the doctor look now; what it finds, by kind."""
@@ -91,6 +88,17 @@ class Scene:
     def finds(self, kind: str) -> Finding:
         """Wait until the doctor finds it."""
         found: Finding = wait_until(lambda: self.look().get(kind), kind)
+        return found
+
+    def judges(self, kind: str, send: Callable[[], object]) -> Finding:
+        """Wait until the doctor finds it of a sender, which goes on with what it sends from look to look."""
+
+        def sent() -> Finding | None:
+            self.ahead_s += LOOK_S
+            send()
+            return self.look().get(kind)
+
+        found: Finding = wait_until(sent, kind)
         return found
 
 

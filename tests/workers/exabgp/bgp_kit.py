@@ -1,11 +1,12 @@
 """What the tests of the talk with ExaBGP share: a keeper without a table, and a plugin without a tap."""
 
+import os
 import threading
 import time
 
-from dnstap_bgp.core.exabgp.outbox import Outbox
+from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.model import Attributes, Change
-from dnstap_bgp.core.prefixmap import SHARDS
+from dnstap_bgp.core.prefix_map import SHARDS
 from dnstap_bgp.workers.exabgp.bgp import Bgp
 
 
@@ -16,7 +17,7 @@ class Wishes:
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
         self.turn = self.work.notify_all
-        self.outbox = Outbox()
+        self.views = Views()
         self.live: dict[bytes, Attributes] = {}
 
     def take_dirty(self):
@@ -29,16 +30,20 @@ class Wishes:
                     self.live.pop(prefix, None)
                 else:
                     self.live[prefix] = attributes
-            self.outbox.put([Change(prefix, attributes) for prefix, attributes in wishes.items()], bulk=bulk)
+            self.views.put([Change(prefix, attributes) for prefix, attributes in wishes.items()], bulk=bulk)
             self.turn()
 
     def told(self):
         with self.lock:
-            return {prefix: attributes for shard in self.outbox.told.shards for prefix, attributes in shard.items()}
+            return {
+                prefix: attributes
+                for shard in self.views.sole.adj_rib_out.shards
+                for prefix, attributes in shard.items()
+            }
 
 
 class Plugin:
-    """Reader and writer at the ends of one process's pipes."""
+    """StdinReader and writer at the ends of one process's pipes."""
 
     def __init__(self, stdin, stdout, *, told=None, live=None, store=None):
         self.ended = threading.Event()
@@ -47,11 +52,11 @@ class Plugin:
         self.bgp = Bgp(stdin, stdout, self.ended.set, self.crashed.set)
         self.bgp.start_reading()
         with self.keeper.lock:
-            self.keeper.outbox.recall((told or {}).items())
+            self.keeper.views.sole.recall((told or {}).items())
         self.keeper.put(live or {}, bulk=True)
         with self.keeper.lock:
             for shard in range(SHARDS):
-                self.keeper.outbox.resync(shard)
+                self.keeper.views.resync(shard)
         self.bgp.start(self.keeper, store)  # type: ignore[arg-type]  # a stand-in
         self.bgp.restored()
 
@@ -60,6 +65,11 @@ class Plugin:
         status = self.bgp.status()
         assert status is not None
         return status
+
+    @property
+    def durable(self):
+        assert self.bgp._writer is not None
+        return self.bgp._writer.durable
 
     def wait(self, condition, timeout=20.0):
         deadline = time.monotonic() + timeout
@@ -72,3 +82,136 @@ class Plugin:
         self.bgp.join(5)
         self.bgp.close()
         assert not self.crashed.is_set()
+
+
+ONE = Attributes(bytes([192, 0, 2, 1]))
+
+
+ROW = (
+    b'[{"fsm": "ESTABLISHED", "duration": 5, "local": {"address": "192.0.2.8", "as": 1, "id": "1.1.1.1", "families": '
+    b'{"ipv4 unicast": true}}, "peer": {"address": "192.0.2.9", "as": 2}, "families": ["ipv4 unicast"], "messages": '
+    b'{"sent": {"update": 0}}}]\n'
+)
+
+
+FILL = b"# only fills the pipe\n"
+
+
+class Script:
+    """The other ends of the plugin's pipes; answers like an ExaBGP with one neighbor, or does not."""
+
+    def __init__(self):
+        self.stdin, self._to_plugin = os.pipe()
+        self._from_plugin, self.stdout = os.pipe()
+        self.lines = []
+        self.changed = threading.Condition()
+        self.on_line = lambda _: None
+        self.answering = threading.Event()
+        self.answering.set()
+        self.holding = threading.Event()  # reads nothing more
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self):
+        self._thread.start()
+        return self
+
+    def say(self, data):
+        os.write(self._to_plugin, data)
+
+    def hang_up(self):
+        os.close(self._to_plugin)
+        self._to_plugin = -1
+
+    def close(self):
+        self.answering.set()
+        for fd in (self.stdin, self.stdout, self._to_plugin):
+            if fd >= 0:
+                os.close(fd)
+        if self._thread.ident is not None:
+            self._thread.join(5)
+            assert not self._thread.is_alive()
+        os.close(self._from_plugin)
+
+    def wait(self, count, timeout=10.0):
+        """Wait for so many lines about routes."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.lines) >= count, timeout), self.lines
+
+    def _run(self):
+        with os.fdopen(os.dup(self._from_plugin), "rb") as stream:
+            for line in stream:
+                if not self.answering.is_set():
+                    self.holding.set()
+                self.answering.wait()
+                assert line.isascii()
+                if line == FILL:
+                    continue
+                answer = b"done\n"
+                if line == b"version\n":
+                    answer = b"exabgp 5.0.15\n" + answer
+                elif b"summary" in line:
+                    answer = b"Peer            AS\n" + answer
+                elif b"json" in line:
+                    answer = ROW + answer
+                elif b"nlri" in line:
+                    self.on_line(line)
+                    with self.changed:
+                        self.lines.append(line)
+                        self.changed.notify_all()
+                try:
+                    self.say(answer)
+                except OSError:
+                    return
+
+
+def ipv4(count, second=0):
+    return {bytes([10, second, number >> 8, number & 255]): ONE for number in range(count)}
+
+
+def fill(fd):
+    """Fill a pipe to the last byte."""
+    os.set_blocking(fd, False)
+    try:
+        while True:
+            os.write(fd, b"#")
+    except BlockingIOError:
+        pass
+
+
+class SlowTicket:
+    def __init__(self, store):
+        self._store = store
+
+    hopeless = False
+
+    @property
+    def served(self):
+        return self._store.quick.is_set()
+
+    def wait(self, timeout_s):
+        return self._store.quick.wait(timeout_s)
+
+
+class SlowStore:
+    """A store whose disk can be told to hang."""
+
+    def __init__(self):
+        self.quick = threading.Event()
+        self.records = []
+        self.snapshots_begun = 0
+
+    def on_recorded(self, call):
+        """What has become quick is so from the beginning of a line, or is noticed by the writer's own look."""
+
+    @property
+    def status(self):
+        return self
+
+    @property
+    def durable(self):
+        return self.quick.is_set()
+
+    def append(self, *, claims=(), records=()):
+        del claims
+        self.records += records
+        return SlowTicket(self)

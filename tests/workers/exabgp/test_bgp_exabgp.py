@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from dnstap_bgp.core.exabgp.grammar import address_text, prefix_text
+from dnstap_bgp.core.exabgp.grammar import address_text, nlri_text
 from dnstap_bgp.core.model import Attributes
 from tests.workers.exabgp.bgp_kit import Plugin
 from tests.workers.exabgp.bgp_sink import IPV4, IPV6, Sink
@@ -23,7 +23,7 @@ PREFIXES6 = [bytes([0x2A, 1, *[0] * 12, n >> 8, n & 255]) for n in range(300)]
 
 def expected(live):
     return {
-        str(ipaddress.ip_network(prefix_text(prefix))): (address_text(attributes.next_hop), attributes.med)
+        str(ipaddress.ip_network(nlri_text(prefix))): (address_text(attributes.next_hop), attributes.med)
         for prefix, attributes in live.items()
     }
 

@@ -1,5 +1,6 @@
 """A child reads the configuration: the same values and the same complaints, and no pydantic where they are used."""
 
+import pickle
 import resource
 import subprocess
 import sys
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp import config
-from dnstap_bgp.errors import ConfigError, PassingError
+from dnstap_bgp.config import policies
+from dnstap_bgp.errors import ConfigError, PassingError, Problem
 from dnstap_bgp.workers.process import config_reader
+from tests.commands.running import environment
 
 TEXT = """
 domains = ["a.txt", "https://lists.example/b.txt"]
@@ -39,7 +42,8 @@ prefixes = ["198.51.100.0/24"]
 """
 
 FACTS = """[
-    found.policies(), found.list_sources(), found.caps(), found.protected(), found.prefixes(), found.spaces(),
+    policies.list_policies(found), found.list_sources(), policies.caps(found), policies.protected(found),
+    policies.static_prefixes(found), policies.spaces(found),
     [one.name for one in found.all_lists], found.dnstap.open_endpoints, found.dnstap.listen,
     sorted(found.dnstap.messages),
     found.next_hop_ipv6, found.cache, found.runtime_dir, found.pidfile, found.path, found.warnings,
@@ -49,9 +53,8 @@ FACTS = """[
 USER = f"""
 import sys
 from pathlib import Path
-from dnstap_bgp import config
-config.values_only = True
 import dnstap_bgp.plugin
+from dnstap_bgp.config import policies
 from dnstap_bgp.workers.process.config_reader import load
 found = load(Path(sys.argv[1]))
 print({FACTS})
@@ -71,7 +74,7 @@ def test_where_values_are_used_they_say_the_same_without_pydantic(file: Path):
     environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     facts, imported = output.splitlines()
-    assert facts == repr(eval(FACTS, {"found": config.load(file), "sorted": sorted}))  # noqa: S307 - written above
+    assert facts == repr(eval(FACTS, {"found": config.load(file), "sorted": sorted, "policies": policies}))  # noqa: S307 - written above
     assert imported == "[]"
 
 
@@ -145,3 +148,12 @@ def test_a_child_that_hands_over_something_else_is_a_problem_of_the_file(file, s
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(ConfigError, match="another version"):
         config_reader.load(file)
+
+
+@pytest.mark.parametrize("version", [[], ["0.0.1"]])
+def test_a_plugin_of_another_version_is_told_to_be_restarted(file: Path, version: list[str]):
+    command = [sys.executable, "-m", config_reader.__name__, str(file), *version]
+    done = subprocess.run(command, env=environment(), capture_output=True, check=True)
+    [problem] = pickle.loads(done.stdout)  # noqa: S301 - what our own code has just written
+    assert problem == Problem(str(file), problem.what)
+    assert "restart the service" in problem.what

@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
-from dnstap_bgp.workers.process import instance
-from dnstap_bgp.workers.process.instance import PidFile, brake, holder
+import pytest
+
+from dnstap_bgp.workers.process.instance import Brake, Host, PidFile, brake, holder
 
 HOLD = "import sys, threading, pathlib; from dnstap_bgp.workers.process.instance import PidFile; \
 p = PidFile(pathlib.Path(sys.argv[1])); p.acquire(threading.Event()); print('held', flush=True); sys.stdin.read()"
@@ -68,25 +68,79 @@ def test_waiting_ends_with_stop(tmp_path, monkeypatch):
         end(process)
 
 
-def test_brake_waits_at_the_fifth_start_of_a_window(tmp_path, monkeypatch):
-    monkeypatch.setattr(time, "time", lambda: 64_000.5)
-    waits = []
-
-    class Stop(threading.Event):
-        def wait(self, timeout=None):
-            waits.append(timeout)
-            return False
-
-    for _ in range(instance.RESPAWNS_SAFE):
-        brake(tmp_path / "starts", Stop())
-    assert waits == []
-    brake(tmp_path / "starts", Stop())
-    assert waits == [64.5]
-    monkeypatch.setattr(time, "time", lambda: 64_070.0)
-    brake(tmp_path / "starts", Stop())
-    assert len(waits) == 1
+NOW = 64_000.5
+HOST = Host(pid=4711, started=99)
 
 
-def test_brake_survives_a_spoiled_file(tmp_path):
-    (tmp_path / "starts").write_bytes(b"\xff garbage")
-    brake(tmp_path / "starts", threading.Event())
+def starts(path, *, host=HOST, now=NOW, times=1):
+    """What the last of some starts is told."""
+    return [brake(path, now, host) for _ in range(times)][-1]
+
+
+def test_four_deaths_under_one_exabgp_in_one_window_brake(tmp_path):
+    path = tmp_path / "starts"
+    assert starts(path, times=4) is None, "the first start replaces nobody: three deaths"
+    found = starts(path)
+    assert found == Brake(deaths=4, until=64_065, pause_s=64.5)
+    assert not found.is_last
+    found = starts(path)
+    assert (found.deaths, found.is_last) == (5, True), "the braked one has died, too"
+
+
+def test_a_window_ends_with_exabgps_own(tmp_path):
+    path = tmp_path / "starts"
+    starts(path, times=4)
+    assert starts(path, now=64_064.0, times=3) is None, "these replace dead ones: three deaths"
+    found = starts(path, now=64_127.9)
+    assert found == Brake(deaths=4, until=64_129, pause_s=64_129 - 64_127.9)
+
+
+def test_a_restarted_service_or_a_new_operators_next_try_is_no_crash_loop(tmp_path):
+    path = tmp_path / "starts"
+    for pid in range(20):
+        assert starts(path, host=Host(pid, 7), times=2) is None
+    for started in range(20):  # a pid that was used again
+        assert starts(path, host=Host(4711, started), times=2) is None
+    assert starts(path, host=None, times=20) is None
+
+
+def test_without_an_exabgp_nothing_is_noted(tmp_path):
+    starts(tmp_path / "starts", host=None)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"\xff garbage", b"", b"1000 1000 1000 1000 1000", b"4711 99 x 9", b"1" * 10_000])
+def test_a_spoiled_note_is_none(tmp_path, content):
+    """0.1.0 noted the windows of starts alone."""
+    path = tmp_path / "starts"
+    path.write_bytes(content)
+    assert starts(path, times=4) is None
+    assert starts(path) is not None
+
+
+def test_a_folder_that_can_not_be_written_to_is_told(tmp_path, caplog):
+    assert starts(tmp_path / "gone" / "starts", times=9) is None
+    assert "can't note the start" in caplog.text
+
+
+def look(*words):
+    """The ExaBGP that a process finds which runs below these words."""
+    code = "from dnstap_bgp.workers.process import instance; print(instance.exabgp_host())"
+    done = subprocess.run([*words, f"{sys.executable} -c '{code}'"], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", ["exabgp", "dnstap_bgp.commands.exabgp_server"])
+def test_exabgp_is_found_also_behind_a_shell(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    program = tmp_path / name
+    program.write_text(
+        'import subprocess, sys, os; print(os.getpid()); subprocess.run(["sh", "-c", sys.argv[1] + "; true"])'
+    )
+    lines = look(sys.executable, str(program)).splitlines()
+    assert lines[1].startswith(f"Host(pid={lines[0]}, started="), lines
+
+
+def test_a_shell_or_a_configuration_below_exabgps_folder_is_no_exabgp(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    assert look("sh", "-c", 'eval "$2; true"', "/etc/exabgp/x.toml", "exabgp.conf") == "None"

@@ -137,3 +137,27 @@ def test_only_known_formats_and_levels(tmp_path):
     done = cli("check", "--config", str(config))
     assert "log.format: should be 'plain' or 'json'" in done.stdout
     assert "log.level: should be 'debug', 'info', 'warning' or 'error'" in done.stdout
+
+
+@pytest.fixture
+def told(caplog):
+    caplog.set_level(logging.INFO)
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def test_each_kind_of_line_has_its_burst_a_window(told):
+    now = 100.0
+    log = logs.RateLimitedLog(logging.getLogger("tests.limited"), lambda: now)
+    for i in range(logs.BURST + 5):
+        log.log(logging.WARNING, "a", "line %d", i)
+    log.log(logging.INFO, "b", "another kind")
+    assert told() == [*(f"line {i}" for i in range(logs.BURST)), "another kind"]
+    now += logs.WINDOW_S / 2
+    log.log(logging.WARNING, "a", "still full")
+    assert len(told()) == logs.BURST + 1
+    now += logs.WINDOW_S / 2
+    log.log(logging.WARNING, "a", "line %s", "again")
+    assert told()[-1] == "line again (and 6 more like this since 60 s ago)"
+    now += logs.WINDOW_S
+    log.log(logging.WARNING, "a", "line %s", "at last")
+    assert told()[-1] == "line at last"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dnstap_bgp.workers.process import loop as loop_module
 from dnstap_bgp.workers.process.loop import CLOSE_S, Loop
 from tests.integration.lab import eventually
 
@@ -49,7 +50,7 @@ def test_services_run_side_by_side_in_one_thread(loop: Loop):
         names.append(threading.current_thread().name)
         await asyncio.get_running_loop().run_in_executor(None, both.wait, 20)
 
-    futures = [loop.run(service) for _ in range(2)]
+    futures = [loop.run("test", service) for _ in range(2)]
     both.wait(20)
     for future in futures:
         assert future is not None
@@ -68,7 +69,7 @@ def test_cancelling_one_leaves_the_others(loop: Loop, ends: Ends):
         finally:
             undone.append(number)
 
-    one, other = loop.run(lambda: service(1)), loop.run(lambda: service(2))
+    one, other = loop.run("test", lambda: service(1)), loop.run("test", lambda: service(2))
     assert one is not None
     assert other is not None
     assert began.acquire(timeout=20)
@@ -90,7 +91,7 @@ def test_the_end_lets_services_close(loop: Loop, ends: Ends):
             await asyncio.sleep(0.01)  # a turn or two, as closing a connection takes
             closed.set()
 
-    loop.run(service)
+    loop.run("test", service)
     assert began.wait(20)
     loop.shutdown()
     loop.join(20)
@@ -111,7 +112,7 @@ def test_the_end_does_not_wait_for_who_refuses_to_end(loop: Loop):
                     raise
 
     closing = threading.Event()
-    loop.run(service)
+    loop.run("test", service)
     assert began.wait(20)
     before = time.monotonic()
     loop.shutdown()
@@ -125,17 +126,80 @@ def test_nothing_starts_after_the_end(loop: Loop):
         raise AssertionError
 
     loop.shutdown()
-    assert loop.run(service) is None
+    assert loop.run("test", service) is None
 
 
-def test_a_crash_is_told_and_ends_the_process(loop: Loop, ends: Ends, caplog: pytest.LogCaptureFixture):
+def test_a_service_that_fails_is_logged_and_starts_again(
+    loop: Loop, ends: Ends, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(loop_module, "RESTART_FIRST_S", 0.01)
+    starts = threading.Semaphore(0)
+    tries: list[int] = []
+
     async def service() -> None:
-        raise ValueError("planted")
+        tries.append(1)
+        starts.release()
+        if len(tries) < 3:
+            raise RecursionError("planted")
+        raise ExceptionGroup("planted", [ValueError()])
 
-    with caplog.at_level(logging.CRITICAL):
-        future = loop.run(service)
-        assert future is not None
-        with pytest.raises(ValueError, match="planted"):
-            future.result(20)
-        eventually(lambda: ends.count == 1, 20, "the crash handler")
+    async def other() -> None:
+        await asyncio.Event().wait()
+
+    with caplog.at_level(logging.ERROR):
+        beside = loop.run("other", other)
+        future = loop.run("the failing one", service)
+        for _ in range(4):
+            assert starts.acquire(timeout=20)
+    assert future is not None
+    assert beside is not None
+    assert not future.done()
+    assert not beside.done()
+    future.cancel()
+    assert ends.count == 0
+    assert "the failing one: a fault of ours" in caplog.text
     assert "planted" in caplog.text
+    assert caplog.text.count("Traceback") >= 3
+
+
+def test_the_wait_before_a_new_start_grows(loop: Loop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loop_module, "RESTART_FIRST_S", 0.01)
+    monkeypatch.setattr(loop_module, "RESTART_MAX_S", 0.05)
+    waits: list[float] = []
+    tried = threading.Semaphore(0)
+    sleep = asyncio.sleep
+
+    async def counted(delay: float) -> None:
+        waits.append(delay)
+        tried.release()
+        await sleep(0)
+
+    async def service() -> None:
+        raise ValueError
+
+    monkeypatch.setattr(asyncio, "sleep", counted)
+    future = loop.run("test", service)
+    for _ in range(5):
+        assert tried.acquire(timeout=20)
+    assert future is not None
+    future.cancel()
+    assert waits[:5] == pytest.approx([0.01, 0.02, 0.04, 0.05, 0.05])
+
+
+def test_functions_are_called_in_the_loop_s_thread_while_it_runs(loop: Loop):
+    called: list[str] = []
+    done = threading.Event()
+
+    async def service() -> None:
+        await asyncio.Event().wait()
+
+    loop.call(lambda: called.append("before"))
+    loop.run("test", service)
+    loop.call(lambda: called.append(threading.current_thread().name))
+    loop.call(done.set)
+    assert done.wait(20)
+    assert called == ["loop"]
+    loop.shutdown()
+    loop.join(20)
+    loop.call(lambda: called.append("after"))
+    assert called == ["loop"]

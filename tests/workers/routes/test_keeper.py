@@ -1,14 +1,14 @@
-"""The keeper: what the table decides reaches the outbox, whatever thread and reload it comes from."""
+"""The keeper: what the table decides reaches the reconciler, whatever thread and reload it comes from."""
 
 import threading
 
 import pytest
 
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
-from dnstap_bgp.core.model import Attributes, Claim, Policy
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
+from dnstap_bgp.core.model import Attributes, Audience, Claim, Policy, ViewPrefix
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.routes import keeper as keeper_module
@@ -37,7 +37,7 @@ def sighting(address, name):
 
 @pytest.fixture
 def keeper():
-    return Keeper(RouteTable(policies()), Outbox(), rule_set(b"a.example", b"b.example"))
+    return Keeper(RouteTable(policies()), Views(), rule_set(b"a.example", b"b.example"))
 
 
 def say_all(keeper):
@@ -45,12 +45,12 @@ def say_all(keeper):
     said: dict[bytes, Attributes | None] = {}
     while True:
         with keeper.lock:
-            batch = keeper.outbox.take(0, brisk=False, moves=True)
+            batch = keeper.views.sole.take(0, low_latency=False, attribute_changes=True)
             if batch is None:
                 return said
-            keeper.outbox.answered(batch, done=True)
-            keeper.outbox.settle(batch)
-        said |= dict.fromkeys(batch.prefixes, batch.step.wanted)
+            keeper.views.sole.answered(batch, done=True)
+            keeper.views.sole.settle(batch)
+        said |= dict.fromkeys(batch.prefixes, batch.transition.wanted)
 
 
 def test_a_sighting_wakes_the_writer(keeper):
@@ -58,7 +58,7 @@ def test_a_sighting_wakes_the_writer(keeper):
 
     def writer():
         with keeper.lock:
-            keeper.work.wait_for(lambda: not keeper.outbox.handed_over, timeout=10)
+            keeper.work.wait_for(lambda: not keeper.views.sole.handed_over, timeout=10)
         woken.set()
 
     thread = threading.Thread(target=writer)
@@ -90,7 +90,7 @@ def test_resync_says_again_what_is_live_and_takes_back_the_rest(keeper):
     unlisted = live._replace(address=B, name=b"gone.example")
     expired = live._replace(address=C, seen=now - 200)
     keeper.adopt([live, unlisted, expired])
-    keeper.recall([(A, OLD), (B, OLD), (C, NEW)], [])
+    keeper.recall([(A, OLD), (B, OLD), (C, NEW)])
     keeper.resync()
     assert say_all(keeper) == {A: OLD, B: None, C: None}
 
@@ -98,10 +98,12 @@ def test_resync_says_again_what_is_live_and_takes_back_the_rest(keeper):
 def test_a_record_of_what_was_told_may_follow_its_claim(keeper):
     now = process_clock()
     keeper.adopt([Claim(A, "default", b"a.example", seen=now, first=now, ttl_s=100.0)])
-    keeper.recall([(A, NEW)], [])
+    keeper.recall([(A, NEW)])
     keeper.resync()
     with keeper.lock:
-        assert keeper.outbox.take(0, brisk=False, moves=False) is None, "other attributes are a move, and must wait"
+        assert keeper.views.sole.take(0, low_latency=False, attribute_changes=False) is None, (
+            "other attributes are a move, and must wait"
+        )
     assert say_all(keeper) == {A: OLD}
 
 
@@ -162,3 +164,155 @@ def test_news_are_not_lost_to_a_reload_right_behind_them(keeper, monkeypatch):
     now = process_clock()
     merged = keeper.merge([Claim(A, "default", b"a.example", now, now, 100.0)], 0.5)
     assert [claim.address for claim in merged.news] == [A]
+
+
+# -- a neighbor with a budget
+
+NEIGHBOR = "192.0.2.9"
+
+
+def budgeted(limit, prefixes=()):
+    return Policies([policy()], Guard(), prefixes={"default": prefixes}, budgets={NEIGHBOR: limit} if limit else {})
+
+
+def keeper_with(limit):
+    return Keeper(RouteTable(budgeted(limit)), Views(), rule_set(b"a.example", b"b.example"))
+
+
+def say_all_views(keeper):
+    """The same for each view; gives what each has then."""
+    said = True
+    while said:
+        said = False
+        for view in keeper.views:
+            batch = view.reconciler.take(0, low_latency=False, attribute_changes=True)
+            if batch is not None:
+                view.reconciler.answered(batch, done=True)
+                view.reconciler.settle(batch)
+                said = True
+    return {
+        str(view.audience): {prefix for shard in view.reconciler.adj_rib_out.shards for prefix in shard}
+        for view in keeper.views
+    }
+
+
+def with_clock(monkeypatch, at):
+    monkeypatch.setattr(keeper_module, "process_clock", lambda: at)
+
+
+OTHERS = "everyone except 192.0.2.9"
+
+
+def test_a_neighbor_gets_what_its_budget_has_room_for(monkeypatch):
+    keeper = keeper_with(2)
+    for at, address in enumerate((A, B, C)):
+        with_clock(monkeypatch, float(at))
+        keeper.observe([sighting(address, b"a.example")], keeper.rules)
+        say_all_views(keeper)
+    assert say_all_views(keeper) == {NEIGHBOR: {A, B}, OTHERS: {A, B, C}}
+    with_clock(monkeypatch, 400.0)
+    keeper.observe([sighting(B, b"a.example"), sighting(C, b"a.example")], keeper.rules)
+    assert say_all_views(keeper) == {NEIGHBOR: {B, C}, OTHERS: {A, B, C}}, "seen again, it has its place"
+    assert keeper.budgets() == [(NEIGHBOR, 2, 2, 1, 1)]
+
+
+def test_what_a_peer_or_a_person_tells_counts_as_seen(monkeypatch):
+    keeper = keeper_with(1)
+    with_clock(monkeypatch, 0.0)
+    keeper.observe([sighting(A, b"a.example"), sighting(B, b"a.example")], keeper.rules)
+    assert say_all_views(keeper)[NEIGHBOR] == {A}
+    with_clock(monkeypatch, 500.0)
+    keeper.merge([Claim(B, "default", b"a.example", seen=499.0, first=0.0, ttl_s=1000.0)], 1.0)
+    assert say_all_views(keeper)[NEIGHBOR] == {B}
+    assert keeper.add(A, "default", 100.0) is None
+    assert say_all_views(keeper)[NEIGHBOR] == {A}
+    with_clock(monkeypatch, 5000.0)
+    keeper.ask([sighting(B, b"a.example")], keeper.rules, lambda now: now, wait_s=1.0)
+    assert say_all_views(keeper)[NEIGHBOR] == {A}, "by hand"
+
+
+def test_nobody_waits_for_what_lost_its_place(monkeypatch):
+    keeper = keeper_with(1)
+    with_clock(monkeypatch, 0.0)
+    audience_of = {str(view.audience): view for view in keeper.views}
+    keeper.observe([sighting(A, b"a.example")], keeper.rules)
+    acknowledgments = keeper.views.acknowledgments
+    acknowledgments.awaited = {A: None}
+    assert keeper.add(B, "default", 100.0) is None
+    assert not acknowledgments.news, "others get it yet"
+    assert audience_of[NEIGHBOR].progress(A) == "left-out"
+    keeper.forget(B, is_name=False)
+    audience_of[OTHERS].reconciler.reach(frozenset(), again=True)
+    assert keeper.add(B, "default", 100.0) is None
+    assert [(found.prefix, found.stage) for found in acknowledgments.news] == [(A, "left-out")]
+
+
+def test_what_was_added_by_hand_gives_way_once_that_ends_and_a_name_claims_it_still(monkeypatch):
+    keeper = keeper_with(1)
+    with_clock(monkeypatch, 0.0)
+    assert keeper.add(A, "default", 10.0) is None
+    keeper.observe([sighting(A, b"a.example"), sighting(B, b"b.example")], keeper.rules)
+    assert say_all_views(keeper)[NEIGHBOR] == {A}
+    with_clock(monkeypatch, 90.0)
+    keeper.merge([Claim(A, "default", b"a.example", seen=0.0, first=0.0, ttl_s=1000.0)], 1.0)
+    keeper.expire()
+    with_clock(monkeypatch, 500.0)
+    keeper.observe([sighting(B, b"b.example")], keeper.rules)
+    assert say_all_views(keeper)[NEIGHBOR] == {B}
+
+
+def test_a_static_host_that_a_reload_makes_an_ordinary_one_gives_way(monkeypatch):
+    keeper = keeper_with(1)
+    with_clock(monkeypatch, 0.0)
+    keeper.switch(keeper.rules, budgeted(1, [A]))
+    keeper.revise()
+    keeper.observe([sighting(A, b"a.example"), sighting(B, b"b.example")], keeper.rules)
+    assert say_all_views(keeper)[NEIGHBOR] == {A}
+    keeper.switch(keeper.rules, budgeted(1))
+    keeper.revise()
+    assert say_all_views(keeper)[NEIGHBOR] == {A}
+    with_clock(monkeypatch, 500.0)
+    keeper.observe([sighting(B, b"b.example")], keeper.rules)
+    assert say_all_views(keeper)[NEIGHBOR] == {B}
+
+
+def test_a_reload_adds_changes_and_takes_away_a_budget(monkeypatch):
+    keeper = keeper_with(None)
+    addresses = [bytes((11, 0, 0, host)) for host in range(1, 40)]
+    for at, address in enumerate(addresses):
+        with_clock(monkeypatch, float(at))
+        keeper.observe([sighting(address, b"a.example")], keeper.rules)
+    assert say_all_views(keeper) == {"everyone": set(addresses)}
+    for limit in (30, 3, 10):
+        keeper.switch(keeper.rules, budgeted(limit))
+        keeper.revise()
+        assert say_all_views(keeper) == {NEIGHBOR: set(addresses[-limit:]), OTHERS: set(addresses)}
+    network = bytes((203, 0, 113, 0, 24))
+    keeper.switch(keeper.rules, budgeted(3, [network]))
+    keeper.revise()
+    assert say_all_views(keeper)[NEIGHBOR] == {network, *addresses[-2:]}, "static prefixes have their places"
+    keeper.switch(keeper.rules, budgeted(None))
+    keeper.revise()
+    assert all(found == set(addresses) for found in say_all_views(keeper).values())
+
+
+@pytest.mark.parametrize("ranked_max", [1, keeper_module.RANKED_MAX])
+def test_a_restart_takes_nothing_from_a_neighbor_with_a_budget(monkeypatch, ranked_max):
+    """The file's times may be an hour old for what was announced."""
+    monkeypatch.setattr(keeper_module, "RANKED_MAX", ranked_max)
+    monkeypatch.setattr(keeper_module, "COPY_AT_ONCE", 5)
+    now = process_clock()
+    keeper = keeper_with(3)
+    addresses = [bytes((11, 0, 0, host)) for host in range(1, 40)]
+    audience = Audience((NEIGHBOR,))
+    keeper.adopt(
+        [
+            Claim(address, "default", b"a.example", seen=now - 90 + at, first=now - 90, ttl_s=1000.0)
+            for at, address in enumerate(addresses)
+        ]
+    )
+    keeper.recall([(ViewPrefix(address, audience), OLD) for address in addresses[:2]])
+    keeper.recall([(ViewPrefix(bytes((11, 0, 1, 1)), audience), OLD)])
+    keeper.resync()
+    assert say_all_views(keeper)[NEIGHBOR] == {*addresses[:2], addresses[-1]}
+    assert not keeper.views.budgeted[0].budget.is_restoring

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.model import Attributes, Claim, Policy, Prefix
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Caps, Policies
+from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.routes.keeper import Keeper
@@ -30,7 +30,7 @@ def policies(*found: Policy, **prefixes: list[Prefix]) -> Policies:
 
 @pytest.fixture
 def keeper() -> Keeper:
-    return Keeper(RouteTable(policies()), Outbox(), rule_set(one="a.example", two="b.example"))
+    return Keeper(RouteTable(policies()), Views(), rule_set(one="a.example", two="b.example"))
 
 
 def see(keeper: Keeper, address: bytes, name: bytes) -> None:
@@ -39,11 +39,11 @@ def see(keeper: Keeper, address: bytes, name: bytes) -> None:
 
 def lines(keeper: Keeper) -> Iterator[tuple[Prefix, bytes | None]]:
     """What the host is told until nothing waits: (prefix, next-hop or None)."""
-    while (batch := keeper.outbox.take(0, brisk=False, moves=True)) is not None:
-        keeper.outbox.answered(batch, done=True)
-        keeper.outbox.settle(batch)
+    while (batch := keeper.views.sole.take(0, low_latency=False, attribute_changes=True)) is not None:
+        keeper.views.sole.answered(batch, done=True)
+        keeper.views.sole.settle(batch)
         for prefix in batch.prefixes:
-            yield prefix, batch.step.wanted.next_hop if batch.step.wanted else None
+            yield prefix, batch.transition.wanted.next_hop if batch.transition.wanted else None
 
 
 def test_a_network_comes_before_what_it_covers_goes_and_goes_after_it_is_back(keeper: Keeper):
@@ -69,7 +69,7 @@ def test_an_address_that_is_static_no_more_may_still_be_claimed(keeper: Keeper):
 
 def test_after_a_restart_networks_are_announced_and_those_of_before_withdrawn(keeper: Keeper):
     gone = bytes((12, 0, 0, 0, 8))
-    keeper.recall([(gone, HERE), (NETWORK, HERE), (A, HERE)], [])
+    keeper.recall([(gone, HERE), (NETWORK, HERE), (A, HERE)])
     now = process_clock()
     keeper.table.configure(policies(two=[NETWORK]))
     keeper.adopt([Claim(A, "one", b"a.example", now, now, 100.0)])
@@ -81,25 +81,25 @@ def test_after_a_restart_a_renamed_list_still_holds_what_it_held(keeper: Keeper)
     now = process_clock()
     old = Claim(A, "former", b"a.example", now, now - 50, 100.0)
     keeper.adopt([old, old._replace(address=B, name=b"nobody.example")])
-    assert keeper.table.claims_of(A) == [old._replace(list="one")]
-    assert keeper.table.claims_of(B) == []
+    assert keeper.table.claims.of_address(A) == [old._replace(list="one")]
+    assert keeper.table.claims.of_address(B) == []
 
 
 def test_what_lists_hold_whose_rules_are_not_known_stays(keeper: Keeper):
     now = process_clock()
     keeper.unknown = frozenset({"two"})
     keeper.adopt([Claim(A, "two", b"gone.example", now, now, 100.0), Claim(B, "one", b"gone.example", now, now, 100.0)])
-    assert (len(keeper.table.claims_of(A)), len(keeper.table.claims_of(B))) == (1, 0)
+    assert (len(keeper.table.claims.of_address(A)), len(keeper.table.claims.of_address(B))) == (1, 0)
     assert keeper.revise() == 0
     keeper.switch(keeper.rules, policies())
     assert keeper.revise() == 1
 
 
 def test_muted_everything_waits(keeper: Keeper):
-    keeper.mute(muted=True)
+    keeper.pause(paused=True)
     see(keeper, A, b"a.example")
-    assert keeper.outbox.muted
-    assert keeper.outbox.backlog.live == 1
+    assert keeper.views.paused
+    assert keeper.views.backlog.live == 1
 
 
 def test_caps_that_a_reload_lowers_hold_for_what_is_held(keeper: Keeper):

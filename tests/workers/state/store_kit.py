@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dnstap_bgp.core.model import Attributes, Claim, Prefix
-from dnstap_bgp.core.state.stamps import Stamp
+from dnstap_bgp.core.model import Attributes, Claim, RibKey, RibRecord
+from dnstap_bgp.core.state.timestamps import Stamp
 from dnstap_bgp.workers.process.clocks import process_clock, system_clock
 from dnstap_bgp.workers.state.restore import LoadReport
 from dnstap_bgp.workers.state.store import Store
@@ -29,22 +29,23 @@ class Held:
 
     def __init__(self) -> None:
         self.claims: dict[tuple[bytes, str, bytes], Claim] = {}
-        self.told: dict[Prefix, Attributes] = {}
+        self.announced: dict[RibKey, Attributes] = {}
         self.walks = 0
 
     def adopt(self, claims: list[Claim]) -> None:
         self.claims.update((claim[:3], claim) for claim in claims)
 
-    def recall(self, told: list[tuple[Prefix, Attributes]], untold: list[Prefix]) -> None:
-        for prefix in untold:
-            self.told.pop(prefix, None)
-        self.told.update(told)
+    def recall(self, records: list[RibRecord]) -> None:
+        for key, attributes in records:
+            self.announced.pop(key, None)
+            if attributes is not None:
+                self.announced[key] = attributes
 
-    def walk(self) -> Iterator[tuple[list[Claim], list[tuple[Prefix, Attributes]]]]:
+    def walk(self) -> Iterator[tuple[list[Claim], list[RibRecord]]]:
         self.walks += 1
-        claims, told = list(self.claims.values()), list(self.told.items())
-        for start in range(0, max(len(claims), len(told)), 500):
-            yield claims[start : start + 500], told[start : start + 500]
+        claims, announced = list(self.claims.values()), list[RibRecord](self.announced.items())
+        for start in range(0, max(len(claims), len(announced)), 500):
+            yield claims[start : start + 500], announced[start : start + 500]
 
     @property
     def addresses(self) -> set[bytes]:
@@ -83,16 +84,16 @@ class Life:
         self.store.start(self.held.walk)
 
     def announce(self, *numbers: int, attributes: Attributes = ONE, wait_s: float = 10.0) -> bool:
-        told = [(address(number), attributes) for number in numbers]
+        announced = [(address(number), attributes) for number in numbers]
         claims = [claim(number) for number in numbers]
-        self.held.told.update(told)
+        self.held.announced.update(announced)
         self.held.adopt(claims)
-        return self.store.append(claims=claims, told=told).wait(wait_s)
+        return self.store.append(claims=claims, records=announced).wait(wait_s)
 
     def withdraw(self, *numbers: int, wait_s: float = 10.0) -> bool:
         for number in numbers:
-            self.held.told.pop(address(number), None)
-        return self.store.append(untold=[address(number) for number in numbers]).wait(wait_s)
+            self.held.announced.pop(address(number), None)
+        return self.store.append(records=[(address(number), None) for number in numbers]).wait(wait_s)
 
     def end(self) -> None:
         self.store.shutdown()

@@ -9,16 +9,18 @@ from ipaddress import ip_address
 from typing import Any
 
 from dnstap_bgp.config.addresses import TcpAddress
-from dnstap_bgp.config.tables import SyncerConfig
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.config.settings import SyncerConfig
+from dnstap_bgp.config.tables import SyncerTable
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.model import Attributes, Policy
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Caps, Policies
+from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.workers.process.loop import Loop
 from dnstap_bgp.workers.routes.keeper import Keeper
-from dnstap_bgp.workers.sync.carrier import PeerStatus
+from dnstap_bgp.workers.sync.http import HttpTransport
+from dnstap_bgp.workers.sync.peer import Peer
 from dnstap_bgp.workers.sync.syncer import Syncer
 
 TICK_S = 0.05
@@ -35,7 +37,7 @@ class Instance:
         self.config = config
         self.crashes: list[int] = []
         policies = Policies([policy(ttl_s)], Guard(strict=True), Caps())
-        self.keeper = Keeper(RouteTable(policies, recording=False), Outbox(), rules(domains))
+        self.keeper = Keeper(RouteTable(policies, recording=False), Views(), rules(domains))
         self.loop = Loop(lambda: self.crashes.append(1))
         self.syncer = Syncer(self.loop, self.keeper, None)
         self._stop = threading.Event()
@@ -49,7 +51,7 @@ class Instance:
         self._stop.set()
         if self._ticking.ident is not None:
             self._ticking.join()
-            settled = self.loop.run(_settle)
+            settled = self.loop.run("test", _settle)
             if settled is not None:
                 settled.result(5)
         self.loop.shutdown()
@@ -62,14 +64,24 @@ class Instance:
 
     def routes(self) -> set[str]:
         with self.keeper.lock:
-            return {str(ip_address(address)) for shard in range(256) for address in self.keeper.table.addresses(shard)}
+            return {
+                str(ip_address(address))
+                for shard in range(256)
+                for address in self.keeper.table.claims.addresses(shard)
+            }
 
     def seen(self, address: str) -> float:
         with self.keeper.lock:
-            return max(claim.seen for claim in self.keeper.table.claims_of(packed(address)))
+            return max(claim.seen for claim in self.keeper.table.claims.of_address(packed(address)))
 
-    def peer(self, number: int = 0) -> PeerStatus:
-        return self.syncer.status()[number]
+    def peers(self) -> list[Peer]:
+        """The configured peers, live."""
+        (transport,) = self.syncer._transports
+        assert isinstance(transport, HttpTransport)
+        return transport._peers
+
+    def peer(self, number: int = 0) -> Peer:
+        return self.peers()[number]
 
     def _tick(self) -> None:
         while not self._stop.wait(TICK_S):
@@ -98,13 +110,12 @@ def free_port() -> int:
 
 def config(port: int | None, *peers: int, **more: Any) -> SyncerConfig:
     """A syncer on loopback that listens on a port and has peers on others."""
-    return SyncerConfig.model_construct(
+    return SyncerTable.model_construct(
         listen=None if port is None else TcpAddress("127.0.0.1", port),
         sync_interval_s=more.pop("sync_interval_s", 600.0),
         peers=tuple(TcpAddress("127.0.0.1", peer) for peer in peers),
-        **{"token": None, "tls_cert": None, "tls_key": None, "tls_ca": None, "insecure": False, "compatible": True}
-        | more,
-    )
+        **more,
+    ).settings()
 
 
 @contextmanager

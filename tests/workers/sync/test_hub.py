@@ -28,13 +28,13 @@ def test_refreshes_wait_for_others_and_what_is_new_does_not(monkeypatch, ttl_s, 
         for number in range(10):
             made.feed([claim(number, age_s=60, ttl_s=ttl_s)])
         made.feed([claim(10, age_s=0.1, ttl_s=ttl_s)])
-        while sum(record.claims for record in made.journal.after(0, 1 << 20)) < 11:
-            assert await made.changed(made.journal.seq, 10)
+        while sum(record.claims for record in made.replication_log.after(0, 1 << 20)) < 11:
+            assert await made.changed(made.replication_log.seq, 10)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(scene())
-    assert [record.claims for record in made.journal.after(0, 1 << 20)] == frames
+    assert [record.claims for record in made.replication_log.after(0, 1 << 20)] == frames
 
 
 def test_refreshes_that_are_many_do_not_wait(monkeypatch):

@@ -1,137 +1,37 @@
 """The listener against strangers, and against peers that mean no good."""
 
 import asyncio
+import http.client
 import json
 import random
-import select
 import socket
-import ssl
 import struct
-import subprocess
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 from ipaddress import ip_address
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
 
-from dnstap_bgp.core.sync import delta, original
+from dnstap_bgp.core.sync import delta, go_json
 from dnstap_bgp.core.sync.delta import Deflater
+from dnstap_bgp.workers.net import http_server
 from dnstap_bgp.workers.process.clocks import process_clock
-from dnstap_bgp.workers.sync import client, door, listener
-from tests.integration.lab import becomes, eventually, stays
+from dnstap_bgp.workers.sync import client, listener
+from tests.integration.lab import becomes, eventually
 from tests.workers.sync.go_program import request
 from tests.workers.sync.instance import Instance, config, free_port, packed, running
-
-TOKEN = "0123456789abcdef"  # noqa: S105 - of this test alone
+from tests.workers.sync.listener_kit import now, put, serving, status_or_none
 
 
 @pytest.fixture
 def port() -> int:
     return free_port()
-
-
-@contextmanager
-def serving(instance: Instance) -> Iterator[None]:
-    """It runs, and answers."""
-    with running(instance):
-        assert instance.config.listen is not None
-        eventually(lambda: is_open(instance.config.listen.port), 5, "it listens")  # type: ignore[union-attr] # as asserted
-        yield
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
-
-
-def put(port: int, **entry: object) -> int:
-    found = {"IP": "11.0.0.1", "Domain": "a.example", "TS": "2026-11-22T01:00:00Z", **entry}
-    return request(port, "PUT", "/put", json.dumps({k: v for k, v in found.items() if v is not None}).encode())[0]
-
-
-def now(ahead_s: float = 0.0) -> str:
-    return original.write_time(time.time() + ahead_s)
-
-
-# -- who may
-
-
-def test_without_token_or_certificates_only_peers_are_answered(port):
-    with serving(Instance(config(port))):
-        assert request(port, "GET", "/fetch") == (403, b"not the address of a peer\n")
-        assert put(port, TS=now()) == 403
-        assert request(port, "GET", "/v1/changes")[0] == 403
-    with serving(Instance(config(port, free_port()))):
-        assert request(port, "GET", "/fetch")[0] == 200
-    with serving(Instance(config(port, insecure=True))):
-        assert request(port, "GET", "/fetch")[0] == 200
-
-
-def test_a_token_lets_in_whoever_has_it_and_no_one_else(port):
-    other = free_port()
-    one = Instance(config(port, other, token=TOKEN))
-    two = Instance(config(other, port, token=TOKEN))
-    three = Instance(config(None, port, token=TOKEN[::-1]))
-    with serving(one), running(two, three):
-        assert request(port, "GET", "/fetch")[0] == 401
-        for shown in ("Bearer x", f"Basic {TOKEN}", "é", TOKEN, "Bearer "):
-            assert request(port, "GET", "/fetch", Authorization=shown)[0] == 401
-        assert request(port, "GET", "/fetch", Authorization=f"bearer {TOKEN}")[0] == 200
-        one.see("a.example", "11.0.0.1")
-        becomes(two.routes, {"11.0.0.1"}, 5, "with the token")
-        eventually(lambda: three.peer().state == "refused", 5, "without")
-        assert "401" in three.peer().last_error
-        assert three.routes() == set()
-
-
-@pytest.mark.real("openssl")
-def test_mutual_tls(port, tmp_path):
-    certify(tmp_path, "ca")
-    certify(tmp_path, "stranger")
-    for name, ca in (("one", "ca"), ("two", "ca"), ("three", "stranger")):
-        certify(tmp_path, name, ca)
-    other = free_port()
-    one = Instance(config(port, other, **files(tmp_path, "one")))
-    two = Instance(config(other, port, **files(tmp_path, "two")))
-    three = Instance(config(None, port, **files(tmp_path, "three")))
-    plain = Instance(config(None, port))
-    with running(one, two, three, plain):
-        one.see("a.example", "11.0.0.1")
-        becomes(two.routes, {"11.0.0.1"}, 5, "members")
-        eventually(lambda: three.peer().errors and plain.peer().errors, 5, "the others try")
-        eventually(lambda: "our certificate" in three.peer().last_error, 5, "and are told what may be wrong")
-        stays(lambda: not three.routes() and not plain.routes(), 0.5)
-        context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
-        context.check_hostname = False
-        with (
-            suppress(ssl.SSLError, ConnectionError),
-            socket.create_connection(("127.0.0.1", port), 5) as sock,
-            context.wrap_socket(sock) as wrapped,
-        ):
-            wrapped.sendall(b"GET /fetch HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert not wrapped.recv(1), "someone without a certificate was answered"
-
-
-def certify(folder: Path, name: str, ca: str | None = None) -> None:
-    signed = () if ca is None else ("-CA", f"{folder}/{ca}.pem", "-CAkey", f"{folder}/{ca}.key")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem",
-         *(("-addext", "basicConstraints=critical,CA:FALSE") if ca else ()), *signed],
-        check=True, capture_output=True,
-    )  # fmt: skip
-
-
-def files(folder: Path, name: str) -> dict[str, Path]:
-    ca = folder / "ca.pem"
-    return {"tls_cert": folder / f"{name}.pem", "tls_key": folder / f"{name}.key", "tls_ca": ca}
 
 
 # -- what may come
@@ -181,8 +81,8 @@ def test_other_requests_get_nothing(port):
 
 
 def test_slow_and_endless_requests_are_cut_off(port, monkeypatch):
-    monkeypatch.setattr(listener, "KEEP_ALIVE_S", 0.5)
-    monkeypatch.setattr(listener, "BODY_S", 0.5)
+    monkeypatch.setattr(listener, "REQUEST_S", 0.5)
+    monkeypatch.setattr(http_server, "BODY_S", 0.5)
     instance = Instance(config(port, insecure=True))
     with serving(instance):
         head = b"PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
@@ -200,30 +100,6 @@ def test_slow_and_endless_requests_are_cut_off(port, monkeypatch):
                     sock.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")
             assert time.monotonic() < began + 5
         assert put(port, TS=now()) == 200, "it is as it was"
-
-
-def test_strangers_don_t_take_the_room_of_peers(port, monkeypatch):
-    monkeypatch.setattr(door, "STRANGERS_MAX", 3)
-    held = []
-    try:
-        with serving(Instance(config(port, token=TOKEN))):
-            for _ in range(6):
-                held.append(socket.create_connection(("127.0.0.1", port), 5))
-                held[-1].settimeout(2)
-            assert select.select(held, [], [], 5)[0], "one too many"
-            for sock in held:
-                sock.close()
-            eventually(lambda: status_or_none(port) == 200, 5, "there is room again")
-    finally:
-        for sock in held:
-            sock.close()
-
-
-def status_or_none(port: int) -> int | None:
-    try:
-        return request(port, "GET", "/fetch", Authorization=f"Bearer {TOKEN}")[0]
-    except OSError:
-        return None
 
 
 # -- what a peer may answer
@@ -321,7 +197,7 @@ def test_a_follower_that_does_not_read_holds_little_and_is_left(port, monkeypatc
         sock.connect(("127.0.0.1", port))
         sock.sendall(b"GET /v1/changes HTTP/1.1\r\nHost: x\r\n\r\n")
         followers = instance.syncer
-        eventually(lambda: any("follows us" in peer.peer for peer in followers.status()), 5, "it follows")
+        eventually(lambda: any("follows us" in peer.address for peer in followers.status()), 5, "it follows")
         eventually(lambda: not followers.status(), 10, "it is left")
 
 
@@ -347,13 +223,13 @@ def test_a_peer_that_tells_anything_but_claims_harms_nothing(port):
                 sock.sendall(answer)
                 if answer is answers[-1]:
                     becomes(instance.routes, {"11.0.0.9"}, 5, "the good one among them")
-            instance.syncer.relearn()  # without the pause after a failure
+            instance.syncer.resync()  # without the pause after a failure
             eventually(lambda: not instance.crashes, 5, "it goes on")
         with instance.keeper.lock:
-            (claim,) = instance.keeper.table.claims_of(GOOD[0])
+            (claim,) = instance.keeper.table.claims.of_address(GOOD[0])
         assert claim.first <= claim.seen <= process_clock()
-        json.dumps([str(found) for found in instance.syncer.shown()], allow_nan=False)
-        assert all(found.lag_s is None or found.lag_s < 1e12 for found in instance.syncer.shown())
+        json.dumps([str(found) for found in instance.syncer.status()], allow_nan=False)
+        assert all(found.lag_s is None or found.lag_s < 1e12 for found in instance.syncer.status())
 
 
 def test_a_first_sighting_in_the_future_is_none(port):
@@ -363,10 +239,10 @@ def test_a_first_sighting_in_the_future_is_none(port):
         server.settimeout(5)
         with closing(server.accept()[0]) as sock:
             sock.recv(4096)
-            sock.sendall(stream(HELLO, claims(GOOD, stamp_ms=2**63)))
+            sock.sendall(stream(HELLO, claims(GOOD, stamp_ms=10**14)))
             becomes(instance.routes, {"11.0.0.9"}, 5, "it counts as now")
             with instance.keeper.lock:
-                (claim,) = instance.keeper.table.claims_of(GOOD[0])
+                (claim,) = instance.keeper.table.claims.of_address(GOOD[0])
             assert claim.first <= claim.seen <= process_clock()
 
 
@@ -391,7 +267,7 @@ def test_a_bomb_of_empty_frames_leaves_the_loop_to_others(port, monkeypatch):
         server.settimeout(5)
         with closing(server.accept()[0]) as sock:
             sock.recv(4096)
-            looking = instance.loop.run(look)
+            looking = instance.loop.run("test", look)
             assert looking is not None
             sock.sendall(bomb)
             eventually(lambda: at_turns[-1] == 20_001, 10, "all of it is read")
@@ -420,7 +296,7 @@ def test_a_go_program_with_an_impossible_date_harms_nothing(port, date):
 
     with closing(socket.create_server(("127.0.0.1", theirs))) as server, serving(instance):
         threading.Thread(target=serve, args=(server,), daemon=True).start()
-        eventually(lambda: instance.peer().carrier == "compatible", 5, "it is a Go program")
+        eventually(lambda: instance.peer().wire_format == "compatible", 5, "it is a Go program")
 
         def told(count: int) -> Callable[[], bool]:
             return lambda: len(pushed) >= count
@@ -438,20 +314,62 @@ def test_odd_queries_are_refused(port, caplog):
     assert not [record for record in caplog.records if record.exc_info]
 
 
-@pytest.mark.real("openssl")
-def test_strangers_take_no_more_room_before_their_tls_than_after(port, tmp_path, monkeypatch):
-    monkeypatch.setattr(door, "STRANGERS_MAX", 3)
-    certify(tmp_path, "ca")
-    certify(tmp_path, "one", "ca")
-    held = []
-    try:
-        with serving(Instance(config(port, **files(tmp_path, "one")))):
-            held += [socket.create_connection(("127.0.0.1", port), 5) for _ in range(12)]
+@pytest.mark.parametrize("path", ["/v1/changes", "/fetch", "/nothing"])
+def test_http_1_0_is_answered_and_not_logged(port, path, caplog):
+    instance = Instance(config(port, insecure=True))
+    instance.see("a.example", "11.0.0.1")
+    with serving(instance), caplog.at_level("INFO"):
+        caplog.clear()
+        for _ in range(20):
+            with closing(socket.create_connection(("127.0.0.1", port), 5)) as sock:
+                sock.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+                answer = sock.recv(4096)
+                while path == "/fetch" and (more := sock.recv(4096)):
+                    answer += more
+                assert answer.startswith(b"HTTP/1.0 ")
+                assert b"chunked" not in answer
+        assert (b"11.0.0.1" in answer) == (path == "/fetch")
+    assert not [record for record in caplog.records if record.exc_info]
+    assert len(caplog.records) <= 12
 
-            def closed() -> int:
-                return len(select.select(held, [], [], 0)[0])
 
-            eventually(lambda: closed() >= 8, 3, "those beyond the limit are turned away before a handshake")
-    finally:
-        for sock in held:
-            sock.close()
+@pytest.mark.parametrize("request_line", ["GET /v1/changes", "GET /fetch", "PUT /put"])
+@pytest.mark.parametrize("fault", [RecursionError("planted"), ExceptionGroup("planted", [ValueError()])], ids=type)
+def test_a_fault_at_an_entry_ends_that_conversation_alone(port, request_line, fault, monkeypatch, caplog):
+    """An exception is planted where a request comes in: an answer or an end for it, a few lines in the log."""
+    instance = Instance(config(port, insecure=True))
+    method, path = request_line.split()
+
+    def planted(*_: object, **__: object) -> None:
+        raise fault
+
+    body = json.dumps({"IP": "11.0.0.1", "Domain": "a.example", "TS": now()}).encode()
+    with serving(instance):
+        with monkeypatch.context() as patch, caplog.at_level("INFO"):
+            patch.setattr(delta, "encode_hello", planted)
+            patch.setattr(go_json, "read", planted)
+            patch.setattr(go_json, "write", planted)
+            instance.see("a.example", "11.0.0.1")
+            for _ in range(30):
+                with suppress(OSError, http.client.HTTPException):
+                    assert request(port, method, path, body if method == "PUT" else b"")[0] == 500
+        assert not [record for record in caplog.records if record.exc_info]
+        assert 1 <= len(caplog.records) <= 30
+        assert request(port, "GET", "/fetch")[0] == 200
+        assert put(port, TS=now()) == 200
+
+
+def test_a_slow_reader_of_everything_is_cut_off_and_keeps_no_other_from_it(port, monkeypatch, caplog):
+    monkeypatch.setattr(listener, "FETCH_S", 2.0)
+    monkeypatch.setattr(listener, "SEND_BUFFER_BYTES", 4096)
+    instance = Instance(config(port, insecure=True))
+    for number in range(20_000):
+        instance.see(f"n{number // 100}.example", str(ip_address(0x0B000000 + number)))
+    with serving(instance), ExitStack() as slow, caplog.at_level("INFO"):
+        for _ in range(2 * listener.FETCHES_MAX):
+            sock = slow.enter_context(closing(socket.socket()))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", port))
+            sock.sendall(b"GET /fetch HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: status_or_none(port) == 200, 60, "who reads gets everything")
+    assert "fault" not in caplog.text

@@ -5,16 +5,18 @@ import socket
 import struct
 import threading
 import time
-from types import SimpleNamespace
 from typing import Any
 
-from dnstap_bgp.config import DnstapConfig, TcpAddress
-from dnstap_bgp.core.tap.framestream import Control, control_frame, split_frames
+from dnstap_bgp.config import TcpAddress
+from dnstap_bgp.config.tables import DnstapTable
+from dnstap_bgp.core.tap.framestream import ControlType, control_frame, split_frames
+from dnstap_bgp.core.tap.ingest import IngestCounters
 from dnstap_bgp.workers.tap.tap import Tap
 
 DEADLINE_S = 20.0
 READY, ACCEPT, START, STOP, FINISH = (
-    control_frame(control) for control in (Control.READY, Control.ACCEPT, Control.START, Control.STOP, Control.FINISH)
+    control_frame(control)
+    for control in (ControlType.READY, ControlType.ACCEPT, ControlType.START, ControlType.STOP, ControlType.FINISH)
 )
 
 
@@ -31,7 +33,7 @@ def data(payload):
 
 
 def config(folder, **keys):
-    return DnstapConfig.model_validate(keys, context={"folder": folder})
+    return DnstapTable.model_validate(keys, context={"folder": folder}).settings()
 
 
 def free_port(host="127.0.0.1"):
@@ -43,15 +45,22 @@ def free_port(host="127.0.0.1"):
 class Recorder:
     """Keeper and ingest in one: every frame is a sighting, and is kept with the rules that it came under."""
 
+    reads = True
+
     def __init__(self, rules="rules"):
         self.rules = rules
-        self.counters = SimpleNamespace(frames=0)
+        self.counters = IngestCounters()
+        self.costly = 0  # with each chunk
         self.seen = []
 
     def feed(self, buffer, start, end, frame_max_bytes):
         start, frames = split_frames(buffer, start, end, frame_max_bytes)
         self.counters.frames += len(frames)
+        self.counters.costly += self.costly
         return start, frames
+
+    def memo_status(self):
+        return None
 
     def observe(self, sightings, rules):
         assert threading.current_thread().name == "tap"

@@ -11,29 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from dnstap_bgp.config import Config, load
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import Rule, RuleSet
+from dnstap_bgp.config.policies import caps, list_policies, static_prefixes
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policies import Policies
+from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.core.tap.ingest import Ingest
 from dnstap_bgp.workers.exabgp.bgp import Bgp
-from dnstap_bgp.workers.lists.listing import Listing
+from dnstap_bgp.workers.lists.manager import ListManager
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.loop import Loop
 from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.tap.tap import Tap
-from dnstap_bgp.workers.web.services import Services
-from dnstap_bgp.workers.web.view import Parts
+from dnstap_bgp.workers.web.inspector import Parts
+from dnstap_bgp.workers.web.server import WebServer
 from tests.integration.lab import eventually
 
 CONFIG = """
 runtime_dir = "run"
+{top}
 [dnstap]
 listen = "./tap.sock"
 [bgp]
 next_hop = "192.0.2.1"
 next_hop_ipv6 = "2001:db8::1"
+[guard]
+max_routes_per_rule = 100000
 [[list]]
 name = "l"
 sources = "l.txt"
@@ -47,31 +51,33 @@ listen = "127.0.0.1:{port}"
 class Site:
     """See above; `tick` stands for the timer."""
 
-    def __init__(self, folder: Path, more: str, http: str) -> None:
+    def __init__(self, folder: Path, more: str, http: str, top: str = "") -> None:
         self.port = free_port()
-        self.config = self.write(folder, more, http)
+        self.config = self.write(folder, more, http, top)
         (folder / "run").mkdir()
         rules = RuleSet.build([("l", [Rule(b"example.com"), Rule(b"private.example.com", exception=True)])])
-        policies = Policies(self.config.policies(), Guard(strict=True), self.config.caps(), self.config.prefixes())
-        self.keeper = Keeper(RouteTable(policies, recording=False), Outbox(), rules)
+        policies = Policies(
+            list_policies(self.config), Guard(strict=True), caps(self.config), static_prefixes(self.config)
+        )
+        self.keeper = Keeper(RouteTable(policies, recording=False), Views(), rules)
         self.crashed = threading.Event()
         self._null = os.open(os.devnull, os.O_RDWR)
         bgp = Bgp(self._null, self._null, self.crashed.set, self.crashed.set)
         self._tap = Tap(self.config.dnstap, self.keeper, Ingest(rules, frozenset({6})), self.crashed.set)
-        listing = Listing(folder, folder / "lists.json", lambda _changed: None, self.crashed.set)
         self.loop = Loop(self.crashed.set)
+        listing = ListManager(folder, lambda _changed: None, self.loop)
         parts = Parts(self.keeper, self._tap, bgp, None, listing)
-        self.services = Services(self.config, parts, self.loop, self.crashed.set)
-        self.services.start()
+        self.server = WebServer(self.config, parts, self.loop, self.crashed.set)
+        self.server.start()
 
-    def write(self, folder: Path, more: str, http: str) -> Config:
+    def write(self, folder: Path, more: str, http: str, top: str = "") -> Config:
         (folder / "l.txt").write_text("example.com\n")
-        (folder / "d.toml").write_text(CONFIG.format(port=self.port, more=more, http=http))
+        (folder / "d.toml").write_text(CONFIG.format(port=self.port, more=more, http=http, top=top))
         return load(folder / "d.toml")
 
     def close(self) -> None:
-        self.services.shutdown()
-        self.services.join(5)
+        self.server.shutdown()
+        self.server.join(5)
         self.loop.shutdown()
         self.loop.join(5)
         self._tap.close()
@@ -89,7 +95,7 @@ class Site:
     def tick(self) -> None:
         self.keeper.expire()
         self.keeper.dirty()
-        self.services.tick(process_clock(), self.keeper.news())
+        self.server.tick(process_clock(), self.keeper.news())
 
     # -- who asks
 
@@ -121,8 +127,8 @@ class Site:
 
 
 @contextmanager
-def running(folder: Path, more: str = "", http: str = "") -> Iterator[Site]:
-    site = Site(folder, more, http)
+def running(folder: Path, more: str = "", http: str = "", top: str = "") -> Iterator[Site]:
+    site = Site(folder, more, http, top)
     try:
         yield site
     finally:
@@ -154,3 +160,34 @@ def free_port() -> int:
 def addresses(count: int, first: int = 0x01000000) -> list[bytes]:
     """So many addresses that nothing refuses, in no shard's order."""
     return [(first + number).to_bytes(4) for number in range(count)]
+
+
+def closed(sock: socket.socket) -> bool:
+    """Whether the other end has ended the connection, as far as it says by now."""
+    try:
+        while sock.recv(65536):
+            pass
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+def say(site: Site, data: bytes) -> bytes:
+    """Send bytes, and take what comes until the end."""
+    with site.tcp() as sock:
+        found = b""
+        try:
+            sock.sendall(data)
+            while chunk := sock.recv(65536):
+                found += chunk
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        return found
+
+
+def refused(site: Site) -> dict[str, int]:
+    found = site.get("/v1/status", control=True)["web"]["refused"]
+    assert isinstance(found, dict)
+    return found

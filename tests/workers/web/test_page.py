@@ -6,8 +6,7 @@ from importlib import resources
 
 import pytest
 
-from dnstap_bgp.core.status.findings import Finding
-from dnstap_bgp.core.status.status import Peer
+from dnstap_bgp.core.status.report import Finding, PeerStatus
 from tests.workers.web import site_kit
 from tests.workers.web.browser import browser
 from tests.workers.web.site_kit import addresses
@@ -105,11 +104,11 @@ def test_100000_routes(site, page):
 def test_markup_stays_text(site, page):
     for number, markup in enumerate(MARKUP):
         site.see([bytes((1, 1, 1, number))], markup.encode() + b".example.com")
-    site.services.view.findings = lambda: (
+    site.server.inspector.findings = lambda: (
         Finding("warning", "odd", *MARKUP[:2]),
         Finding("error", "odd", *MARKUP[2:4]),
     )
-    site.services.view.peers = lambda: (Peer(MARKUP[0], MARKUP[1], MARKUP[2]),)
+    site.server.inspector.peers = lambda: (PeerStatus(MARKUP[0], MARKUP[1], MARKUP[2]),)
     tab = page()
     tab.until("return document.querySelectorAll('#routes tr').length === arguments[0]", len(MARKUP))
     tab.until(
@@ -182,8 +181,8 @@ def test_a_flood_of_events_is_not_kept(site, page):
 def test_nothing_sticks_out(site, page, tab, width):
     site.see([V6, *addresses(20)], b".".join([b"x" * 63] * 3) + b".example.com")
     text = "w" * 120
-    site.services.view.findings = lambda: (Finding("error", "odd", text, text),)
-    site.services.view.peers = lambda: (Peer(text, "down", text),)
+    site.server.inspector.findings = lambda: (Finding("error", "odd", text, text),)
+    site.server.inspector.peers = lambda: (PeerStatus(text, "down", text),)
     tab.show(width, 900, dark=width % 20 == 0, phone=width < 500)
     page()
     tab.until("return document.querySelectorAll('#routes tr').length > 5 && document.querySelector('.finding')")
@@ -233,3 +232,22 @@ def test_the_plugin_hangs(site, page):
         stuck.set()
     tab.until("return document.getElementById('away').hidden")
     tab.console()  # requests that were given up
+
+
+def test_internationalized_names_are_shown_with_their_a_labels(site, page):
+    names = {
+        b"xn--mnchen-3ya.example.com": "münchen.example.com (xn--mnchen-3ya.example.com)",
+        b"xn--80akhbyknj4f.example.com": "испытание.example.com (xn--80akhbyknj4f.example.com)",
+        b"xn--wgv71a119e.example.com": "日本語.example.com (xn--wgv71a119e.example.com)",
+        b"xn--a.example.com": "xn--a.example.com",  # no punycode
+        b"xn--ab-m1t.example.com": "xn--ab-m1t.example.com",  # a right-to-left override
+        b"xn--99999999999.example.com": "xn--99999999999.example.com",
+    }
+    for address, name in zip(addresses(len(names)), names, strict=True):
+        site.see([address], name)
+    tab = page()
+    tab.until(f"return document.querySelectorAll('#routes tr').length >= {len(names)}")
+    found = tab.run("return [...document.querySelectorAll('#routes .names span')].map((one) => one.textContent)")
+    assert set(names.values()) <= set(found)
+    tab = page("#why=xn--mnchen-3ya.example.com")
+    tab.until("return document.getElementById('why-target').textContent.startsWith('münchen')")

@@ -1,40 +1,58 @@
 """One DNS response, read exactly and plainly: the names of its CNAME chain and the addresses at them.
 
-Strategy. The whole message is walked, record by record, to its last byte: one that is cut, lies about a length, carries
-bytes behind its end or loops raises DnsError and gives nothing. Names and the data of A, AAAA and CNAME are read here,
-HTTPS and SVCB, which are richer, in service.py. Of records that can't give an address (other types and
-classes, the authority and the additional section) only the bounds are checked. The fast path (screen.py, forms.py) must
-agree with this reader; the property tests hold both to dnspython.
+Strategy. What costs little is done first, and what costs more only where it matters:
+
+    1. The header and the question say whether the message can give an address at all.
+    2. The answer section is walked by the records' bounds; only CNAME records are read, names and all. A message that
+       is cut, lies about a length or carries bytes behind its end raises DnsError and gives nothing.
+    3. The chain is followed from the question. Where no name of it is on a list, nothing else is read.
+    4. Only then the owners of A, AAAA, HTTPS and SVCB records are read, and the data of those whose owner is in the
+       chain. Of all other records (types, classes, the authority and the additional section) only the bounds count.
+
+So whoever owns a domain on no list can't make us read the hundreds of HTTPS records in an answer. What is read is
+charged to a budget of work, for whoever owns a listed one. The fast path (core/tap/prefilter.py and
+answer_templates.py) must agree with this reader; the property tests hold both to dnspython.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from dnstap_bgp.core.dns.labels import read_name, skip_name, to_name
-from dnstap_bgp.core.dns.service import hints
+from dnstap_bgp.core.dns.labels import (
+    FIRST_POINTER,
+    RECORD_UNITS,
+    UNLIMITED_UNITS,
+    WorkBudget,
+    read_name,
+    skip_name,
+    to_name,
+)
+from dnstap_bgp.core.dns.svcb import address_hints
 from dnstap_bgp.core.model import Address, Name, Sighting
 from dnstap_bgp.errors import DnsError
 
 HEADER_BYTES = 12
 """RFC 1035, 4.1.1."""
 MESSAGE_MAX_BYTES = 65_535
-"""What the length before a message over TCP can say (RFC 1035, 4.2.2)."""
+"""The longest that the length before a message over TCP can say (RFC 1035, 4.2.2)."""
 NAMES_MAX = 17
 """The question and 16 links: resolvers give up earlier (unbound after 11 restarts, BIND after 11 or 16)."""
 ADDRESSES_MAX = 256
 """More than fits into the largest EDNS answer in use (4096 bytes: 254 A records): what is beyond is made to hurt."""
 RECORDS_MAX = 512
-"""In the answer section: all addresses, their chain and signatures. Each may cost 40 us if it is made to hurt."""
-TTL_MAX_S = 0x7FFFFFFF
+"""In the answer section: all addresses, their chain and signatures."""
+SVCB_MAX = 32
+"""HTTPS and SVCB records of the chain: domains have one to three. Each may carry as many hints as fit."""
+DNS_TTL_MAX_S = 0x7FFFFFFF
 """A TTL beyond means 0 (RFC 2181, 8)."""
 
 IN = 1
 A, CNAME, AAAA, SVCB, HTTPS = 1, 5, 28, 64, 65
 QUESTION_TYPES = frozenset((A, AAAA, SVCB, HTTPS))
-SERVICE_TYPES = frozenset((SVCB, HTTPS))
+SVCB_TYPES = frozenset((SVCB, HTTPS))
 ADDRESS_BYTES = {A: 4, AAAA: 16}
+_READ_TYPES = frozenset((A, AAAA, SVCB, HTTPS, CNAME))
 
 TRUNCATED = 0x0200
 """The TC bit of the flags."""
@@ -48,81 +66,70 @@ QUESTION = struct.Struct("!HH")
 RECORD = struct.Struct("!HHIH")
 """Behind a record's owner: type, class, TTL, length of the data."""
 
+Lists: TypeAlias = Callable[[Name], tuple[str, ...]]
+"""The names of the lists that a name is on (`RuleSet.lists`)."""
+Claims: TypeAlias = tuple[tuple[str, Name, int], ...]
+"""(list, name, position in the chain) of the names of a chain that are on a list."""
 Found: TypeAlias = tuple[Address, int, int]
 """(address, position of its owner in the chain, TTL in seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a response gives for its question; everything empty where it can't give an address.
+    """The addresses that a response gives for its question; everything is empty where it can't give any.
 
     Attributes:
         names: The CNAME chain, the question first; at most NAMES_MAX.
         link_ttls_s: TTL of the CNAME from `names[i]` to `names[i + 1]`: one less than there are names.
         addresses: One for each record, or hint in it, that says so; at most ADDRESSES_MAX.
-        truncated: TC is set: the rest was not sent, so nothing of it was read.
+        truncated: TC is set: some of the answer was not sent, and what is here is what came whole.
+        claims: Each list that a name of the chain is on claims the addresses, for that name.
     """
 
     names: tuple[Name, ...] = ()
     link_ttls_s: tuple[int, ...] = ()
     addresses: tuple[Found, ...] = ()
     truncated: bool = False
+    claims: Claims = ()
 
-    def sightings(self, lists: Callable[[Name], tuple[str, ...]]) -> list[Sighting]:
-        """Each list that a name of the chain is on claims, for that name, every address.
-
-        The TTL is the smallest on the way from the name to the address.
-
-        Args:
-            lists: The names of the lists that a name is on (`RuleSet.lists`).
-        """
+    def sightings(self) -> list[Sighting]:
+        """Make a sighting of every claim and address, with the smallest TTL on the way from the name to the address."""
         return [
             (address, list_name, name, min((*self.link_ttls_s[start:owner], ttl_s)))
-            for start, name in enumerate(self.names)
-            for list_name in lists(name)
+            for list_name, name, start in self.claims
             for address, owner, ttl_s in self.addresses
         ]
 
 
-class Record(NamedTuple):
-    """One resource record, its data still in the message.
-
-    Attributes:
-        owner: Labels (see labels.py).
-        rdtype: Type.
-        rdclass: Class.
-        ttl_s: Seconds, 0 to TTL_MAX_S.
-        start: Offset of the data.
-        end: Offset behind the data.
-    """
-
-    owner: bytes
-    rdtype: int
-    rdclass: int
-    ttl_s: int
-    start: int
-    end: int
-
+_Record: TypeAlias = tuple[int, int, int, int, int]
+"""One resource record of class IN (RFC 1035, 4.1.3): (offset of the owner's name, type, TTL in seconds, offset of the
+data, offset behind them). A plain tuple: a named one would make reading a tenth slower."""
+_Links: TypeAlias = dict[bytes, tuple[bytes, int]]
+"""Labels of a CNAME's owner -> (labels of its target, TTL in seconds)."""
 
 _NOTHING = Answer()
-_TRUNCATED = Answer(truncated=True)
 
 
-def parse(wire: bytes) -> Answer:
+def parse(wire: bytes, lists: Lists | None = None, work: WorkBudget | None = None) -> Answer:
     """Read the addresses that a DNS response gives for its question.
 
     The CNAME chain is followed from the question in whatever order the records come (RFC 1034, 3.6.2); a DNAME needs no
-    care, its synthesized CNAME comes along (RFC 6672, 3.1). Records outside the chain are ignored.
+    care, its synthesized CNAME comes along (RFC 6672, 3.1). Records outside the chain are ignored. Of a message with TC
+    set (RFC 1035, 4.1.1) the records before the cut count: a client that doesn't ask again over TCP uses them as well.
 
     Args:
-        wire: One whole DNS message, at most 65,535 bytes.
+        wire: One whole DNS message, 12 to 65,535 bytes.
+        lists: The lists that a name is on; with it, the addresses are read only if a name of the chain is on one.
+        work: Charged for what is read; None: there is no limit.
 
     Returns:
         Empty for what is no NOERROR response to a question of class IN for A, AAAA, HTTPS or SVCB.
 
     Raises:
         DnsError: The message is cut, lies about its counts or lengths, or its chain loops or forks.
+        WorkExceededError: The budget of work is spent; nothing is known of the message.
     """
+    work = work or WorkBudget(UNLIMITED_UNITS)
     if not HEADER_BYTES <= len(wire) <= MESSAGE_MAX_BYTES:
         raise DnsError(f"{len(wire)} bytes are no message: {HEADER_BYTES} to {MESSAGE_MAX_BYTES} are")
     flags, questions, answers, authority, additional = HEADER.unpack_from(wire, 2)
@@ -130,50 +137,81 @@ def parse(wire: bytes) -> Answer:
         return _NOTHING
     if questions != 1:
         raise DnsError(f"{questions} questions; 1 is right")
-    question, offset = read_name(wire, HEADER_BYTES)
+    question, offset = read_name(wire, HEADER_BYTES, work)
     if offset + QUESTION.size > len(wire):
         raise DnsError(f"the question is cut at {len(wire)}")
     rdtype, rdclass = QUESTION.unpack_from(wire, offset)
     if rdclass != IN or rdtype not in QUESTION_TYPES:
         return _NOTHING
-    if flags & TRUNCATED:
-        return _TRUNCATED
     if answers > RECORDS_MAX:
         raise DnsError(f"{answers} answers; at most {RECORDS_MAX} are read")
-    records, offset = read_records(wire, offset + QUESTION.size, answers)
-    check_rest(wire, offset, authority + additional)
-    return _follow(wire, question, records)
+    truncated = bool(flags & TRUNCATED)
+    cnames, records, offset = _walk_answers(wire, offset + QUESTION.size, answers, work, may_be_cut=truncated)
+    if not truncated:
+        check_rest(wire, offset, authority + additional)
+    chain, ttls_s = _follow(question, _read_links(wire, cnames, work) if cnames else {})
+    names = tuple(map(to_name, chain))
+    claims: Claims = ()
+    if lists is not None:
+        claims = tuple([(list_name, name, at) for at, name in enumerate(names) for list_name in lists(name)])
+        if not claims:
+            return Answer(names, tuple(ttls_s), (), truncated)
+    return Answer(names, tuple(ttls_s), _read_addresses(wire, records, chain, work), truncated, claims)
 
 
-def read_records(wire: bytes, offset: int, count: int) -> tuple[list[Record], int]:
-    """The records of one section and the offset behind them.
-
-    Raises:
-        DnsError: Fewer than `count` are there, or one is cut.
-    """
-    records = []
-    for _ in range(count):
-        owner, offset = read_name(wire, offset)
-        rdtype, rdclass, ttl_s, start, end = _fixed_part(wire, offset)
-        records.append(Record(owner, rdtype, rdclass, ttl_s if ttl_s <= TTL_MAX_S else 0, start, end))
-        offset = end
-    return records, offset
+def is_truncated(wire: bytes) -> bool:
+    """Look at the TC bit of a message that `parse` accepted."""
+    return bool(wire[2] << 8 & TRUNCATED)
 
 
 def check_rest(wire: bytes, offset: int, count: int) -> None:
     """Walk `count` records for their bounds alone.
 
     Raises:
-        DnsError: The message does not end where they do.
+        DnsError: The message does not end where the records do.
     """
     for _ in range(count):
-        offset = _fixed_part(wire, skip_name(wire, offset))[4]
+        offset = _read_fixed_part(wire, skip_name(wire, offset))[4]
     if offset != len(wire):
         raise DnsError(f"the message ends at {offset}, {len(wire) - offset} bytes follow")
 
 
-def _fixed_part(wire: bytes, offset: int) -> tuple[int, int, int, int, int]:
-    """Type, class, TTL, start and end of the data of the record whose owner ends at `offset`."""
+def _walk_answers(
+    wire: bytes, offset: int, count: int, work: WorkBudget, *, may_be_cut: bool
+) -> tuple[list[_Record], list[_Record], int]:
+    """Find the CNAME records of the answer section, those that may give an address, and the offset behind all of them.
+
+    Args:
+        wire: The message.
+        offset: Where the section starts.
+        count: Records in it.
+        work: Charged for each.
+        may_be_cut: A record that is not whole is the section's end, and no error.
+
+    Raises:
+        DnsError: Fewer than `count` are there, or one is cut.
+        WorkExceededError: The budget of work is spent.
+    """
+    work.left -= RECORD_UNITS * count
+    work.check()
+    cnames: list[_Record] = []
+    records: list[_Record] = []
+    for _ in range(count):
+        try:
+            rdtype, rdclass, ttl_s, start, end = _read_fixed_part(wire, skip_name(wire, offset))
+        except DnsError:
+            if not may_be_cut:
+                raise
+            break
+        if rdclass == IN and rdtype in _READ_TYPES:
+            record = offset, rdtype, ttl_s if ttl_s <= DNS_TTL_MAX_S else 0, start, end
+            (cnames if rdtype == CNAME else records).append(record)
+        offset = end
+    return cnames, records, offset
+
+
+def _read_fixed_part(wire: bytes, offset: int) -> tuple[int, int, int, int, int]:
+    """Read type, class, TTL, start and end of the data of the record whose owner ends at `offset`."""
     start = offset + RECORD.size
     if start > len(wire):
         raise DnsError(f"a record is cut at {len(wire)}")
@@ -183,28 +221,22 @@ def _fixed_part(wire: bytes, offset: int) -> tuple[int, int, int, int, int]:
     return rdtype, rdclass, ttl_s, start, start + size
 
 
-def _follow(wire: bytes, question: bytes, records: list[Record]) -> Answer:
-    """Put the records in the order of the chain."""
-    links: dict[bytes, tuple[bytes, int]] = {}
-    found: list[tuple[bytes, Address, int]] = []
-    for record in records:
-        if record.rdclass != IN:
-            continue
-        if record.rdtype == CNAME:
-            target = _target(wire, record)
-            if links.setdefault(record.owner, (target, record.ttl_s))[0] != target:
-                raise DnsError(f"the chain forks: two CNAMEs for one name, the second at {record.start}")
-        else:
-            found += [(record.owner, address, record.ttl_s) for address in record_addresses(wire, record)]
-    chain, ttls_s = _chain(question, links)
-    addresses = tuple((address, chain[owner], ttl_s) for owner, address, ttl_s in found if owner in chain)
-    if len(addresses) > ADDRESSES_MAX:
-        raise DnsError(f"{len(addresses)} addresses; at most {ADDRESSES_MAX} are read")
-    return Answer(tuple(map(to_name, chain)), tuple(ttls_s), addresses)
+def _read_links(wire: bytes, cnames: list[_Record], work: WorkBudget) -> _Links:
+    """Read the CNAME records: labels of the owner -> (labels of the target, TTL)."""
+    links: _Links = {}
+    for owner_at, _, ttl_s, start, end in cnames:
+        owner, _ = read_name(wire, owner_at, work)
+        target, target_end = read_name(wire, start, work)
+        if target_end != end:
+            raise DnsError(f"the CNAME at {start} ends at {target_end}, its record at {end}")
+        if links.setdefault(owner, (target, ttl_s))[0] != target:
+            raise DnsError(f"the chain forks: two CNAMEs for one name, the second at {start}")
+        work.check()
+    return links
 
 
-def _chain(question: bytes, links: dict[bytes, tuple[bytes, int]]) -> tuple[dict[bytes, int], list[int]]:
-    """Follow the links: (labels of each name -> its position, TTL of each link)."""
+def _follow(question: bytes, links: _Links) -> tuple[dict[bytes, int], list[int]]:
+    """Follow the chain: (labels of each name -> its position, TTL of each link)."""
     chain = {question: 0}
     ttls_s = []
     name = question
@@ -219,22 +251,34 @@ def _chain(question: bytes, links: dict[bytes, tuple[bytes, int]]) -> tuple[dict
     return chain, ttls_s
 
 
-def _target(wire: bytes, record: Record) -> bytes:
-    target, end = read_name(wire, record.start)
-    if end != record.end:
-        raise DnsError(f"the CNAME at {record.start} ends at {end}, its record at {record.end}")
-    return target
-
-
-def record_addresses(wire: bytes, record: Record) -> Sequence[Address]:
-    """The addresses in one record of class IN: its own, or its hints.
-
-    Raises:
-        DnsError: The data breaks its type's bounds.
-    """
-    data = wire[record.start : record.end]
-    if record.rdtype in ADDRESS_BYTES:
-        if len(data) != ADDRESS_BYTES[record.rdtype]:
-            raise DnsError(f"an address of {len(data)} bytes at {record.start}")
-        return [data]
-    return hints(record.rdtype, data) if record.rdtype in SERVICE_TYPES else []
+def _read_addresses(
+    wire: bytes, records: list[_Record], chain: dict[bytes, int], work: WorkBudget
+) -> tuple[Found, ...]:
+    """Read the addresses of the records whose owner is in the chain."""
+    found: list[Found] = []
+    svcb_records = 0
+    owners: dict[bytes, int | None] = {}  # the bytes of a pointer -> the position: a run of records has one owner
+    for owner_at, rdtype, ttl_s, start, end in records:
+        pointer = wire[owner_at : owner_at + 2]
+        if pointer in owners:
+            position = owners[pointer]
+        else:
+            position = chain.get(read_name(wire, owner_at, work)[0])
+            work.check()
+            if pointer >= FIRST_POINTER:
+                owners[pointer] = position
+        if position is None:
+            continue
+        data = wire[start:end]
+        if rdtype in SVCB_TYPES:
+            svcb_records += 1
+            if svcb_records > SVCB_MAX:
+                raise DnsError(f"{svcb_records} HTTPS or SVCB records; at most {SVCB_MAX} are read")
+            found += [(address, position, ttl_s) for address in address_hints(rdtype, data)]
+        elif len(data) != ADDRESS_BYTES[rdtype]:
+            raise DnsError(f"an address of {len(data)} bytes at {start}")
+        else:
+            found.append((data, position, ttl_s))
+        if len(found) > ADDRESSES_MAX:
+            raise DnsError(f"{len(found)} addresses; at most {ADDRESSES_MAX} are read")
+    return tuple(found)

@@ -1,4 +1,4 @@
-"""Domain names as people write them -> `Name`.
+"""Domain names as people, peers and files write them -> `Name`.
 
 Unicode and punycode of one name give the same `Name`: UTS 46 maps the Unicode form (case, width, other dots) and its
 labels become A-labels (RFC 5890, 2.3.2.1), which is what a resolver is asked for. IDNA 2008 alone would refuse names
@@ -6,8 +6,7 @@ that exist, with an emoji, say; a browser looks them up all the same, so they ar
 """
 
 import re
-
-import idna
+import unicodedata
 
 from dnstap_bgp.core.model import Name
 from dnstap_bgp.errors import BadNameError
@@ -28,6 +27,8 @@ def from_text(text: str) -> Name:
     Raises:
         BadNameError: It is no name: says why.
     """
+    import idna  # noqa: PLC0415 - 1 MB of tables, and the plugin itself reads names that people wrote when asked only
+
     try:
         name = text.lower() if text.isascii() else idna.uts46_remap(text, std3_rules=False)
         labels = [_to_ascii(label) for label in name.strip(".").split(".")]
@@ -43,9 +44,34 @@ def from_text(text: str) -> Name:
     return name.encode("ascii")
 
 
+def to_unicode(text: str) -> str | None:
+    """Give the Unicode form of a name with A-labels (RFC 5890, 2.3.2.1), for people.
+
+    Args:
+        text: A name, lower case: `xn--mnchen-3ya.de`.
+
+    Returns:
+        `münchen.de`; None where the name has no A-label, or where its Unicode form is not surely the same name: it must
+        be read as just this name again, and have no character that can't be seen.
+    """
+    if "xn--" not in text or len(text) > NAME_MAX:
+        return None
+    try:
+        found = ".".join(
+            label[4:].encode("ascii").decode("punycode") if label.startswith("xn--") else label
+            for label in text.split(".")
+        )
+        is_same = found != text and found.isprintable() and from_text(found) == text.encode("ascii")
+    except (UnicodeError, BadNameError, OverflowError):
+        return None
+    return found if is_same and not any(unicodedata.category(char)[0] in "CZ" for char in found) else None
+
+
 def _to_ascii(label: str) -> str:
     if label.isascii():
         return label
+    import idna  # noqa: PLC0415 - as above
+
     try:
         return idna.alabel(label).decode("ascii")
     except idna.InvalidCodepoint:  # valid in UTS 46 but not in IDNA 2008: an emoji, say

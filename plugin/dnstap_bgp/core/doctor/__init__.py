@@ -1,19 +1,21 @@
-"""What is wrong and what to change: a status and some clues in, findings out.
+"""Diagnosis: a status and some evidence in, findings out, each with what to change.
 
-clues      what a status at one moment doesn't tell: samples, what has changed of late, who can reach what
-senders    what senders get wrong
-access     who can reach a unix socket
-answers    what becomes of the answers: nothing matches, all is refused, no next-hop
-host       ExaBGP and its neighbors
-keeping    lists, the state file, listeners, sync peers, dry_run
+evidence         beside the status: samples of senders, what has changed of late, access to sockets
+senders          mistakes of DNSTap senders
+socket_access    obstacles on the way to a unix socket
+sniffers         captures off the wire
+matching         answers that don't become routes: nothing matches, all is refused, no next-hop, caps
+exabgp           ExaBGP and its neighbors
+hold             resolvers' hooks, which hold answers
+refresh          names that are asked again
+lists_and_state  lists, the state file, listeners, sync peers, dry_run
 """
 
 from collections.abc import Iterator
 
-from dnstap_bgp.core.doctor import access, answers, host, keeping, senders
-from dnstap_bgp.core.doctor.clues import Clues
-from dnstap_bgp.core.status.findings import Finding
-from dnstap_bgp.core.status.status import Status
+from dnstap_bgp.core.doctor import exabgp, hold, lists_and_state, matching, refresh, senders, sniffers, socket_access
+from dnstap_bgp.core.doctor.evidence import Evidence
+from dnstap_bgp.core.status.report import Finding, Status
 
 FINDINGS_MAX = 64
 """A page's length; the worst come first. More of them have one cause."""
@@ -21,15 +23,18 @@ FINDINGS_MAX = 64
 _LEVELS = ("error", "warning", "note")
 
 
-def examine(status: Status, clues: Clues) -> tuple[Finding, ...]:
+def examine(status: Status, evidence: Evidence) -> tuple[Finding, ...]:
     """Find what is wrong, the worst first."""
-    found = sorted(_all(status, clues), key=lambda finding: _LEVELS.index(finding.level))
+    found = sorted(_all(status, evidence), key=lambda finding: _LEVELS.index(finding.level))
     return tuple(found[:FINDINGS_MAX])
 
 
-def _all(status: Status, clues: Clues) -> Iterator[Finding]:
-    yield from host.examine(status.exabgp, clues)
-    yield from senders.examine(status.tap, clues)
-    yield from access.examine(status.tap, clues.access)
-    yield from answers.examine(status, clues)
-    yield from keeping.examine(status)
+def _all(status: Status, evidence: Evidence) -> Iterator[Finding]:
+    yield from exabgp.examine(status.exabgp, evidence)
+    yield from senders.examine(status.tap, evidence)
+    yield from socket_access.examine(status.tap, evidence.access)
+    yield from sniffers.examine(evidence.sniffers)
+    yield from matching.examine(status, evidence)
+    yield from hold.examine(status, evidence)
+    yield from refresh.examine(status.refresh)
+    yield from lists_and_state.examine(status)

@@ -1,11 +1,11 @@
-"""What people get wrong with DNSTap senders, recognised from what arrives, and what to change there."""
+"""Mistakes with DNSTap senders, recognised from what arrives, and what to change there."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from dnstap_bgp.core.doctor.clues import Clues, Seen
-from dnstap_bgp.core.status.findings import Finding, Level
-from dnstap_bgp.core.status.status import Sender, Tap, Trouble
+from dnstap_bgp.core.doctor.evidence import Evidence, SenderSamples
+from dnstap_bgp.core.status.report import Finding, Level, SenderStatus, TapStatus, Trouble
+from dnstap_bgp.core.text import duration_text
 
 TROUBLE_S = 300.0
 """What was wrong longer ago is taken to be mended: senders try again within seconds, the slowest within a minute."""
@@ -18,6 +18,12 @@ QUIET_S = 120.0
 
 SAMPLED_MIN = 20
 """Frames of a sender that are looked at before its mix of messages is judged."""
+
+JUDGED_AFTER_S = 30.0
+"""Since it connected: queries come first, the answers as fast as the slowest server."""
+
+LOOKS_MIN = 5
+"""Samples, each from another place of the stream: one burst must not speak for all."""
 
 TYPES = {
     1: "AUTH_QUERY",
@@ -39,10 +45,11 @@ _ON = "unbound: dnstap-log-client-response-messages: yes; BIND: dnstap { client 
 
 
 class Mistake(NamedTuple):
-    """A trouble of the tap's: how bad it is, and what to change."""
+    """A kind of trouble with senders: how bad it is, what to change, and how the finding begins."""
 
     level: Level
     advice: str
+    text: str = "a DNSTap sender was turned away"
 
 
 MISTAKES = {
@@ -75,6 +82,10 @@ MISTAKES = {
     ),
     "control": Mistake("warning", "the sender breaks the Frame Streams format: tell who maintains it"),
     "oversize": Mistake("warning", "raise dnstap.frame_max_bytes if this sender is to be trusted"),
+    "out-of-step": Mistake(
+        "warning",
+        "two writers on one socket, a relay that drops bytes, or another protocol: let each resolver connect by itself",
+    ),
     "cut": Mistake("note", "the sender died or the network broke: look into its own log"),
     "limit": Mistake("warning", "raise dnstap.connections_max, or find out who opens so many connections"),
     "crowded": Mistake("warning", "somebody opens many connections and says nothing: say in dnstap.allow who may"),
@@ -84,28 +95,33 @@ MISTAKES = {
         "a sender begins by itself: is this a port check, or another collector in place of a resolver?",
     ),
     "slow-handshake": Mistake("warning", "a slow or lossy path, or a sender that waits for something else than ACCEPT"),
+    "costly": Mistake(
+        "note",
+        "somebody asks that resolver for names whose answers are made to hurt: look at who asks, if it goes on",
+        "answers in DNSTap were skipped for their cost",
+    ),
 }
 
 
-def examine(tap: Tap, clues: Clues) -> Iterator[Finding]:
+def examine(tap: TapStatus, evidence: Evidence) -> Iterator[Finding]:
     """Find what is wrong with senders."""
     for trouble in tap.troubles:
         if trouble.age_s <= TROUBLE_S:
             yield _trouble(trouble)
     for sender in tap.connections:
         if sender.state == "streaming":
-            yield from _sender(sender, clues.seen.get(sender.peer, Seen()), clues.messages)
-    if clues.alone_s > ALONE_S and not any(listener.problem for listener in tap.listeners):
+            yield from _sender(sender, evidence.samples.get(sender.peer, SenderSamples()), evidence.messages)
+    if evidence.alone_s > ALONE_S and not any(listener.problem for listener in tap.listeners):
         yield _alone(tap)
 
 
 def _trouble(trouble: Trouble) -> Finding:
-    level, advice = MISTAKES.get(trouble.kind, Mistake("warning", ""))
+    level, advice, text = MISTAKES.get(trouble.kind, Mistake("warning", ""))
     times = f" ({trouble.count} times)" if trouble.count > 1 else ""
-    return Finding(level, f"sender-{trouble.kind}", f"a DNSTap sender was turned away: {trouble.last}{times}", advice)
+    return Finding(level, f"sender-{trouble.kind}", f"{text}: {trouble.last}{times}", advice)
 
 
-def _alone(tap: Tap) -> Finding:
+def _alone(tap: TapStatus) -> Finding:
     if tap.accepted:
         text, advice = "no DNSTap sender is connected any more", "does the resolver run? Its log says why it left"
     else:
@@ -117,35 +133,35 @@ def _alone(tap: Tap) -> Finding:
     return Finding("warning", "no-sender", text, advice)
 
 
-def _sender(sender: Sender, seen: Seen, wanted: frozenset[int]) -> Iterator[Finding]:
+def _sender(sender: SenderStatus, samples: SenderSamples, wanted: frozenset[int]) -> Iterator[Finding]:
     who = f"{sender.peer} ({sender.version})" if sender.version else sender.peer
     subject = _name(sender.peer)
     if not sender.frames:
         if sender.age_s > QUIET_S:
-            text = f"{who} is connected and has sent no message for {sender.age_s / 60:.0f} min"
+            text = f"{who} is connected and has sent no message for {duration_text(sender.age_s, 1)}"
             advice = f"ask it something; if nothing comes, switch its messages on. {_ON}"
             yield Finding("note", "quiet-sender", text, advice, subject)
-    elif seen.frames < SAMPLED_MIN:
+    elif samples.frames < SAMPLED_MIN or samples.looks < LOOKS_MIN or sender.age_s < JUDGED_AFTER_S:
         return
-    elif seen.undecodable == seen.frames:
+    elif samples.undecodable == samples.frames and not samples.messages:
         text = f"{who} sends frames that are no DNSTap messages"
         yield Finding("warning", "not-dnstap", text, "another program's stream goes to this listener", subject)
-    elif not any(seen.types.get(number) for number in wanted):
-        text = f"{who} sends no {_names(wanted)}, only {_names(seen.types)}"
-        yield Finding("warning", "no-client-response", text, _messages_advice(seen, sender.version), subject)
-    elif not any(seen.wires.get(number) for number in wanted):
+    elif not samples.messages and not any(samples.types.get(number) for number in wanted):
+        text = f"{who} sends no {_names(wanted)}, only {_names(samples.types)}"
+        yield Finding("warning", "no-client-response", text, _messages_advice(samples, sender.version), subject)
+    elif samples.messages == samples.empty and not any(samples.wires.get(number) for number in wanted):
         text = f"{who} sends its messages without the DNS answer in them"
         advice = "CoreDNS: write `full` at the end of its dnstap line; others: switch on that the response is included"
         yield Finding("warning", "no-dns-message", text, advice, subject)
 
 
-def _messages_advice(seen: Seen, version: str) -> str:
-    if "recursor" in version.lower() or (4 in seen.types and 5 not in seen.types):
+def _messages_advice(samples: SenderSamples, version: str) -> str:
+    if "recursor" in version.lower() or (4 in samples.types and 5 not in samples.types):
         return (
             "pdns-recursor has no CLIENT_RESPONSE: put dnsdist in front of it and tap that, or set dnstap.messages ="
             ' ["resolver_response"], which shows no cache hits and no whole CNAME chains. Others: ' + _ON
         )
-    if 8 in seen.types:
+    if 8 in samples.types:
         return f'set dnstap.messages = ["forwarder_response"], or switch client responses on. {_ON}'
     return f"switch client responses on. {_ON}"
 

@@ -1,14 +1,15 @@
-"""Towards ExaBGP: wanted against told, and what is said when.
+"""ExaBGP as the host of this process: from what is wanted to lines on its stdin, and back.
 
-outbox        what the host should hear: per prefix, the newest wish
-told          what it has heard, as far as that is known
-lanes, batch  a line's worth of it: fresh ahead of bulk, one family and attribute set a line
+reconciler    wanted routes against the Adj-RIB-Out, prefix by prefix: the state machine
+budget        which of the wanted routes a neighbor with little room gets
+adj_rib_out   announced prefixes, with what is stale or unsure of them
+update_queue  waiting prefixes, grouped by what one line can say, and the shape of a line
+api_session   the conversation: opening, resync after a respawn, ready; what is written next
+in_flight     lines without an answer: resync, settling, the prepared line
+neighbors     each neighbor's state and what it is due: replay, End-of-RIB, flush
+doubts        whose fault a refused line is: the prefixes', the neighbors', or nobody's
+kept_routes   what a neighbor keeps that was another process's for a while: withdrawn once it is ours again
 grammar       commands, answers and events as text
-conversation  what is said next, and what an answer means
-ahead         the line that will most likely be next
-flight        lines that wait for their answer; settling: prefixes that wait for another line
-barrier       after a respawn: which answers are ours
-neighbors     who is up with which families; duties: replays, End-of-RIB, flushes
 notes         what is worth a line in the log
-conf          the ExaBGP configuration that `up` renders
+config_file   the ExaBGP configuration that `up` renders
 """

@@ -11,12 +11,13 @@ An answer is exactly `done` or `error`; an event says so in its first characters
 import enum
 import ipaddress
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from dnstap_bgp.core.model import Attributes, Prefix
+from dnstap_bgp.core.model import UNKNOWN_ATTRIBUTES, Attributes, Prefix
 
 MAJOR = 5
 """The major version whose dialect this is."""
@@ -42,17 +43,25 @@ EVENT_TYPE_BYTES = 1024
 """How far into a JSON event its type is looked for: version, time, host name (at most 255) and two pids precede it."""
 EVENT_MAX_BYTES = 65_536
 """The events that we read take less than 2 KiB."""
+UNUSABLE = "unusable"
+"""Stands in a line in place of what must never be said: ExaBGP answers `error`, and the prefixes are given up."""
+
+_ATTRIBUTES_TEXT = re.compile(
+    r"next-hop [0-9a-f.:]+( local-preference [0-9]+)?( med [0-9]+)?"
+    r"( community \[[ 0-9a-z:-]+\])?( large-community \[[ 0-9:]+\])?"
+)
+_ADDRESS_TEXT = re.compile(r"[0-9a-f.:]+")
 _EVENTS = tuple(b'"type": "%s"' % kind for kind in (b"state", b"negotiated", b"signal", b"notification"))
 
 
 class Verb(enum.Enum):
-    """What a line asks for its prefixes."""
+    """Verb of a command line: announce or withdraw its prefixes."""
 
     ANNOUNCE = "announce"
     WITHDRAW = "withdraw"
 
 
-class Answer(enum.Enum):
+class CommandAnswer(enum.Enum):
     """ExaBGP's answer to one command: it was processed, or refused as a whole."""
 
     DONE = "done"
@@ -60,7 +69,7 @@ class Answer(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionIdentity:
     """Which BGP session something is about: ExaBGP keeps one Adj-RIB-Out for each of these.
 
     Attributes:
@@ -91,15 +100,15 @@ class StateEvent:
 
     address: str
     state: str
-    session: Session | None = None
+    session: SessionIdentity | None = None
     counter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class FamiliesEvent:
-    """What an OPEN negotiated, told before `up`; `counter` as in `StateEvent`."""
+    """Families that an OPEN negotiated, told before `up`; `counter` as in `StateEvent`."""
 
-    session: Session
+    session: SessionIdentity
     families: frozenset[str]
     counter: int
 
@@ -119,7 +128,7 @@ class Row:
     text: bytes
 
 
-Item: TypeAlias = Answer | StateEvent | FamiliesEvent | SignalEvent | Shutdown | Row
+Item: TypeAlias = CommandAnswer | StateEvent | FamiliesEvent | SignalEvent | Shutdown | Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +144,24 @@ class NeighborRow:
         updates: UPDATE messages sent in this session.
     """
 
-    session: Session
+    session: SessionIdentity
     up: bool
     age_s: int
     configured: frozenset[str]
     negotiated: frozenset[str]
     updates: int
+
+
+class NeighborRows(NamedTuple):
+    """Rows of `show neighbor json`.
+
+    Attributes:
+        rows: The neighbors that could be read.
+        unread: Addresses of the others; empty where not even the address could be read.
+    """
+
+    rows: list[NeighborRow]
+    unread: tuple[str, ...] = ()
 
 
 # -- commands
@@ -156,7 +177,17 @@ def route_line(verb: Verb, attributes: Attributes, prefixes: Iterable[Prefix], n
         neighbors: Addresses of the only neighbors it is for; empty: all that ExaBGP has for us.
     """
     words = f"{_target(neighbors)}{verb.value} attributes {attributes_text(attributes)} nlri "
-    return f"{words}{' '.join(map(prefix_text, prefixes))}\n".encode("ascii")
+    return f"{words}{' '.join(map(nlri_text, prefixes))}\n".encode("ascii")
+
+
+def probe_line(neighbors: Sequence[str]) -> bytes:
+    """Write the line that tells whether ExaBGP takes anything for these neighbors, and changes nothing there.
+
+    It withdraws the IPv4 dummy address (RFC 7600), which is never a route: refused with such a line, it is not the
+    prefixes' fault.
+    """
+    dummy = UNKNOWN_ATTRIBUTES[0]
+    return route_line(Verb.WITHDRAW, dummy, [dummy.next_hop], neighbors)
 
 
 def end_of_rib_line(neighbor: str, family: str) -> bytes:
@@ -174,8 +205,8 @@ def family(prefix: Prefix) -> str:
     return IPV4 if len(prefix) < 16 else IPV6
 
 
-def prefix_text(prefix: Prefix) -> str:
-    """`192.0.2.1/32`; IPv6 with all its zeros, which is quick and which ExaBGP reads as well."""
+def nlri_text(prefix: Prefix) -> str:
+    """Write a prefix as ExaBGP reads it: `192.0.2.1/32`; IPv6 with all its zeros, which is quicker."""
     size = len(prefix)
     if size == 4:
         return "{}.{}.{}.{}/32".format(*prefix)
@@ -191,7 +222,12 @@ def address_text(address: bytes) -> str:
 
 @lru_cache(maxsize=256)
 def attributes_text(attributes: Attributes) -> str:
-    """The attributes in a fixed order, so that equal ones share ExaBGP's bucket."""
+    """Write attributes in a fixed order, so that equal ones share ExaBGP's bucket.
+
+    Their texts were checked where they came in (`core.validation`). This is the last line of defence, once for each
+    set: what is not of this grammar becomes a word that ExaBGP refuses, because an exception here would end the plugin
+    in the writer's turn.
+    """
     words = [f"next-hop {address_text(attributes.next_hop)}"]
     if attributes.local_preference is not None:
         words.append(f"local-preference {attributes.local_preference}")
@@ -201,10 +237,13 @@ def attributes_text(attributes: Attributes) -> str:
         words.append(f"community [ {' '.join(attributes.communities)} ]")
     if attributes.large_communities:
         words.append(f"large-community [ {' '.join(attributes.large_communities)} ]")
-    return " ".join(words)
+    text = " ".join(words)
+    return text if _ATTRIBUTES_TEXT.fullmatch(text) else UNUSABLE
 
 
 def _target(neighbors: Sequence[str]) -> str:
+    if not all(map(_ADDRESS_TEXT.fullmatch, neighbors)):
+        return f"neighbor {UNUSABLE} "
     return f"{' , '.join(f'neighbor {address}' for address in neighbors)} " if neighbors else ""
 
 
@@ -218,9 +257,9 @@ def read_line(line: bytes) -> Item | None:
         None for what says nothing to us: empty lines, events of other kinds, a broken one.
     """
     if line == b"done":
-        return Answer.DONE
+        return CommandAnswer.DONE
     if line == b"error":
-        return Answer.ERROR
+        return CommandAnswer.ERROR
     if line.startswith(b'{ "exabgp"'):
         return _read_event(line)
     if line.startswith(b"neighbor "):
@@ -240,7 +279,7 @@ def read_version(row: bytes) -> tuple[str, int | None] | None:
         version = row[7:71].decode("ascii", "backslashreplace").strip()
     elif row.startswith(b"{") and len(row) < EVENT_MAX_BYTES:  # ExaBGP 6
         try:
-            version = str(json.loads(row)["version"])[:64]
+            version = _text(json.loads(row)["version"])[:64]
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
     else:
@@ -249,39 +288,47 @@ def read_version(row: bytes) -> tuple[str, int | None] | None:
     return version, int(major) if major.isdecimal() and len(major) < 4 else None
 
 
-def read_neighbors(row: bytes) -> list[NeighborRow] | None:
-    """Read the row that answers `show neighbor json`; None for another row. What can't be read is left out."""
+def read_neighbors(row: bytes) -> NeighborRows | None:
+    """Read the row that answers `show neighbor json`; None for another row."""
     if not row.startswith(b"["):
         return None
     try:
         entries = json.loads(row)
     except (ValueError, RecursionError):
         return None
-    rows = []
+    rows, unread = [], []
     for entry in entries:
         try:
             rows.append(_read_neighbor(entry))
         except (KeyError, TypeError, ValueError, AttributeError):
-            continue
-    return rows
+            unread.append(_read_address(entry))
+    return NeighborRows(rows, tuple(unread))
+
+
+def _read_address(entry: object) -> str:
+    """Read the address of a neighbor of which nothing else is to be had; empty: nor is that."""
+    try:
+        return _address(entry["peer"]["address"])  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def _read_neighbor(entry: dict[str, Any]) -> NeighborRow:
     local, peer = entry["local"], entry["peer"]
     return NeighborRow(
-        session=Session(
-            address=str(peer["address"]),
-            local=str(local["address"]),
-            local_as=int(local["as"] or 0),
-            peer_as=int(peer["as"] or 0),
-            router_id=str(local["id"]),
+        session=SessionIdentity(
+            address=_address(peer["address"]),
+            local=_text(local["address"]),
+            local_as=_whole(local["as"] or 0),
+            peer_as=_whole(peer["as"] or 0),
+            router_id=_text(local["id"]),
         ),
         # `state` follows a duration in whole seconds, which is 0 in the first second
         up=entry["fsm"] == "ESTABLISHED",
-        age_s=int(entry["duration"]),
+        age_s=_whole(entry["duration"]),
         configured=frozenset(name for name, is_local in local["families"].items() if is_local),
-        negotiated=frozenset(map(str, entry["families"])),
-        updates=int(entry["messages"]["sent"]["update"]),
+        negotiated=frozenset(map(_text, entry["families"])),
+        updates=_whole(entry["messages"]["sent"]["update"]),
     )
 
 
@@ -299,17 +346,41 @@ def _read_event(line: bytes) -> Item | None:
 
 
 def _read_neighbor_event(event: dict[str, Any]) -> StateEvent | FamiliesEvent:
-    neighbor, counter = event["neighbor"], int(event["counter"])
-    session = Session(
-        address=str(neighbor["address"]["peer"]),
-        local=str(neighbor["address"]["local"]),
-        local_as=int(neighbor["asn"]["local"]),
-        peer_as=int(neighbor["asn"]["peer"]),
-        router_id=str(neighbor.get("router-id")),
+    neighbor, counter = event["neighbor"], _whole(event["counter"])
+    session = SessionIdentity(
+        address=_text(neighbor["address"]["peer"]),
+        local=_text(neighbor["address"]["local"]),
+        local_as=_whole(neighbor["asn"]["local"]),
+        peer_as=_whole(neighbor["asn"]["peer"]),
+        router_id=_text(neighbor.get("router-id")),
     )
     if event["type"] == "state":
-        return StateEvent(session.address, str(neighbor["state"]), session, counter)
-    return FamiliesEvent(session, frozenset(map(str, neighbor["negotiated"]["families"])), counter)
+        return StateEvent(session.address, _text(neighbor["state"]), session, counter)
+    return FamiliesEvent(session, frozenset(map(_text, neighbor["negotiated"]["families"])), counter)
+
+
+def _text(value: object) -> str:
+    """Check a text of the host's: what is nested would come into messages by `str`, and may not even be printed."""
+    if value is not None and not isinstance(value, str | int):
+        raise TypeError("no text")
+    return str(value)
+
+
+def _address(value: object) -> str:
+    """Check a neighbor's address: one that no command could name would spoil the lines that name others, too."""
+    if not isinstance(value, str) or not _ADDRESS_TEXT.fullmatch(value):
+        raise TypeError("no address")
+    return value
+
+
+def _whole(value: object) -> int:
+    """Check a whole number of the host's: JSON as Python reads it has `Infinity`, `NaN` and `1e999`."""
+    if not isinstance(value, int | float | str):
+        raise TypeError("no number")
+    try:
+        return int(value)
+    except OverflowError:
+        raise ValueError("an endless number") from None
 
 
 def _read_text_event(line: bytes) -> Item | None:

@@ -1,4 +1,4 @@
-"""What a pure part has to say to the operator: bounded, and each thing at a bounded rate.
+"""Notes for the log from code that may not log: bounded, and each kind at a bounded rate.
 
 The core may not log; it notes, and the worker that drives it logs what `take` gives.
 """
@@ -26,22 +26,23 @@ class Note(NamedTuple):
 
 
 class Notes:
-    """Notes that wait to be logged; `key` names the kind of thing, of which the program has few."""
+    """Notes that wait to be logged; `key` names the kind of thing, of which the program has few.
+
+    Attributes:
+        waiting: The notes, oldest first; a turn of the writer looks whether there are any.
+    """
 
     def __init__(self) -> None:
-        self._waiting: list[Note] = []
+        self.waiting: list[Note] = []
         self._said: dict[str, float] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
 
     def say(self, key: str, now: float, level: Level, text: str) -> None:
         """Note it, unless the same kind was noted less than `NOTE_EVERY_S` ago."""
         if now - self._said.get(key, float("-inf")) >= NOTE_EVERY_S:
             self._said[key] = now
-            self._waiting.append(Note(level, text))
+            self.waiting.append(Note(level, text))
 
     def take(self) -> list[Note]:
         """Give what waits; each once."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         return waiting

@@ -1,4 +1,4 @@
-"""Which addresses may never become a route.
+"""Guard: addresses that may never become a route.
 
 Tables: the IANA IPv4 and IPv6 special-purpose registries (RFC 6890, RFC 8190), where "globally reachable"
 is not true, plus multicast and, for IPv6, everything outside 2000::/3, the only space that is given out. The longest
@@ -20,7 +20,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Tier(enum.IntEnum):
-    """What it takes to let an address of a block become a route."""
+    """Firmness of a block's refusal: the configuration that lets its addresses become routes."""
 
     OPEN = 0  # nothing: the registry says that it is globally reachable
     STRICT = 1  # refused only by a strict guard: what a lab or a private network may route
@@ -28,8 +28,8 @@ class Tier(enum.IntEnum):
     NEVER = 3  # no configuration opens it: such a route would break the router itself
 
 
-class Block(NamedTuple):
-    """A row of the tables.
+class AddressBlock(NamedTuple):
+    """A row of the tables of special-purpose addresses.
 
     Attributes:
         prefix: The block.
@@ -45,64 +45,68 @@ class Block(NamedTuple):
 
 
 IPV4_BLOCKS = (
-    Block("0.0.0.0/8", "unspecified", Tier.NEVER),  # RFC 791, 3.2; RFC 1122, 3.2.1.3
-    Block("10.0.0.0/8", "private", Tier.STRICT),  # RFC 1918
-    Block("100.64.0.0/10", "shared", Tier.STRICT),  # RFC 6598
-    Block("127.0.0.0/8", "loopback", Tier.NEVER),  # RFC 1122, 3.2.1.3
-    Block("169.254.0.0/16", "link-local", Tier.NEVER),  # RFC 3927
-    Block("172.16.0.0/12", "private", Tier.STRICT),  # RFC 1918
-    Block("192.0.0.0/24", "protocol", Tier.STRICT),  # RFC 6890, 2.1; with RFC 7335, RFC 7600 and RFC 8880 inside
-    Block("192.0.0.9/32", "protocol", Tier.OPEN),  # PCP anycast, RFC 7723
-    Block("192.0.0.10/32", "protocol", Tier.OPEN),  # TURN anycast, RFC 8155
-    Block("192.0.2.0/24", "documentation", Tier.STRICT),  # RFC 5737
-    Block("192.31.196.0/24", "as112", Tier.OPEN),  # RFC 7535
-    Block("192.52.193.0/24", "amt", Tier.OPEN),  # RFC 7450
-    Block("192.88.99.0/24", "6to4-relay", Tier.STRICT),  # RFC 7526; 192.88.99.2: RFC 6751
-    Block("192.168.0.0/16", "private", Tier.STRICT),  # RFC 1918
-    Block("192.175.48.0/24", "as112", Tier.OPEN),  # RFC 7534
-    Block("198.18.0.0/15", "benchmarking", Tier.STRICT),  # RFC 2544
-    Block("198.51.100.0/24", "documentation", Tier.STRICT),  # RFC 5737
-    Block("203.0.113.0/24", "documentation", Tier.STRICT),  # RFC 5737
-    Block("224.0.0.0/4", "multicast", Tier.NEVER),  # RFC 5771
-    Block("240.0.0.0/4", "reserved", Tier.ALLOW),  # RFC 1112, 4
-    Block("255.255.255.255/32", "broadcast", Tier.NEVER),  # RFC 919, 7; RFC 8190
+    AddressBlock("0.0.0.0/8", "unspecified", Tier.NEVER),  # RFC 791, 3.2; RFC 1122, 3.2.1.3
+    AddressBlock("10.0.0.0/8", "private", Tier.STRICT),  # RFC 1918
+    AddressBlock("100.64.0.0/10", "shared", Tier.STRICT),  # RFC 6598
+    AddressBlock("127.0.0.0/8", "loopback", Tier.NEVER),  # RFC 1122, 3.2.1.3
+    AddressBlock("169.254.0.0/16", "link-local", Tier.NEVER),  # RFC 3927
+    AddressBlock("172.16.0.0/12", "private", Tier.STRICT),  # RFC 1918
+    AddressBlock("192.0.0.0/24", "protocol", Tier.STRICT),  # RFC 6890, 2.1; with RFC 7335, RFC 7600 and RFC 8880 inside
+    AddressBlock("192.0.0.9/32", "protocol", Tier.OPEN),  # PCP anycast, RFC 7723
+    AddressBlock("192.0.0.10/32", "protocol", Tier.OPEN),  # TURN anycast, RFC 8155
+    AddressBlock("192.0.2.0/24", "documentation", Tier.STRICT),  # RFC 5737
+    AddressBlock("192.31.196.0/24", "as112", Tier.OPEN),  # RFC 7535
+    AddressBlock("192.52.193.0/24", "amt", Tier.OPEN),  # RFC 7450
+    AddressBlock("192.88.99.0/24", "6to4-relay", Tier.STRICT),  # RFC 7526; 192.88.99.2: RFC 6751
+    AddressBlock("192.168.0.0/16", "private", Tier.STRICT),  # RFC 1918
+    AddressBlock("192.175.48.0/24", "as112", Tier.OPEN),  # RFC 7534
+    AddressBlock("198.18.0.0/15", "benchmarking", Tier.STRICT),  # RFC 2544
+    AddressBlock("198.51.100.0/24", "documentation", Tier.STRICT),  # RFC 5737
+    AddressBlock("203.0.113.0/24", "documentation", Tier.STRICT),  # RFC 5737
+    AddressBlock("224.0.0.0/4", "multicast", Tier.NEVER),  # RFC 5771
+    AddressBlock("240.0.0.0/4", "reserved", Tier.ALLOW),  # RFC 1112, 4
+    AddressBlock("255.255.255.255/32", "broadcast", Tier.NEVER),  # RFC 919, 7; RFC 8190
 )
 
 IPV6_BLOCKS = (
-    Block("::/0", "reserved", Tier.ALLOW),  # all that no other row names: RFC 4291, 2.4; IANA gives out 2000::/3 only
-    Block("2000::/3", "global", Tier.OPEN),  # RFC 4291, 2.5.4
-    Block("::/128", "unspecified", Tier.NEVER),  # RFC 4291, 2.5.2
-    Block("::1/128", "loopback", Tier.NEVER),  # RFC 4291, 2.5.3
-    Block("::ffff:0:0/96", "mapped", Tier.NEVER, slice(12, 16)),  # RFC 4291, 2.5.5.2: for programs, not for a wire
-    Block("64:ff9b::/96", "nat64", Tier.OPEN, slice(12, 16)),  # RFC 6052: as good as the address inside
-    Block("64:ff9b:1::/48", "nat64-local", Tier.ALLOW),  # RFC 8215
-    Block("100::/64", "discard", Tier.ALLOW),  # RFC 6666
-    Block("100:0:0:1::/64", "dummy", Tier.ALLOW),  # RFC 9780
-    Block("2001::/23", "protocol", Tier.STRICT),  # RFC 2928
-    Block("2001::/32", "teredo", Tier.STRICT),  # RFC 4380; RFC 8190
-    Block("2001:1::1/128", "protocol", Tier.OPEN),  # PCP anycast, RFC 7723
-    Block("2001:1::2/128", "protocol", Tier.OPEN),  # TURN anycast, RFC 8155
-    Block("2001:1::3/128", "protocol", Tier.OPEN),  # DNS-SD SRP anycast, RFC 9665
-    Block("2001:2::/48", "benchmarking", Tier.STRICT),  # RFC 5180; erratum 1752
-    Block("2001:3::/32", "amt", Tier.OPEN),  # RFC 7450
-    Block("2001:4:112::/48", "as112", Tier.OPEN),  # RFC 7535
-    Block("2001:10::/28", "orchid", Tier.STRICT),  # RFC 4843
-    Block("2001:20::/28", "orchid", Tier.OPEN),  # ORCHIDv2, RFC 7343
-    Block("2001:30::/28", "drip", Tier.OPEN),  # RFC 9374
-    Block("2001:db8::/32", "documentation", Tier.STRICT),  # RFC 3849
-    Block("2002::/16", "6to4", Tier.OPEN, slice(2, 6)),  # RFC 3056: as good as the address inside
-    Block("2620:4f:8000::/48", "as112", Tier.OPEN),  # RFC 7534
-    Block("3fff::/20", "documentation", Tier.STRICT),  # RFC 9637
-    Block("5f00::/16", "srv6-sid", Tier.ALLOW),  # RFC 9602
-    Block("fc00::/7", "private", Tier.STRICT),  # RFC 4193; RFC 8190
-    Block("fe80::/10", "link-local", Tier.NEVER),  # RFC 4291, 2.5.6
-    Block("fec0::/10", "site-local", Tier.ALLOW),  # RFC 3879
-    Block("ff00::/8", "multicast", Tier.NEVER),  # RFC 4291, 2.7
+    AddressBlock(
+        "::/0", "reserved", Tier.ALLOW
+    ),  # all that no other row names: RFC 4291, 2.4; IANA gives out 2000::/3 only
+    AddressBlock("2000::/3", "global", Tier.OPEN),  # RFC 4291, 2.5.4
+    AddressBlock("::/128", "unspecified", Tier.NEVER),  # RFC 4291, 2.5.2
+    AddressBlock("::1/128", "loopback", Tier.NEVER),  # RFC 4291, 2.5.3
+    AddressBlock(
+        "::ffff:0:0/96", "mapped", Tier.NEVER, slice(12, 16)
+    ),  # RFC 4291, 2.5.5.2: for programs, not for a wire
+    AddressBlock("64:ff9b::/96", "nat64", Tier.OPEN, slice(12, 16)),  # RFC 6052: as good as the address inside
+    AddressBlock("64:ff9b:1::/48", "nat64-local", Tier.ALLOW),  # RFC 8215
+    AddressBlock("100::/64", "discard", Tier.ALLOW),  # RFC 6666
+    AddressBlock("100:0:0:1::/64", "dummy", Tier.ALLOW),  # RFC 9780
+    AddressBlock("2001::/23", "protocol", Tier.STRICT),  # RFC 2928
+    AddressBlock("2001::/32", "teredo", Tier.STRICT),  # RFC 4380; RFC 8190
+    AddressBlock("2001:1::1/128", "protocol", Tier.OPEN),  # PCP anycast, RFC 7723
+    AddressBlock("2001:1::2/128", "protocol", Tier.OPEN),  # TURN anycast, RFC 8155
+    AddressBlock("2001:1::3/128", "protocol", Tier.OPEN),  # DNS-SD SRP anycast, RFC 9665
+    AddressBlock("2001:2::/48", "benchmarking", Tier.STRICT),  # RFC 5180; erratum 1752
+    AddressBlock("2001:3::/32", "amt", Tier.OPEN),  # RFC 7450
+    AddressBlock("2001:4:112::/48", "as112", Tier.OPEN),  # RFC 7535
+    AddressBlock("2001:10::/28", "orchid", Tier.STRICT),  # RFC 4843
+    AddressBlock("2001:20::/28", "orchid", Tier.OPEN),  # ORCHIDv2, RFC 7343
+    AddressBlock("2001:30::/28", "drip", Tier.OPEN),  # RFC 9374
+    AddressBlock("2001:db8::/32", "documentation", Tier.STRICT),  # RFC 3849
+    AddressBlock("2002::/16", "6to4", Tier.OPEN, slice(2, 6)),  # RFC 3056: as good as the address inside
+    AddressBlock("2620:4f:8000::/48", "as112", Tier.OPEN),  # RFC 7534
+    AddressBlock("3fff::/20", "documentation", Tier.STRICT),  # RFC 9637
+    AddressBlock("5f00::/16", "srv6-sid", Tier.ALLOW),  # RFC 9602
+    AddressBlock("fc00::/7", "private", Tier.STRICT),  # RFC 4193; RFC 8190
+    AddressBlock("fe80::/10", "link-local", Tier.NEVER),  # RFC 4291, 2.5.6
+    AddressBlock("fec0::/10", "site-local", Tier.ALLOW),  # RFC 3879
+    AddressBlock("ff00::/8", "multicast", Tier.NEVER),  # RFC 4291, 2.7
 )
 
 
 class Space(NamedTuple):
-    """What a configuration opens and refuses beside the tables.
+    """Networks that a configuration opens and refuses beside the tables.
 
     Attributes:
         allow: Opened where the tier is below `NEVER`. A carried IPv4 address needs to be open by itself.
@@ -114,7 +118,7 @@ class Space(NamedTuple):
 
 
 class Guard:
-    """Says which addresses may not become a route; free to be shared by threads.
+    """Refuses addresses that may not become a route; immutable, so that threads can share it.
 
     Args:
         protected: Packed addresses that are never announced (our own, next-hops, neighbors), nor what carries them, nor
@@ -151,7 +155,7 @@ class Guard:
         }
 
     def refusal(self, address: Address, list_name: str = "") -> str | None:
-        """Why the address may not become a route, as a short word that stays the same; None: it may.
+        """Say why an address may not become a route, as a short word that stays the same; None: it may.
 
         Args:
             address: Packed. Any other length than 4 or 16 is refused as `malformed`.
@@ -175,7 +179,7 @@ class Guard:
         return None
 
     def block(self, address: Address, list_name: str = "") -> Network | None:
-        """The block or `deny` prefix for which the address is refused; None: it isn't, or for what it is itself."""
+        """Find the block or `deny` prefix for which an address is refused; None: none, or for the address itself."""
         rules = self._of_list.get(list_name, self._rules)
         value = int.from_bytes(address)
         for mask, network, reason, inner in rules.tables.get(len(address), _NO_TABLE)[address[0]]:
@@ -188,7 +192,7 @@ class Guard:
         return None
 
     def prefix_refusals(self, prefixes: Iterable[Prefix], list_name: str = "") -> Iterator[tuple[Prefix, str | None]]:
-        """For each prefix why it may not be announced, or None: a network is no better than the worst address in it.
+        """Say for each prefix why it may not be announced, or None: a network is no better than its worst address.
 
         Args:
             prefixes: Static networks and addresses.
@@ -237,7 +241,7 @@ class _Rules:
         self.tables = {size: [_ranges(first, of_family) for first in range(256)] for size, of_family in rows.items()}
 
     def within(self, size: int, value: int, length: int) -> str | None:
-        """Why some address of a network is refused; None: all are open.
+        """Say why some address of a network is refused; None: all are open.
 
         Args:
             size: Bits of an address.
@@ -257,10 +261,9 @@ class _Rules:
             elif not any(low <= first and end <= high for low, high in opened):
                 return reason
         return None
-        return None
 
     def _carried(self, size: int, value: int, length: int, inner: slice) -> str | None:
-        """Why the IPv4 addresses that a network carries are refused; the whole of a carrier is open."""
+        """Say why the IPv4 addresses that a network carries are refused; the whole of a carrier is open."""
         fixed = min(32, length - inner.start * 8)
         if fixed <= 0:
             return None
@@ -272,8 +275,8 @@ def _of_version(version: int, networks: tuple[Network, ...]) -> list[Network]:
     return [network for network in networks if network.version == version]
 
 
-def _rows(blocks: Iterable[Block], refused_from: Tier, allow: list[Network], deny: list[Network]) -> list[_Row]:
-    """All ranges of a family, in the order in which the first that fits decides.
+def _rows(blocks: Iterable[AddressBlock], refused_from: Tier, allow: list[Network], deny: list[Network]) -> list[_Row]:
+    """List all ranges of a family, in the order in which the first that fits decides.
 
     An address is denied, or in a block that nothing opens, or allowed, or in the block with the longest prefix.
     """
@@ -294,7 +297,7 @@ def _spans(rows: list[_Row]) -> list[tuple[int, int, str | None, slice | None]]:
 
 
 def _ranges(first: int, rows: list[_Row]) -> list[_Range]:
-    """The rows that tell apart the addresses with this first byte; none where all of them are open."""
+    """List the rows that tell apart the addresses with this first byte; none where all of them are open."""
     ranges: list[_Range] = []
     for network, reason, inner in rows:
         size = network.max_prefixlen

@@ -1,41 +1,59 @@
-"""The route table: which addresses are claimed, by whom and until when.
+"""Route table: which addresses are claimed, by which lists and names, and until when.
 
-Strategy: an address is a route while it has at least one live claim. A sighting makes or refreshes one claim and
-touches nothing else; what must become of the prefix (these attributes, or none) is returned as a `Change`. That is
-level-triggered: it states the wish of now, and the outbox compares it with what the host was told.
+An address is a route while it has at least one live claim. A sighting makes or refreshes one claim and touches nothing
+else. What must become of the prefix (these attributes, or none) is returned as a `Change`; that is level-triggered: it
+states what is wanted now, and the reconciler compares it with what ExaBGP was told.
 
-Sizes: a claim is a row of columns (see `claims`), about 170 bytes with its address, which the table finds it by. Claims
-of one address hang in a chain, because nearly all addresses have one. Deadlines lie in buckets of one second for each
-list; a refresh moves no entry. So observing is O(claims of the address), expiring is O(what is due), making room at a
-cap looks at a bounded number of claims, and nothing ever scans the table.
+    claims end      expired, forgotten by hand, no longer on a list, refused by a new guard, let go at a cap
+    claims begin    seen by the tap, merged from a peer, adopted from the state file, added by hand, moved to a new list
 
-What is seen and what is over is dealt with here, and is all that happens while nobody touches anything. The rest is
-handed on: `elsewhere` takes in what others have seen, `by_hand` does what a person asks for, `revision` follows a
-reload, `room` keeps to guard and caps, and `held` is what all of them change.
+Costs: observing is O(claims of the address), expiring is O(what is due), making room at a cap looks at a bounded number
+of claims, and nothing ever scans the table. About 170 bytes a claim, its address with it: see `claim_columns`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
-from dnstap_bgp.core.model import Address, Change, Claim, Name, Sighting
-from dnstap_bgp.core.routes.by_hand import ByHand
-from dnstap_bgp.core.routes.claims import NONE, Row
-from dnstap_bgp.core.routes.elsewhere import Elsewhere, Merged
-from dnstap_bgp.core.routes.held import HeldRoutes
-from dnstap_bgp.core.routes.policies import Policies
-from dnstap_bgp.core.routes.revision import Revision
-from dnstap_bgp.core.routes.room import Room
+from dnstap_bgp.core.model import BY_HAND, Address, Attributes, Change, Claim, Name, Prefix, Sighting
+from dnstap_bgp.core.routes.admission import FORGET_S, LOOKS_MAX, RULE_WARN_SHARE, Admission
+from dnstap_bgp.core.routes.claim_columns import NONE, OwnerKey, Row, owner_key
+from dnstap_bgp.core.routes.claim_store import ClaimStore
+from dnstap_bgp.core.routes.history import History
+from dnstap_bgp.core.routes.policy import Policies
+
+ROUNDS_MAX = 8
+"""Rounds in which room is made for one claim: each makes room at one of the caps, of which there are five."""
 
 RECORD_SHARE = 1 / 20
 """A refresh is worth a record when the deadline moved by this part of the TTL: 72 min of the default 24 h."""
 
 
-class RouteTable(HeldRoutes):
-    """All claims, and every way in which they come and go.
+class Merged(NamedTuple):
+    """Outcome of claims that peers told.
 
     Attributes:
-        refusals: What could not become a claim, or not stay one.
-        forgotten: What nobody but the tap may bring back for now.
+        changes: As of `RouteTable.observe`.
+        news: Copies of those that are new, or were seen later than was recorded.
+        refused: How many were not taken: expired, refused by guard or cap, forgotten by hand.
+    """
+
+    changes: list[Change]
+    news: list[Claim]
+    refused: int
+
+
+class RouteTable:
+    """All claims, and every way in which they come and go; for the holder of the keeper's lock.
+
+    Attributes:
+        policies: What the configuration asks for now.
+        claims: The live claims.
+        admission: Guard, caps and rate, with the counters of what they refused, and what was forgotten by hand.
+        history: What was refused, and the claims that ended last.
+        owner_of: (list, name) -> the domain whose owner the name's addresses count for, see `RuleSet.owner`; `revise`
+            applies another one to what is held.
     """
 
     def __init__(self, policies: Policies, *, recording: bool = True) -> None:
@@ -43,69 +61,122 @@ class RouteTable(HeldRoutes):
 
         Args:
             policies: What the configuration asks for.
-            recording: Whether somebody takes `dirty()` (there is a state file).
+            recording: Whether somebody takes `claims.dirty()` (there is a state file).
         """
-        super().__init__(policies, recording=recording)
-        self._room = Room(self)
-        self._by_hand = ByHand(self, self._room)
-        self.refusals = self._room.refusals
-        self.forgotten = self._by_hand.forgotten
-        self._elsewhere = Elsewhere(self, self._room, self.forgotten)
-        self._revision = Revision(self, self._elsewhere)
+        self.claims = ClaimStore(recording=recording)
+        self.admission = Admission(self.claims, policies)
+        self.history = History()
+        self.owner_of: Callable[[str, Name], Name] = _each_name_its_own
         self.configure(policies)
 
-    def configure(self, policies: Policies) -> None:
-        """Take new policies for what comes; `revise` applies them to what is held."""
-        self.policies = policies
-        self._spared_s = min((policy.held_s(0) for policy in policies.by_list.values()), default=0) * RECORD_SHARE
-        self._following = {name for name, policy in policies.by_list.items() if policy.dns_ttl is not None}
+    def __len__(self) -> int:
+        """Count the addresses that are claimed."""
+        return self.claims.routes
 
-    # -- what is seen
+    def configure(self, policies: Policies) -> None:
+        """Put new policies in force for what comes; `revise` and `trim` apply them to what is held."""
+        self.policies = policies
+        self.admission.configure(policies)
+        self._near_rule_cap = policies.caps.rule_routes_max * RULE_WARN_SHARE
+        self._unworthy_s = min((policy.held_s(0) for policy in policies.by_list.values()), default=0) * RECORD_SHARE
+        self._dns_ttl_lists = {name for name, policy in policies.by_list.items() if policy.dns_ttl is not None}
+
+    def wanted(self, address: Address) -> Attributes | None:
+        """Give the attributes with which the address should be announced, or None."""
+        policies, columns = self.policies, self.claims.columns
+        head = self.claims.by_address.get(address)
+        if not head:
+            return policies.statics.announced.get(address)
+        # Nearly all addresses have one claim, and most configurations no static prefix: nothing to choose then.
+        if not columns.next[head] and not policies.statics:
+            policy = policies.by_list.get(columns.lists[head])
+            return None if policy is None else policy.ipv4 if len(address) == 4 else policy.ipv6
+        return policies.wanted(address, [columns.lists[row] for row in columns.chain(head)])
+
+    def last_seen(self, prefix: Prefix) -> float:
+        """Give the process clock's time at which a prefix was last seen, by any of its names.
+
+        Returns:
+            Infinite for a static prefix and for what was added by hand: neither is ever too old. Less than any time
+            for what nothing claims.
+        """
+        if prefix in self.policies.statics.announced:
+            return math.inf
+        columns, latest = self.claims.columns, -math.inf
+        for row in columns.chain(self.claims.by_address.get(prefix)):
+            if columns.names[row] == BY_HAND:
+                return math.inf
+            latest = max(latest, columns.seen[row])
+        return latest
+
+    # -- seen by the tap
 
     def observe(self, sightings: Iterable[Sighting], now: float) -> list[Change]:
-        """Make or refresh the claim of each sighting; a refresh is no change."""
+        """Make or refresh the claim of each sighting; a refresh is no change.
+
+        The cases, by how often they happen:
+          1. The claim is held: its `seen` moves. Its entry in the wheel stays where it is.
+          2. As 1., and the last record is old: the state file learns of it, so that a crash costs at most
+             `RECORD_SHARE` of the lifetime; where the list follows the DNS, the lifetime follows the record's TTL.
+          3. The address is held by other claims: guard and caps decide; mostly no change, as the first list decides.
+          4. The address is new: guard, rate and caps decide, and the route is wanted.
+        """
         changes: list[Change] = []
-        self.past.now = now
         # A refresh takes twice what a dict's lookup and an array's store do, among 10,000 (0.4 us) as among 1,000,000
-        # (1.7): cache misses (tests.bench table). Names and lists in one column, or both times, save nothing.
-        places, heads, rows, names = self.by_address.places, self.by_address.numbers, self.rows, self.rows.names
-        following, spared_s = self._following, self._spared_s
+        # (1.7): cache misses (`observe a known address` of tests.bench table). So everything is a local variable, and
+        # the address is looked up by hand: `by_address.get` and `find` would add 0.3 us. Names and lists in one column,
+        # or both times, save nothing.
+        claims = self.claims
+        columns = claims.columns
+        places, heads, names = claims.by_address.places, claims.by_address.numbers, columns.names
+        dns_ttl_lists, unworthy_s = self._dns_ttl_lists, self._unworthy_s
         for address, list_name, name, dns_ttl_s in sightings:
             place = places[address[-1]].get(address)
             row = head = NONE if place is None else heads[address[-1]][place]
             while row:
-                if names[row] == name and rows.lists[row] == list_name:
-                    rows.seen[row] = now
-                    if following and list_name in following:
-                        self._follow(row, dns_ttl_s)
+                if names[row] == name and columns.lists[row] == list_name:
+                    columns.seen[row] = now
+                    if dns_ttl_lists and list_name in dns_ttl_lists:
+                        self._follow_dns_ttl(row, dns_ttl_s)
                     # Most were recorded so lately that their TTL need not be looked at: 0.2 us less in a large table.
-                    age_s = now - rows.recorded[row]
-                    if age_s > spared_s and age_s > rows.ttl_s[row] * RECORD_SHARE:
-                        self.record(row)
+                    age_s = now - columns.recorded[row]
+                    if age_s > unworthy_s and age_s > columns.ttl_s[row] * RECORD_SHARE:
+                        claims.record(row)
                     break
-                row = rows.next[row]
+                row = columns.next[row]
             else:
-                policy = self._room.admit(address, list_name, name)
-                if policy is None or (not head and not self._room.may_begin(address, list_name, name, now)):
-                    continue
-                if self._room.make(address, policy, name, changes):
-                    before = self.wanted_by(address, head)
-                    claim = Claim(address, list_name, name, now, now, policy.lifetime_s(dns_ttl_s))
-                    self.record(self.begin(claim))
-                    self.note(address, before, changes)
+                self._observe_new((address, list_name, name, dns_ttl_s), head, now, changes)
         return changes
 
-    def _follow(self, row: Row, dns_ttl_s: int) -> None:
-        """Take the lifetime of a claim from the record that was just seen."""
-        list_name, before_s = self.rows.lists[row], self.rows.ttl_s[row]
-        ttl_s = self.policies.by_list[list_name].lifetime_s(dns_ttl_s)
-        if ttl_s != before_s:
-            self.rows.ttl_s[row] = ttl_s
-            self.by_list[list_name].hasten(row)
-            if abs(ttl_s - before_s) > before_s * RECORD_SHARE:
-                self.record(row)
+    def _observe_new(self, sighting: Sighting, head: Row, now: float, changes: list[Change]) -> None:
+        """Make the claim of a sighting, if guard, rate and caps admit it."""
+        address, list_name, name, dns_ttl_s = sighting
+        reason = self.policies.refusal(address, list_name)
+        if reason is not None:
+            self._refuse(reason, address, list_name, name, now)
+            return
+        policy = self.policies.by_list[list_name]
+        claim = Claim(address, list_name, name, now, now, policy.lifetime_s(dns_ttl_s))
+        owner = self._owner(list_name, name)
+        if not head and self.admission.is_rate_exceeded(claim, owner, now):
+            self._refuse("rate", address, list_name, name, now)
+        elif self._make_room(claim, owner, now, changes):
+            before = self.wanted(address)
+            self.claims.record(self._begin(claim, owner, now))
+            self._note(address, before, changes)
 
-    # -- what is over
+    def _follow_dns_ttl(self, row: Row, dns_ttl_s: int) -> None:
+        """Set the lifetime of a claim by the TTL of the record that was just seen."""
+        columns = self.claims.columns
+        before_s = columns.ttl_s[row]
+        ttl_s = self.policies.by_list[columns.lists[row]].lifetime_s(dns_ttl_s)
+        if ttl_s != before_s:
+            columns.ttl_s[row] = ttl_s
+            self.claims.hasten(row)
+            if abs(ttl_s - before_s) > before_s * RECORD_SHARE:
+                self.claims.record(row)
+
+    # -- expired
 
     def expire(self, now: float, at_most: int) -> tuple[list[Change], bool]:
         """End the claims whose deadline has passed.
@@ -118,47 +189,369 @@ class RouteTable(HeldRoutes):
             The changes, and whether more is due.
         """
         changes: list[Change] = []
-        self.past.now = now
-        for of_list in self.by_list.values():
-            ended, at_most = of_list.due(now, at_most)
+        for of_list in self.claims.by_list.values():
+            ended, at_most = of_list.wheel.due(now, at_most)
             for row in ended:
-                self.end(row, "expired", changes)
+                self._end(row, "expired", now, changes)
             if at_most <= 0:
                 return changes, True
         return changes, False
 
-    # -- what is handed on
+    # -- from the state file and from peers
 
     def adopt(self, claims: Iterable[Claim], now: float) -> None:
-        """Take claims from the state file, see `Elsewhere`."""
-        self._elsewhere.adopt(claims, now)
+        """Take claims from the state file, as far as the policies of now admit them; of one twice the later counts.
+
+        What has no policy any more, is past its deadline, is forgotten by hand or refused by the guard or a cap, is
+        left out. Changes are not given: what is wanted follows from `wanted`, once all is adopted.
+        """
+        for claim in claims:
+            if not self.admission.forgotten.covers(claim, now):
+                self._take(claim, now, [], restored=True)
 
     def merge(self, claims: Iterable[Claim], now: float, tolerance_s: float) -> Merged:
-        """Take what peers have seen, see `Elsewhere`."""
-        return self._elsewhere.merge(claims, now, tolerance_s)
+        """Take claims from peers, as far as the policies of now admit them; of one twice the later counts.
+
+        What comes back as news is recorded with that: `dirty` doesn't give it again.
+
+        Args:
+            claims: Names that the lists match; a TTL of 0: whatever the policy says.
+            now: Process clock; nothing was seen after it.
+            tolerance_s: What is later by no more than this is not later.
+        """
+        columns = self.claims.columns
+        merged, refused = Merged([], [], 0), 0
+        for claim in claims:
+            row = self.claims.find(claim.address, claim.list, claim.name)
+            if not row:
+                refused += not self._merge_new(claim, now, merged)
+            elif min(claim.seen, now) > columns.seen[row] + tolerance_s:
+                columns.seen[row] = columns.recorded[row] = min(claim.seen, now)
+                policy = self.policies.by_list.get(claim.list)
+                if claim.ttl_s and policy is not None and policy.dns_ttl is not None:
+                    columns.ttl_s[row] = policy.held_s(claim.ttl_s)
+                    self.claims.hasten(row)
+                merged.news.append(columns.copy(row))
+        return merged._replace(refused=refused)
 
     def remind(self, now: float, at_most: int, tolerance_s: float) -> bool:
-        """Record refreshes before those who were told of a deadline act on it, see `Elsewhere`."""
-        return self._elsewhere.remind(now, at_most, tolerance_s)
+        """Record refreshes that only we know of, half of a lifetime before the deadline that was recorded.
+
+        So whoever is told what is recorded never ends a claim early: a sighting is recorded at once where the last
+        record is older than `RECORD_SHARE` of the TTL, and here otherwise.
+
+        Args:
+            now: Process clock.
+            at_most: How many claims to look at.
+            tolerance_s: A sighting that is less later than the recorded one is none.
+
+        Returns:
+            Whether there are more.
+        """
+        columns = self.claims.columns
+        for list_name, of_list in self.claims.by_list.items():
+            policy = self.policies.by_list.get(list_name)
+            ahead_s = policy.held_s(0) / 2 if policy is not None else 0.0
+            while looked := of_list.wheel.ahead(int(now + ahead_s), at_most):
+                for row in looked:
+                    if columns.second[row] and columns.seen[row] > columns.recorded[row] + tolerance_s:
+                        self.claims.record(row)
+                at_most -= len(looked)
+                if at_most <= 0:
+                    return True
+        return False
+
+    def _merge_new(self, claim: Claim, now: float, merged: Merged) -> bool:
+        """Take a claim that is not held; tell whether it is now."""
+        if self.admission.forgotten.covers(claim, now):
+            return False
+        before = self.wanted(claim.address)
+        row = self._take(claim, now, merged.changes)
+        if not row:
+            return False
+        merged.news.append(self.claims.columns.copy(row))
+        self._note(claim.address, before, merged.changes)
+        return True
+
+    def _take(
+        self, claim: Claim, now: float, changes: list[Change], *, restored: bool = False, moved: bool = False
+    ) -> Row:
+        """Take one claim that was made before or elsewhere; gives its row if it is new.
+
+        Args:
+            claim: Perhaps one that is held already.
+            now: Process clock.
+            changes: Gets what had to give way; what becomes of the claim's own address is for the caller to note.
+            restored: The claim was held by this instance before: the cap of its rule doesn't refuse it.
+            moved: Another list's claim of the name is held here and perhaps about to end: that none on the address was
+                seen earlier doesn't refuse it.
+        """
+        reason = self.policies.refusal(claim.address, claim.list)
+        if reason is not None:
+            self._refuse(reason, claim.address, claim.list, claim.name, now)
+            return NONE
+        policy, columns = self.policies.by_list[claim.list], self.claims.columns
+        seen = min(claim.seen, now)
+        ttl_s = claim.ttl_s if claim.name == BY_HAND else policy.held_s(claim.ttl_s)
+        known = self.claims.find(claim.address, claim.list, claim.name)
+        if known:
+            columns.first[known] = min(columns.first[known], claim.first)
+            if seen >= columns.seen[known]:
+                columns.ttl_s[known] = ttl_s if seen > columns.seen[known] else min(ttl_s, columns.ttl_s[known])
+                columns.seen[known] = columns.recorded[known] = seen
+                self.claims.hasten(known)
+        elif seen + ttl_s > now:
+            owner = self._owner(claim.list, claim.name)
+            claim = claim._replace(ttl_s=ttl_s, seen=seen, first=min(claim.first, seen))
+            if self._make_room(claim, owner, now, changes, seen=seen, restored=restored, moved=moved):
+                return self._begin(claim, owner, now)
+        return NONE
+
+    # -- by hand
 
     def add(self, claim: Claim, now: float) -> tuple[list[Change], str | None]:
-        """Make or refresh a claim of a person's, see `ByHand`."""
-        return self._by_hand.add(claim, now)
+        """Make or refresh a claim of a person's, until `now` and its TTL.
+
+        Returns:
+            The changes, and why it was refused; None: it is held.
+        """
+        changes: list[Change] = []
+        reason = self.policies.refusal(claim.address, claim.list)
+        if reason is not None:
+            return changes, reason
+        self.admission.forgotten.recall(claim.address)
+        row = self.claims.find(claim.address, claim.list, claim.name)
+        if row:
+            self.claims.columns.seen[row], self.claims.columns.ttl_s[row] = now, claim.ttl_s
+            self.claims.hasten(row)
+            self.claims.record(row)
+            return changes, None
+        owner = self._owner(claim.list, claim.name)
+        if not self._make_room(claim, owner, now, changes):
+            return changes, "full"
+        before = self.wanted(claim.address)
+        self.claims.record(self._begin(claim, owner, now))
+        self._note(claim.address, before, changes)
+        return changes, None
 
     def forget_address(self, address: Address, now: float) -> list[Change]:
-        """End all claims on an address, see `ByHand`."""
-        return self._by_hand.forget_address(address, now)
+        """End all claims on an address, and keep peers and state file from bringing it back for `FORGET_S`."""
+        self.admission.forgotten.add_address(address, now + FORGET_S)
+        changes: list[Change] = []
+        for row in self.claims.chain(address):
+            self._end(row, "forgotten", now, changes)
+        return changes
 
     def forget_name(self, name: Name, now: float, at_most: int) -> tuple[list[Change], bool]:
-        """End all claims of a name, see `ByHand`."""
-        return self._by_hand.forget_name(name, now, at_most)
+        """End all claims of a name, and keep peers and state file from bringing it back for `FORGET_S`.
+
+        Args:
+            name: The name itself, not what lies below.
+            now: Process clock.
+            at_most: How many claims to end, so that one call stays short.
+
+        Returns:
+            The changes, and whether there are more.
+        """
+        self.admission.forgotten.add_name(name, now + FORGET_S)
+        changes: list[Change] = []
+        for list_name in list(self.claims.by_list):
+            for row in self.claims.by_name.rows_of(list_name, name, 1):
+                if at_most <= 0:
+                    return changes, True
+                at_most -= 1
+                self._end(row, "forgotten", now, changes)
+        return changes, False
+
+    # -- after a reload
 
     def revise(
         self, shard: int, lists: Mapping[Name, Sequence[str]], now: float, unknown: AbstractSet[str] = frozenset()
     ) -> list[Change]:
-        """Hold one shard against the lists and policies of now, see `Revision`."""
-        return self._revision.revise(shard, lists, now, unknown)
+        """Bring the claims of one shard in line with the lists and policies of now.
 
-    def trim(self, at_most: int, start: int = 0) -> tuple[list[Change], int | None]:
-        """End what is over a cap that was lowered, see `Room`."""
-        return self._room.trim(at_most, start)
+        A name that was seen is claimed by every list that it is on now: also by one that it was not on before.
+
+        Args:
+            shard: 0..255, see `PrefixMap`.
+            lists: For each name of `claims.names(shard)` the lists that match it now. A name that isn't there came
+                after and was matched by the new lists already.
+            now: Process clock.
+            unknown: Lists whose rules are not known: their claims stay.
+
+        Returns:
+            What is wanted of every address that the shard held, changed or not: the reconciler knows what was told.
+        """
+        columns = self.claims.columns
+        changes: list[Change] = []
+        before = self.claims.addresses(shard)
+        for row in list(self.claims.of_shard(shard)):
+            list_name = columns.lists[row]
+            found = lists.get(columns.names[row], (list_name,))
+            self._revise(row, (*found, list_name) if list_name in unknown else found, now, changes)
+        addresses = dict.fromkeys([change.prefix for change in changes] + before)
+        return [Change(address, self.wanted(address)) for address in addresses]
+
+    def _revise(self, row: Row, lists: Sequence[str], now: float, changes: list[Change]) -> None:
+        """Bring one claim in line with the lists that its name is on."""
+        columns = self.claims.columns
+        if not columns.second[row]:
+            return
+        claim = columns.copy(row)
+        address, name = claim.address, claim.name
+        for list_name in lists:
+            # A claim that had to make room for another is gone already, and its row may be the other's: so it is looked
+            # for each time.
+            if self.claims.find(address, claim.list, name) and not self.claims.find(address, list_name, name):
+                added = self._take(claim._replace(list=list_name), now, changes, restored=True, moved=True)
+                if added:
+                    self.claims.record(added)
+        if not self.claims.find(address, claim.list, name):
+            return
+        policy = self.policies.by_list.get(claim.list)
+        if policy is None or claim.list not in lists:
+            self._end(row, "list", now, changes)
+            return
+        reason = self.policies.refusal(address, claim.list)
+        if reason is not None:
+            self._end(row, reason, now, changes)
+            return
+        self.claims.set_owner(row, self._owner(claim.list, name))
+        ttl_s = claim.ttl_s if name == BY_HAND else policy.held_s(claim.ttl_s)
+        if claim.ttl_s != ttl_s:
+            columns.ttl_s[row] = ttl_s
+            self.claims.hasten(row)
+
+    def trim(self, now: float, at_most: int, start: int = 0) -> tuple[list[Change], int | None]:
+        """End claims until no name, no list and not all together are over a lowered cap; see `Admission.surplus`.
+
+        Args:
+            now: Process clock.
+            at_most: How many claims to end or to look at.
+            start: Where to go on.
+
+        Returns:
+            The changes, and where to go on; None: it is done.
+        """
+        changes: list[Change] = []
+        following: int | None = start
+        while at_most > 0 and following is not None:
+            cap, rows, following = self.admission.surplus(at_most, following)
+            for row in rows:
+                self._let_go(row, cap, now, changes)
+            at_most -= at_most if cap == "name-routes" else max(len(rows), LOOKS_MAX)
+        return changes, following
+
+    # -- helpers
+
+    def _owner(self, list_name: str, name: Name) -> OwnerKey:
+        """Give the key of the (list, owner) that a claim counts for; what was added by hand is its own owner."""
+        return owner_key(list_name, name if name == BY_HAND else self.owner_of(list_name, name))
+
+    def _make_room(
+        self,
+        claim: Claim,
+        owner: OwnerKey,
+        now: float,
+        changes: list[Change],
+        *,
+        seen: float = math.inf,
+        restored: bool = False,
+        moved: bool = False,
+    ) -> bool:
+        """Let claims go until one more keeps within all caps; if that can't be, count the newcomer as refused.
+
+        The rounds are few: each makes room at one cap.
+
+        Args:
+            claim: The newcomer, of a list that has a policy.
+            owner: Key of its (list, owner).
+            now: Process clock.
+            changes: Gets what had to give way.
+            seen: What was seen then or later doesn't give way.
+            restored: The cap of its rule doesn't refuse it.
+            moved: On its own address, `seen` spares nobody.
+        """
+        admission = self.admission
+        if claim.name == BY_HAND:
+            seen = math.inf
+        # Asked first, so that nothing goes elsewhere for a newcomer that its own address has no place for.
+        if admission.is_crowded(claim.address) and not admission.crowding(claim, owner, math.inf if moved else seen):
+            # What a peer saw earlier on a busy address is told again and again, and nothing is amiss: not counted.
+            if seen == math.inf or moved:
+                self._refuse("crowded", claim.address, claim.list, claim.name, now)
+            return False
+        if claim.name == BY_HAND and restored:
+            return True  # never ends by a cap, not even by one that was lowered meanwhile
+        cap = self._make_room_at_caps(claim, owner, now, changes, seen=seen, restored=restored)
+        if cap is None or (cap == "claims" and claim.address not in self.claims.by_address):
+            return True  # a route is refused by the caps of routes only
+        self._refuse(cap, claim.address, claim.list, claim.name, now)
+        return False
+
+    def _make_room_at_caps(
+        self, claim: Claim, owner: OwnerKey, now: float, changes: list[Change], *, seen: float, restored: bool
+    ) -> str | None:
+        """Let claims go at each cap that one more would break; gives the cap at which nothing may go, or None."""
+        admission, cap = self.admission, None
+        for _ in range(ROUNDS_MAX):
+            cap = admission.full(claim, owner, restored=restored, behind=cap)
+            victims = admission.victims(cap, claim, owner, seen) if cap is not None else []
+            if cap is None or not victims:
+                return cap
+            for row in victims:
+                self._let_go(row, cap, now, changes)
+        return admission.full(claim, owner, restored=restored)
+
+    def _begin(self, claim: Claim, owner: OwnerKey, now: float) -> Row:
+        """Begin a claim for which there is room; at its address's limit another ends. The caller notes the change."""
+        if self.admission.is_crowded(claim.address):
+            # `_make_room` saw that one may go, and what it ended since can only have made room here.
+            crowding = self.admission.crowding(claim, owner)
+            if crowding:
+                self._end(crowding, "crowded", now, [])
+        row = self.claims.begin(claim, owner)
+        if self.claims.owners[owner] >= self._near_rule_cap and claim.name != BY_HAND:
+            self.admission.name_owner(owner, claim.list, self.owner_of(claim.list, claim.name))
+        return row
+
+    def _end(self, row: Row, reason: str, now: float, changes: list[Change]) -> None:
+        """End a claim.
+
+        Args:
+            row: The claim.
+            reason: For the history, see `HistoryEntry`.
+            now: Process clock.
+            changes: Gets the change of its address, if there is one.
+        """
+        columns = self.claims.columns
+        address = columns.addresses[row]
+        before = self.wanted(address)
+        self.history.end(reason, address, columns.lists[row], columns.names[row], now)
+        left = self.claims.end(row)
+        after = self.wanted(address) if left else self.policies.statics.announced.get(address)
+        if after is not before:
+            changes.append(Change(address, after))
+
+    def _let_go(self, row: Row, cap: str, now: float, changes: list[Change]) -> None:
+        """End a claim that gives way at a cap."""
+        columns = self.claims.columns
+        self.admission.refusals.evict(cap, columns.addresses[row], columns.lists[row], columns.names[row])
+        self._end(row, cap, now, changes)
+
+    def _refuse(self, reason: str, address: Address, list_name: str, name: Name, now: float) -> None:
+        """Count and remember what could not become a claim."""
+        self.admission.refusals.refuse(reason, address, list_name, name)
+        self.history.refuse(reason, address, list_name, name, now)
+
+    def _note(self, address: Address, before: Attributes | None, changes: list[Change]) -> None:
+        """Add the change of an address, if what is wanted of it is another than before."""
+        after = self.wanted(address)
+        if after is not before:
+            changes.append(Change(address, after))
+
+
+def _each_name_its_own(list_name: str, name: Name) -> Name:
+    """Stand for `RuleSet.owner` while there are no rules."""
+    del list_name
+    return name

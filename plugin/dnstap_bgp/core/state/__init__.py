@@ -1,7 +1,7 @@
-"""The state file's contents.
+"""State file's contents, without a file.
 
-blocks    frames with checksums, so that damage costs a block
-records   claims, and what the host was told, as msgpack
-stamps    ages across restarts and reboots
-pending   what waits to be written
+blocks      frames with checksums, so that damage costs a block
+records     claims and announcements, as msgpack
+timestamps  ages across restarts and reboots
+pending     records that wait to be written
 """

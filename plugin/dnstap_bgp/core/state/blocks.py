@@ -1,4 +1,4 @@
-r"""The state file's outer format: a header, then blocks that each stand for themselves.
+r"""Outer format of the state file: a header, then blocks that each stand for themselves.
 
     header  magic 16 | version u32 | crc32 u32 of the 20 bytes before
     block   marker 3 | kind u8 | length u32 | crc32 u32 | wall f64 | boottime f64 | boot id 16 | payload
@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dnstap_bgp.core.state.stamps import Stamp
+from dnstap_bgp.core.state.timestamps import Stamp
+from dnstap_bgp.core.validation import is_instant
 from dnstap_bgp.errors import ForeignFileError, StateFileError
 
 VERSION = 1
+VERSION_VIEWS = 2
+"""The file has records that are about the neighbors of one view; one without is of version 1, as it ever was."""
 MAGIC = b"\x8bDNSTAP-BGP\r\n\x1a\n\x00"
 """High bit, CR LF, ^Z and LF: a transfer as text spoils it visibly."""
 
@@ -40,8 +43,8 @@ Read: TypeAlias = Callable[[int, int], bytes]
 """(offset, length) -> the bytes there, fewer only at the end of the file."""
 
 
-class Kind(enum.IntEnum):
-    """Where a block comes from; both read alike."""
+class BlockKind(enum.IntEnum):
+    """Origin of a block; both kinds read alike."""
 
     SNAPSHOT = 1
     CHANGES = 2
@@ -79,12 +82,12 @@ class Hole:
 
 
 def file_header(version: int = VERSION) -> bytes:
-    """The file's first bytes."""
+    """Write the file's header."""
     start = _VERSION.pack(MAGIC, version)
     return start + _CHECK.pack(zlib.crc32(start))
 
 
-def frame(kind: Kind, stamp: Stamp, payload: bytes) -> bytes:
+def frame(kind: BlockKind, stamp: Stamp, payload: bytes) -> bytes:
     """Put a payload into a block.
 
     Raises:
@@ -98,7 +101,7 @@ def frame(kind: Kind, stamp: Stamp, payload: bytes) -> bytes:
 
 
 def identify(read: Read, size: int) -> Hole | None:
-    """See whether the file is ours.
+    """Check that the file is a state file of a known version.
 
     Returns:
         None if its header is whole; else what is wrong with it, the file being ours (or empty) all the same.
@@ -107,15 +110,15 @@ def identify(read: Read, size: int) -> Hole | None:
         ForeignFileError: It is of a newer version or of another kind.
     """
     head = read(0, HEADER_BYTES)
-    if len(head) < HEADER_BYTES and file_header().startswith(head):
+    if len(head) < HEADER_BYTES and any(file_header(one).startswith(head) for one in (VERSION, VERSION_VIEWS)):
         return Hole(0, size, torn=True, reason="the header isn't whole") if head else None
     if len(head) == HEADER_BYTES:
         magic, version = _VERSION.unpack_from(head)
         right = _CHECK.unpack_from(head, _VERSION.size)[0] == zlib.crc32(head[: _VERSION.size])
-        if magic == MAGIC and right and version == VERSION:
+        if magic == MAGIC and right and version in (VERSION, VERSION_VIEWS):
             return None
         if magic == MAGIC and right:
-            msg = f"is of version {version} of the format, and this program knows version {VERSION}"
+            msg = f"is of version {version} of the format, and this program knows {VERSION} and {VERSION_VIEWS}"
             raise ForeignFileError(msg)
         # A flipped bit in the header must not cost the file: a whole block behind it proves whose it is.
         if magic == MAGIC or isinstance(_block_at(_Window(read), HEADER_BYTES, size), Block):
@@ -146,7 +149,7 @@ def scan(read: Read, size: int) -> Iterator[Block | Hole]:
 
 
 class _Window:
-    """A part of the file, moved on as it is read."""
+    """Window over a part of the file, moved on as the file is read."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
@@ -161,7 +164,7 @@ class _Window:
         return self._bytes[start : start + length]
 
     def rest(self, offset: int) -> bytes:
-        """What the window has from there on; at least a block's header unless the file ends."""
+        """Give the window's bytes from an offset on; at least a block's header unless the file ends."""
         self.at(offset, BLOCK_HEADER_BYTES)
         return self._bytes[offset - self._base :]
 
@@ -170,7 +173,7 @@ _CUT = "the file ends within a block"
 
 
 def _block_at(window: _Window, offset: int, size: int) -> Block | str:
-    """The block at this offset, or why there is none."""
+    """Read the block at this offset, or say why there is none."""
     header = window.at(offset, BLOCK_HEADER_BYTES)
     if len(header) < BLOCK_HEADER_BYTES:
         return _CUT
@@ -183,13 +186,15 @@ def _block_at(window: _Window, offset: int, size: int) -> Block | str:
     if end > size:
         return _CUT
     stamped = window.at(offset + _BLOCK.size, _STAMP.size + length)
-    if _checksum(kind, length, stamped) != checksum:
-        return "the checksum is wrong"
-    return Block(offset, end, kind, Stamp(*_STAMP.unpack_from(stamped)), stamped[_STAMP.size :])
+    stamp = Stamp(*_STAMP.unpack_from(stamped))
+    is_whole = _checksum(kind, length, stamped) == checksum
+    if not is_whole or not all(map(is_instant, stamp[:2])):
+        return "the time is none" if is_whole else "the checksum is wrong"
+    return Block(offset, end, kind, stamp, stamped[_STAMP.size :])
 
 
 def _find_block(window: _Window, offset: int, size: int) -> int:
-    """The offset of the next whole block, or `size`."""
+    """Find the offset of the next whole block, or `size`."""
     while offset < size:
         part = window.rest(offset)
         at = part.find(MARKER)
@@ -207,7 +212,7 @@ def _checksum(kind: int, length: int, stamped: bytes) -> int:
 
 
 def _is_zero(window: _Window, offset: int, size: int) -> bool:
-    """Whether only zero bytes follow: a length that a power cut wrote before the data."""
+    """Tell whether only zero bytes follow: a length that a power cut wrote before the data."""
     while offset < size:
         part = window.rest(offset)
         if part.count(0) < len(part):
@@ -228,7 +233,7 @@ _KINDS = (
 
 
 def _kind(head: bytes) -> str:
-    """What a file is that isn't ours, in words."""
+    """Name the kind of a file that is no state file, by its first bytes."""
     for offset, magic, kind in _KINDS:
         if head[offset : offset + len(magic)] == magic:
             return kind

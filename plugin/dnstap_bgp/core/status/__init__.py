@@ -1,8 +1,5 @@
-"""What the program says of itself: values that others gather, turned into answers.
+"""Status of the program: values that the workers gather, for people and machines.
 
-status      everything at a glance, as one value
-findings    one thing worth telling an operator
-health      what follows from a status: whether it is ready (what is wrong is told by `core.doctor`)
-pace        counters over time: rates for people and small plots
-why         why an address or a name is routed, or isn't
+report   the whole status as one value, findings, and what is missing until all is ready
+rates    counters over time: rates for people and small plots
 """

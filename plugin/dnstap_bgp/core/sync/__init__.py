@@ -1,10 +1,8 @@
-"""What peers tell each other: pure.
+"""Wire formats of the sync, and what makes entries of peers comparable with ours: pure.
 
-entries    names and addresses from outside, made clean or refused
-original   the Go program's JSON
-delta      our own stream: frames of claims as ages
-journal    what changed here, in order, for whoever follows
-clocks     another machine's clock, by its bounds
-backoff    when to try again
-engine     keys, values and the script of Redis and Valkey
+delta            our own stream: frames of claims as ages
+replication_log  frames of what changed here, in order, for whoever follows
+go_json          the Go program's JSON
+redis_schema     keys, values and scripts of Redis and Valkey
+clock_offset     another machine's wall clock, by its bounds
 """

@@ -1,4 +1,4 @@
-"""Our own stream: what `GET /v1/changes` answers.
+"""Wire format of our own stream, which `GET /v1/changes` answers.
 
     stream = zlib( frame* )          flushed after each burst of frames
     frame  = length, 4 bytes big-endian; payload, one msgpack array, its first item the kind:
@@ -7,16 +7,17 @@
     [1, seq, stamp, sources, addresses, source, names, ages]    CLAIMS   columns; `sources` are (list, TTL in ms)
     [2, seq, stamp]                  REACHED   nothing is left out up to `seq`: everything was told, or nothing is new
 
-Times are milliseconds: stamps of the sender's process clock, ages before the stamp. `seq` counts the sender's journal,
-which begins with its process (`node`, 16 hexadecimal digits); in claims out of a walk through everything it is 0. Who
-has (node, seq) gets what came after, any other gets everything first.
+Times are milliseconds: stamps of the sender's process clock, ages before the stamp. `seq` counts the frames of the
+sender's replication log, which begins with its process (`node`, 16 hexadecimal digits); in claims out of a walk through
+everything it is 0. Who has (node, seq) gets what came after, any other gets everything first.
 
 Why no topology can make a loop or an echo storm: a claim is its (address, name), and of it only the last sighting
-counts. An age is rounded up, and the receiver takes the earliest instant that the two clocks allow (see `clocks`), so
-a hop never makes a sighting younger, and it is never later than now. An instance takes and tells on only what moves its
-own knowledge forward by more than `TOLERANCE_S`; so one sighting crosses each link at most once in each direction, and
-what comes back to where it has been is not later than what is there. Clocks of different speed could make an age shrink
-on the way, by seconds a day at worst: that is below the tolerance, or worth one telling each time that it is passed.
+counts. An age is rounded up, and the receiver takes the earliest instant that the two clocks allow (see
+`clock_offset`), so a hop never makes a sighting younger, and it is never later than now. An instance takes and tells on
+only what moves its own knowledge forward by more than `TOLERANCE_S`; so one sighting crosses each link at most once in
+each direction, and what comes back to where it has been is not later than what is there. Clocks of different speed
+could make an age shrink on the way, by seconds a day at worst: that is below the tolerance, or worth one telling each
+time that it is passed.
 """
 
 import enum
@@ -29,8 +30,9 @@ from typing import Any, NamedTuple, TypeAlias
 import msgpack
 
 from dnstap_bgp.core.model import Claim
-from dnstap_bgp.core.sync.entries import clean_address, clean_name
-from dnstap_bgp.errors import PeerError
+from dnstap_bgp.core.timing import DURATION_MAX_S
+from dnstap_bgp.core.validation import clean_name, is_instant, packed_peer_address
+from dnstap_bgp.errors import BadNameError, PeerError
 
 TOLERANCE_S = 0.5
 """A sighting that is later by less is not later: below what anyone sees of a deadline, above what measuring clocks
@@ -46,13 +48,12 @@ INFLATE_AT_ONCE = 1 << 16
 """Bytes inflated in one call, whatever a chunk claims to hold."""
 
 STRANGE_LIST_MAX = 63  # characters, as in `config.values.list_name`
-TTL_MAX_S = 10 * 366 * 86400.0  # as in `config.values.duration`
 _NODE = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _WBITS, _MEM_LEVEL, _LEVEL = 14, 7, 5  # 128 KB for each follower
 
 
-class Kind(enum.IntEnum):
-    """What a frame is."""
+class FrameKind(enum.IntEnum):
+    """The first item of a frame."""
 
     HELLO = 0
     CLAIMS = 1
@@ -60,7 +61,7 @@ class Kind(enum.IntEnum):
 
 
 class Hello(NamedTuple):
-    """Who speaks.
+    """The first frame of a stream: its sender.
 
     Attributes:
         node: The sender's process.
@@ -74,10 +75,10 @@ class Hello(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """What the sender knows.
+    """A frame of claims that the sender knows.
 
     Attributes:
-        seq: Of the sender's journal; 0: out of a walk.
+        seq: Of the sender's replication log; 0: out of a walk.
         claims: `seen` in the sender's process clock, at the earliest. Some may be past their deadline.
         stamp_s: The sender's process clock when it was written.
     """
@@ -88,7 +89,7 @@ class Claims(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """Nothing is left out up to `seq`."""
+    """A frame that says that nothing is left out up to `seq`."""
 
     seq: int
     stamp_s: float
@@ -99,16 +100,16 @@ Frame: TypeAlias = Hello | Claims | Reached
 
 def encode_hello(node: str, now: float, *, resumed: bool) -> bytes:
     """Write the first frame's payload."""
-    return _pack([Kind.HELLO, node, math.ceil(now * 1000), resumed])
+    return _pack([FrameKind.HELLO, node, math.ceil(now * 1000), resumed])
 
 
 def encode_reached(seq: int, now: float) -> bytes:
-    """Write a payload that says how far all was told."""
-    return _pack([Kind.REACHED, seq, math.floor(now * 1000)])
+    """Write a payload that says up to where all was told."""
+    return _pack([FrameKind.REACHED, seq, math.floor(now * 1000)])
 
 
 def encode_claims(claims: Sequence[Claim], now: float, seq: int = 0) -> bytes:
-    """Write claims.
+    """Write a payload of claims.
 
     Args:
         claims: 1 to `CLAIMS_MAX`.
@@ -121,13 +122,14 @@ def encode_claims(claims: Sequence[Claim], now: float, seq: int = 0) -> bytes:
     stamp_ms = math.floor(now * 1000)
     return _pack(
         [
-            Kind.CLAIMS,
+            FrameKind.CLAIMS,
             seq,
             stamp_ms,
-            [(name, round(min(ttl_s, TTL_MAX_S) * 1000)) for name, ttl_s in sources],
+            [(name, round(min(ttl_s, DURATION_MAX_S) * 1000)) for name, ttl_s in sources],
             addresses,
             list(map(sources.__getitem__, pairs)),
             names,
+            # the stamp was rounded down and ages are rounded up: a sighting never gets younger on the way
             [max(0, math.ceil(stamp_ms - last * 1000)) for last in seen],
         ]
     )
@@ -140,23 +142,25 @@ def decode(payload: bytes) -> Frame:
         PeerError: It is none. Claims with a name or an address that is none are left out.
     """
     try:
-        kind, *rest = msgpack.unpackb(payload, use_list=False, max_array_len=CLAIMS_MAX)
+        # The decoder has a stack of its own, so depth does no harm in it; what is too deep goes at once, since nothing
+        # that recurses (repr, hash, comparison) must ever see it.
+        kind, *rest = _shallow(msgpack.unpackb(payload, use_list=False, max_array_len=CLAIMS_MAX, max_map_len=0))
         match kind:
-            case Kind.HELLO:
+            case FrameKind.HELLO:
                 node, stamp_ms, resumed = rest
-                return Hello(_node(node), _whole(stamp_ms) / 1000, bool(resumed))
-            case Kind.REACHED:
+                return Hello(_node(node), _instant_s(stamp_ms), bool(resumed))
+            case FrameKind.REACHED:
                 seq, stamp_ms = rest
-                return Reached(_whole(seq), _whole(stamp_ms) / 1000)
-            case Kind.CLAIMS:
+                return Reached(_whole(seq), _instant_s(stamp_ms))
+            case FrameKind.CLAIMS:
                 return _claims(rest)
     except (ValueError, TypeError, IndexError, OverflowError, msgpack.UnpackException) as error:
         raise PeerError(f"a frame can't be read: {error}") from error
-    raise PeerError(f"a frame of an unknown kind: {kind!r:.20}")
+    raise PeerError("a frame of an unknown kind")
 
 
 class Deflater:
-    """Frames -> bytes of the stream."""
+    """Writer of a stream: frames -> compressed bytes."""
 
     def __init__(self) -> None:
         self._zlib = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WBITS, _MEM_LEVEL)
@@ -171,7 +175,7 @@ class Deflater:
 
 
 class Inflater:
-    """Bytes of the stream -> payloads; holds one frame and one step at most, whatever comes."""
+    """Reader of a stream: compressed bytes -> payloads; holds one frame and one step at most, whatever comes."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(_WBITS)
@@ -185,6 +189,7 @@ class Inflater:
         """
         while chunk:
             try:
+                # in steps: what is left of a chunk waits compressed, and the frames of each step go out before the next
                 self._rest += self._zlib.decompress(chunk, INFLATE_AT_ONCE)
             except zlib.error as error:
                 raise PeerError(f"the stream can't be inflated: {error}") from error
@@ -207,23 +212,36 @@ class Inflater:
         del self._rest[:at]
 
 
+def _shallow(values: object) -> Sequence[Any]:
+    """Give a decoded frame whose depth is that of CLAIMS at most: columns, and pairs in one of them."""
+    if not isinstance(values, tuple):
+        raise TypeError("a frame is no array")
+    for column in values:
+        has_arrays = type(column) is tuple and tuple in set(map(type, column))  # as only `sources` has, of scalars
+        if has_arrays and any(type(pair) is tuple and tuple in set(map(type, pair)) for pair in column):
+            raise ValueError("arrays are too deep in each other")
+    return values
+
+
 def _claims(columns: Sequence[Any]) -> Claims:
     seq, stamp_ms, sources, addresses, source_ids, names, ages_ms = columns
-    stamp_ms = _whole(stamp_ms)
-    known = [(_text(name), min(max(0.0, ttl_ms / 1000), TTL_MAX_S)) for name, ttl_ms in sources]
+    stamp_s = _instant_s(stamp_ms)
+    known = [(_text(name), min(max(0.0, ttl_ms / 1000), DURATION_MAX_S)) for name, ttl_ms in sources]
     claims = []
     for address, source_id, name, age_ms in zip(addresses, source_ids, names, ages_ms, strict=True):
         list_name, ttl_s = known[source_id]
         seen = (stamp_ms - max(0, age_ms)) / 1000
+        if not is_instant(seen):
+            raise ValueError("an age is none")
         try:
-            claims.append(Claim(clean_address(address), list_name, clean_name(name), seen, seen, ttl_s))
-        except PeerError:
+            claims.append(Claim(packed_peer_address(address), list_name, clean_name(name), seen, seen, ttl_s))
+        except (PeerError, BadNameError):
             continue
-    return Claims(_whole(seq), claims, stamp_ms / 1000)
+    return Claims(_whole(seq), claims, stamp_s)
 
 
 def is_node(text: str) -> bool:
-    """Whether a text can be a node's name: no other source of news has one that looks like it."""
+    """Tell whether a text can be a node's name: no other source of news has one that looks like it."""
     return _NODE.fullmatch(text) is not None
 
 
@@ -240,10 +258,18 @@ def _text(value: object) -> str:
 
 
 def _whole(value: object) -> int:
-    """A stamp or a number of the journal: a float may be no number, or endless."""
-    if not isinstance(value, int):
+    """Check a stamp or a sequence number: a float may be no number, or endless."""
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError("a stamp or a sequence number is no whole number")
     return value
+
+
+def _instant_s(stamp_ms: object) -> float:
+    """Check a stamp, and give its seconds."""
+    seconds = _whole(stamp_ms) / 1000
+    if not is_instant(seconds):
+        raise ValueError("a stamp is none")
+    return seconds
 
 
 def _pack(values: list[object]) -> bytes:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dnstap_bgp/core/tap/dnstap.proto\x12\ndnstap_bgp\"R\n\x05\x46rame\x12\x10\n\x08identity\x18\x01 \x01(\x0c\x12)\n\x07message\x18\x0e \x01(\x0b\x32\x18.dnstap_bgp.FrameMessage\x12\x0c\n\x04type\x18\x0f \x01(\x05\"y\n\x0c\x46rameMessage\x12\x0c\n\x04type\x18\x01 \x01(\x05\x12\x18\n\x10response_address\x18\x05 \x01(\x0c\x12\x18\n\x10response_message\x18\x0e \x01(\x0c\x12\'\n\x06policy\x18\x0f \x01(\x0b\x32\x17.dnstap_bgp.FramePolicy\"\x1d\n\x0b\x46ramePolicy\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\x05\"0\n\x05\x43hunk\x12\'\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x17.dnstap_bgp.ChunkFrames\"9\n\x0b\x43hunkFrames\x12*\n\x07message\x18\x0e \x01(\x0b\x32\x19.dnstap_bgp.ChunkMessages\"7\n\rChunkMessages\x12\x0c\n\x04type\x18\x01 \x03(\x05\x12\x18\n\x10response_message\x18\x0e \x03(\x0c')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dnstap_bgp/core/tap/dnstap.proto\x12\ndnstap_bgp\"R\n\x05\x46rame\x12\x10\n\x08identity\x18\x01 \x01(\x0c\x12)\n\x07message\x18\x0e \x01(\x0b\x32\x18.dnstap_bgp.FrameMessage\x12\x0c\n\x04type\x18\x0f \x01(\x05\"y\n\x0c\x46rameMessage\x12\x0c\n\x04type\x18\x01 \x01(\x05\x12\x18\n\x10response_address\x18\x05 \x01(\x0c\x12\x18\n\x10response_message\x18\x0e \x01(\x0c\x12\'\n\x06policy\x18\x0f \x01(\x0b\x32\x17.dnstap_bgp.FramePolicy\"\x1d\n\x0b\x46ramePolicy\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\x05\"0\n\x0b\x46rameSender\x12\x10\n\x08identity\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x0c\"0\n\x05\x43hunk\x12\'\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x17.dnstap_bgp.ChunkFrames\"9\n\x0b\x43hunkFrames\x12*\n\x07message\x18\x0e \x01(\x0b\x32\x19.dnstap_bgp.ChunkMessages\"7\n\rChunkMessages\x12\x0c\n\x04type\x18\x01 \x03(\x05\x12\x18\n\x10response_message\x18\x0e \x03(\x0c')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,10 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRAMEMESSAGE']._serialized_end=253
   _globals['_FRAMEPOLICY']._serialized_start=255
   _globals['_FRAMEPOLICY']._serialized_end=284
-  _globals['_CHUNK']._serialized_start=286
-  _globals['_CHUNK']._serialized_end=334
-  _globals['_CHUNKFRAMES']._serialized_start=336
-  _globals['_CHUNKFRAMES']._serialized_end=393
-  _globals['_CHUNKMESSAGES']._serialized_start=395
-  _globals['_CHUNKMESSAGES']._serialized_end=450
+  _globals['_FRAMESENDER']._serialized_start=286
+  _globals['_FRAMESENDER']._serialized_end=334
+  _globals['_CHUNK']._serialized_start=336
+  _globals['_CHUNK']._serialized_end=384
+  _globals['_CHUNKFRAMES']._serialized_start=386
+  _globals['_CHUNKFRAMES']._serialized_end=443
+  _globals['_CHUNKMESSAGES']._serialized_start=445
+  _globals['_CHUNKMESSAGES']._serialized_end=500
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,14 @@ class FramePolicy(_message.Message):
     action: int
     def __init__(self, action: _Optional[int] = ...) -> None: ...
 
+class FrameSender(_message.Message):
+    __slots__ = ("identity", "version")
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    identity: bytes
+    version: bytes
+    def __init__(self, identity: _Optional[bytes] = ..., version: _Optional[bytes] = ...) -> None: ...
+
 class Chunk(_message.Message):
     __slots__ = ("frames",)
     FRAMES_FIELD_NUMBER: _ClassVar[int]

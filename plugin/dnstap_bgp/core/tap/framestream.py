@@ -1,4 +1,4 @@
-"""Frame Streams: the bytes of one DNSTap connection -> whole data frames, and the replies that the sender waits for.
+"""Frame Streams, the transport of DNSTap: bytes of a connection -> whole data frames, and replies to the sender.
 
 Strategy. One `FrameStream` is the reader's side of one connection and owns its receive buffer. The caller receives
 into `free()`, says how many bytes came with `received(n, feed)`, sends what then stands in `replies`, and closes when
@@ -11,6 +11,14 @@ escapes a control frame: its own 32-bit length, a 32-bit type, and fields (32-bi
 
     bidirectional    READY ->  <- ACCEPT   START ->  data ... ->  STOP ->  <- FINISH
     unidirectional                         START ->  data ... ->  STOP ->
+
+The handshake as states, and what each takes; anything else is FAILED:
+
+    state        READY       START       data        STOP        end of the bytes, between frames
+    OPENING      ACCEPTED    STREAMING   -           -           (nobody spoke: no fault)
+    ACCEPTED     -           STREAMING   -           -           -
+    STREAMING    -           -           STREAMING   FINISHED    FINISHED (a killed sender sends no STOP)
+    FINISHED, FAILED: whatever comes is ignored
 
 Internals raise FrameError; `received` and `ended` keep it in `error`, because a chunk may bring good frames ahead of
 the bad byte, and these still count.
@@ -31,8 +39,11 @@ CONTROL_MAX_BYTES = 512
 CONTENT_TYPE_MAX_BYTES = 256
 """The longest content type: the format's own limit."""
 BUFFER_BYTES = 1 << 16
-"""What one turn of a connection may bring: some 400 frames, under a millisecond of work. 16 to 256 KiB drain equally
-fast; it is also what each connection costs."""
+"""The most that one turn of a connection brings, some 400 frames, and the memory of an idle connection. 16 to 256 KiB
+drain equally fast (tests.bench saturated)."""
+PLAUSIBLE_MAX_BYTES = 2 * 65_535 + 4096
+"""The longest that a DNSTap frame can be: a query and a response of the longest DNS message, and their envelope. A
+length beyond is no length, but bytes of something else."""
 PREFIX_BYTES = 4
 """The length before each frame."""
 
@@ -50,7 +61,7 @@ Feed: TypeAlias = Callable[[bytearray, int, int, int], tuple[int, list[T]]]
 Takes whole data frames of buffer[start:end] and may overwrite what it consumed; `split_frames` is the plainest one."""
 
 
-class Control(enum.IntEnum):
+class ControlType(enum.IntEnum):
     """The types of control frames."""
 
     ACCEPT = 1
@@ -60,8 +71,8 @@ class Control(enum.IntEnum):
     FINISH = 5
 
 
-class State(enum.Enum):
-    """Where a connection stands."""
+class StreamState(enum.Enum):
+    """States of a connection; the module has the table of transitions."""
 
     OPENING = "opening"  # nothing understood yet: READY or START must come
     ACCEPTED = "accepted"  # READY was answered: START must come
@@ -71,38 +82,51 @@ class State(enum.Enum):
 
 
 class Fault(enum.StrEnum):
-    """What senders get wrong, by kind."""
+    """Kinds of trouble with a sender: they count by kind, and each has its advice (`core.doctor.senders`)."""
 
+    # What its bytes are instead of Frame Streams.
     TLS = "tls"  # a TLS hello
     HTTP = "http"  # a browser or a scraper
     RAW_PROTOBUF = "raw-protobuf"  # dnsdist's own protocol, or DNSTap without Frame Streams
     NO_START = "no-start"  # data, or anything else, without a handshake
     CONTENT_TYPE = "content-type"  # Frame Streams of something else
+    # How its frames break the format.
     CONTROL = "control"  # a control frame that breaks its bounds or is out of order
     OVERSIZE = "oversize"  # a data frame over the limit
+    OUT_OF_STEP = "out-of-step"  # a length that no DNSTap frame can have
     CUT = "cut"  # the end came inside a frame or before START
+    # Why it was turned away before its bytes mattered.
+    LIMIT = "limit"  # connections_max are streaming, and nobody has more than a fair share
+    CROWDED = "crowded"  # had sent no frame when its place was needed, or was one of too many of the same sender
+    NOT_ALLOWED = "not-allowed"  # TCP, from outside of `allow`
+    SILENT = "silent"  # sent nothing within the handshake timeout
+    SLOW = "slow-handshake"  # began, but did not come to START within it
+    TLS_HANDSHAKE = "tls-handshake"  # it speaks no TLS to a TLS listener, or none in common
+    TLS_CERTIFICATE = "tls-certificate"  # theirs was not accepted by us, or ours not by them
+    # What it goes on sending.
+    COSTLY = "costly"  # answers that are made to cost much: skipped
 
 
 class FrameStream:
     """The reader's side of one Frame Streams connection.
 
     Attributes:
-        state: Where it stands.
+        state: The state of the handshake and the stream.
         bidirectional: The sender began with READY and waits for ACCEPT and FINISH.
         replies: Bytes for the sender, at most one ACCEPT and one FINISH; the caller deletes what it has sent.
-        error: Why the stream failed.
+        error: The reason of a failure, or None.
     """
 
     __slots__ = ("_buffer", "_end", "_frame_max_bytes", "_start", "bidirectional", "error", "replies", "state")
 
     def __init__(self, frame_max_bytes: int) -> None:
-        """Make one.
+        """Begin a connection.
 
         Args:
             frame_max_bytes: The longest data frame to take. The buffer grows to that and no further, only while
                 such a frame is coming in, and with what has really come: a claimed length costs nothing.
         """
-        self.state = State.OPENING
+        self.state = StreamState.OPENING
         self.bidirectional = False
         self.replies = bytearray()
         self.error: FrameError | None = None
@@ -112,40 +136,39 @@ class FrameStream:
 
     @property
     def over(self) -> bool:
-        """Nothing more is wanted from the sender."""
-        return self.state in (State.FINISHED, State.FAILED)
-
-    @property
-    def buffer_bytes(self) -> int:
-        """The memory that the connection holds now."""
-        return len(self._buffer)
+        """Say whether nothing more is wanted from the sender."""
+        return self.state in (StreamState.FINISHED, StreamState.FAILED)
 
     def free(self) -> memoryview:
-        """The part of the buffer to receive into: at least one byte. Let go of it before `received`."""
-        return memoryview(self._buffer)[self._end :]
+        """Give the part of the buffer to receive into, 1 to BUFFER_BYTES; let go of it before `received`.
+
+        A buffer that has grown for a long frame has more room, but a turn of a connection brings no more for it: else
+        one sender could keep the others waiting for a megabyte of small frames.
+        """
+        return memoryview(self._buffer)[self._end : self._end + BUFFER_BYTES]
 
     def received(self, n: int, feed: Feed[T]) -> list[T]:
         """Take n more bytes that were received into `free()`.
 
         Args:
-            n: How many, 1 or more.
+            n: Bytes received, 1 or more.
             feed: Takes the data frames.
 
         Returns:
-            What `feed` gave, in order. `state`, `replies` and `error` tell the rest.
+            The values that `feed` gave, in order. `state`, `replies` and `error` tell the rest.
         """
         self._end += n
         given: list[T] = []
         try:
             while not self.over:
-                if self.state is State.STREAMING:
+                if self.state is StreamState.STREAMING:
                     self._start, more = feed(self._buffer, self._start, self._end, self._frame_max_bytes)
                     given = given + more if given else more
                 if not self._take_control():
                     break
         except FrameError as error:
             self._fail(error)
-        self._settle()
+        self._compact()
         return given
 
     def ended(self) -> None:
@@ -153,14 +176,14 @@ class FrameStream:
         left = self._end - self._start
         if self.over:
             return
-        if left or self.state is State.ACCEPTED:
+        if left or self.state is StreamState.ACCEPTED:
             self._fail(FrameError(f"the stream ended {left} bytes into a frame ({self.state.value})", Fault.CUT))
-        elif self.state is State.STREAMING:
-            self.state = State.FINISHED
+        elif self.state is StreamState.STREAMING:
+            self.state = StreamState.FINISHED
 
     def _fail(self, error: FrameError) -> None:
         self.error = error
-        self.state = State.FAILED
+        self.state = StreamState.FAILED
 
     def _take_control(self) -> bool:
         """Take the control frame at the buffer's start; False: there is none, or it is not whole yet."""
@@ -181,40 +204,43 @@ class FrameStream:
             return False
         frame = bytes(self._buffer[self._start : self._start + size])
         self._start += size
-        self._turn(*read_control(frame))
+        self._advance(*read_control(frame))
         return True
 
     def _check_data(self, length: int, have: int) -> None:
         """Decide on the data frame that `feed` has left at the buffer's start."""
-        if self.state is State.OPENING:
-            raise _odd_start(bytes(self._buffer[self._start : self._start + 4]))
-        if self.state is not State.STREAMING:
+        if self.state is StreamState.OPENING:
+            raise _fault_of_start(bytes(self._buffer[self._start : self._start + 4]))
+        if self.state is not StreamState.STREAMING:
             raise FrameError("a data frame before START", Fault.NO_START)
+        if length > max(self._frame_max_bytes, PLAUSIBLE_MAX_BYTES):
+            text = f"a data frame of {length} bytes, longer than any of DNSTap ({PLAUSIBLE_MAX_BYTES}): out of step"
+            raise FrameError(text, Fault.OUT_OF_STEP)
         if length > self._frame_max_bytes:
             text = f"a data frame of {length} bytes, the limit (frame_max_bytes) is {self._frame_max_bytes}"
             raise FrameError(text, Fault.OVERSIZE)
         assert have < PREFIX_BYTES + length, "feed takes every whole frame"
 
-    def _turn(self, control: Control, content_types: list[bytes]) -> None:
-        """Go on by one control frame."""
-        if control is Control.READY and self.state is State.OPENING:
+    def _advance(self, control: ControlType, content_types: list[bytes]) -> None:
+        """Go on by one control frame, as the table of the module says."""
+        if control is ControlType.READY and self.state is StreamState.OPENING:
             _check_content_type(content_types)
             self.bidirectional = True
-            self.replies += control_frame(Control.ACCEPT)
-            self.state = State.ACCEPTED
-        elif control is Control.START and self.state in (State.OPENING, State.ACCEPTED):
+            self.replies += control_frame(ControlType.ACCEPT)
+            self.state = StreamState.ACCEPTED
+        elif control is ControlType.START and self.state in (StreamState.OPENING, StreamState.ACCEPTED):
             if len(content_types) > 1:
                 raise FrameError(f"START with {len(content_types)} content types, allowed is one", Fault.CONTROL)
             _check_content_type(content_types)
-            self.state = State.STREAMING
-        elif control is Control.STOP and self.state is State.STREAMING:
+            self.state = StreamState.STREAMING
+        elif control is ControlType.STOP and self.state is StreamState.STREAMING:
             if self.bidirectional:
-                self.replies += control_frame(Control.FINISH)
-            self.state = State.FINISHED
+                self.replies += control_frame(ControlType.FINISH)
+            self.state = StreamState.FINISHED
         else:
             raise FrameError(f"{control.name} out of order: the stream is {self.state.value}", Fault.CONTROL)
 
-    def _settle(self) -> None:
+    def _compact(self) -> None:
         """Move what is left to the buffer's start, and fit the buffer to it.
 
         A frame's bytes are moved once at most, and grow by doubling, so a sender of single bytes costs no copies.
@@ -236,7 +262,7 @@ class FrameStream:
 
 
 def split_frames(buffer: bytearray, start: int, end: int, frame_max_bytes: int) -> tuple[int, list[bytes]]:
-    """The plainest `Feed`: gives the payload of each whole data frame."""
+    """Give the payload of each whole data frame: the plainest `Feed`, for tests and tools."""
     frames = []
     while end - start >= PREFIX_BYTES:
         (length,) = _LENGTH.unpack_from(buffer, start)
@@ -248,14 +274,14 @@ def split_frames(buffer: bytearray, start: int, end: int, frame_max_bytes: int) 
     return start, frames
 
 
-def control_frame(control: Control) -> bytes:
-    """One whole control frame of ours, with our content type where the format wants one."""
-    content_types = [] if control in (Control.STOP, Control.FINISH) else [CONTENT_TYPE]
+def control_frame(control: ControlType) -> bytes:
+    """Write one whole control frame of ours, with our content type where the format wants one."""
+    content_types = [] if control in (ControlType.STOP, ControlType.FINISH) else [CONTENT_TYPE]
     frame: bytes = FstrmCodec().encode(control.value, content_types)
     return frame
 
 
-def read_control(frame: bytes) -> tuple[Control, list[bytes]]:
+def read_control(frame: bytes) -> tuple[ControlType, list[bytes]]:
     """Read one whole control frame.
 
     Args:
@@ -272,13 +298,13 @@ def read_control(frame: bytes) -> tuple[Control, list[bytes]]:
     try:
         codec.process()
         number, content_types, _ = codec.decode()
-        return Control(number), content_types
+        return ControlType(number), content_types
     except Exception as error:  # the package raises bare Exception and struct.error
         raise FrameError(f"a control frame that can't be read: {error}", Fault.CONTROL) from error
 
 
 def _without_unknown_fields(frame: bytes) -> bytes:
-    """The same control frame with content types only, each within its bounds."""
+    """Copy a control frame with its content types only, each within its bounds."""
     kept = [frame[8:12]]
     at = 12
     while at < len(frame):
@@ -298,13 +324,13 @@ def _without_unknown_fields(frame: bytes) -> bytes:
 
 
 def _check_content_type(content_types: list[bytes]) -> None:
-    """Our type must be among them; no content type at all means any, as in the format's C library."""
+    """Check that our type is among the offered ones; none at all means any, as in the format's C library."""
     if content_types and CONTENT_TYPE not in content_types:
         shown = ", ".join(ascii(content_type.decode("latin-1")) for content_type in content_types)
         raise FrameError(f"content type {shown}, wanted is {CONTENT_TYPE.decode()!r}", Fault.CONTENT_TYPE)
 
 
-def _odd_start(first: bytes) -> FrameError:
+def _fault_of_start(first: bytes) -> FrameError:
     """Recognise from its first four bytes what a sender speaks that does not speak Frame Streams."""
     if first.startswith(b"\x16\x03"):
         text = "a TLS hello on a plain listener (unbound: set `dnstap-tls: no`, or here [dnstap] tls_cert)"

@@ -1,4 +1,4 @@
-"""The fast path for DNSTap: a chunk of data frames -> sightings.
+"""Ingest, the fast path for DNSTap: a chunk of data frames -> sightings.
 
 A protobuf decode for each frame is what bounds a plain reader. Here a whole chunk is decoded at once: the four bytes of
 each frame's length are overwritten by a protobuf tag and a three-byte varint of the same length. That makes the chunk
@@ -7,28 +7,42 @@ as two lists, for 0.2 of the cost of a decode each. A lying length inside a fram
 decoder holds it to the frame's own.
 
 Why that is exact: the list of DNS messages has at least the one that counts in each frame (a field that is singular
-counts as it stands last), so what `Screen.scan` passes over needs no second look. A message with an outcome does: its
-frame is decoded once more, alone, and must have just that message. Where it has not, or where it isn't clear which
+counts as it stands last), so what `Prefilter.scan` passes over needs no second look. A message with an outcome does:
+its frame is decoded once more, alone, and must have just that message. Where it has not, or where it isn't clear which
 frame a message belongs to, the whole chunk is read again frame by frame, which is slow and simple.
+
+Whoever sends frames, or owns a domain that is asked for, chooses what is in a chunk. So every step here is linear in
+its bytes, and what isn't (names, sightings) is charged to a budget of work that each chunk starts with.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import cast
 
 from google.protobuf.message import DecodeError
 
-from dnstap_bgp.core.lists.domains import RuleSet
-from dnstap_bgp.core.model import Sighting
+from dnstap_bgp.core.dns.answer import is_truncated
+from dnstap_bgp.core.lists.rules import RuleSet
+from dnstap_bgp.core.model import Address, Name, Sighting
+from dnstap_bgp.core.refresh.asked_names import AskedNames
+from dnstap_bgp.core.status.report import MemoStatus
 from dnstap_bgp.core.tap.dnstap_pb2 import Chunk, Frame
-from dnstap_bgp.core.tap.screen import Hit, Screen
+from dnstap_bgp.core.tap.memo import ListedName
+from dnstap_bgp.core.tap.prefilter import EXCEPTED, MEMO_MAX_BYTES, Candidate, Prefilter
 from dnstap_bgp.core.tap.trust import Distrust, Trust
-from dnstap_bgp.errors import DnsError
+from dnstap_bgp.errors import DnsError, WorkExceededError
 
 FRAME_MAX_BYTES = (1 << 21) - 1
-"""What three bytes of varint can say; no `frame_max` may be more. (The C library of Frame Streams caps at 1 MiB.)"""
+"""The most that three bytes of varint can say; no `frame_max` may be more. (The C library caps at 1 MiB.)"""
+CUT_NAMES_MAX = 256
+"""Names that are remembered for having come truncated, the latest ones."""
+EXCEPTED_NAMES_MAX = 4096
+EXCEPTED_ADDRESSES_MAX = 16
+"""Excepted names that are remembered with their addresses, the latest of both: 2 MB at most."""
+TYPES_MAX = 16
+"""Different message types in a chunk that are counted one by one: DNSTap has 14. More are made up."""
 
 _USUAL_MAX_BYTES = 4095
 _PREFIX_BYTES = 4
@@ -38,7 +52,7 @@ _TAG = 1 << 3 | 2  # field 1, length-delimited
 
 
 def _header(size: int) -> int:
-    """Four bytes, as a big-endian number: the tag of `Chunk.frames` and a varint, padded to three bytes."""
+    """Make the four bytes, as a big-endian number: the tag of `Chunk.frames` and a varint, padded to three bytes."""
     return _TAG << 24 | (size & 0x7F | 0x80) << 16 | (size >> 7 & 0x7F | 0x80) << 8 | size >> 14
 
 
@@ -49,7 +63,7 @@ needs no comparison: 0, a control frame's escape, and what is unusually long."""
 
 @dataclass(slots=True)
 class IngestCounters:
-    """What came in, since the start.
+    """Counters of the frames and messages that came in since the start.
 
     Attributes:
         frames: Data frames.
@@ -58,12 +72,15 @@ class IngestCounters:
         empty: Those of them without a DNS message: the sender leaves it out.
         matched: Messages that gave a sighting.
         sightings: Sightings.
-        truncated: Messages for listed names that were skipped because TC is set.
+        cut: Those of them with TC set: the addresses that came whole count.
+        truncated: Messages for listed names with TC set in which no address came whole.
         malformed: Messages that were dropped because they are cut, lying or looping, as far as anyone looked: what is
             for a name on no list is not read on.
+        costly: Messages that were skipped because the budget of work for their chunk was spent.
         foreign: Answers for listed names that didn't count, because `identities` has not their sender.
         rewritten: Answers for listed names that didn't count, because the resolver's own policy (RPZ) rewrote them.
         odd_chunks: Chunks that had to be read frame by frame.
+        unread: Frames that were taken and not read, while the plugin's start was braked.
     """
 
     frames: int = 0
@@ -72,29 +89,37 @@ class IngestCounters:
     empty: int = 0
     matched: int = 0
     sightings: int = 0
+    cut: int = 0
     truncated: int = 0
     malformed: int = 0
+    costly: int = 0
     foreign: int = 0
     rewritten: int = 0
     odd_chunks: int = 0
+    unread: int = 0
 
     def add(self, other: "IngestCounters") -> None:
-        """Add what another one counted."""
+        """Add the counts of another one."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 class _OddChunkError(Exception):
-    """It is not clear which message belongs to which frame: a field is missing, or stands twice."""
+    """A chunk in which a field is missing or stands twice: no message surely belongs to its frame."""
 
 
 class Ingest:
     """Reads the data frames of all connections for one rule set; its memo of names dies with it.
 
     Attributes:
-        rules: What the names are matched with.
-        counters: What came in; a successor goes on with them.
+        rules: The rules that names are matched with.
+        counters: Of all that came in; a successor goes on with them.
+        cut_names: Listed names whose answers came truncated of late, for `why`; others may look.
+        excepted: Names that an exception keeps off a list -> addresses that they were seen with, alike.
+        reads: False where frames are only counted, so that nobody else should decode one either.
     """
+
+    reads = True
 
     def __init__(
         self,
@@ -102,20 +127,36 @@ class Ingest:
         messages: frozenset[int],
         counters: IngestCounters | None = None,
         trust: Trust | None = None,
+        memo_max_bytes: int = MEMO_MAX_BYTES,
+        *,
+        asked_names: AskedNames | None = None,
     ) -> None:
         """Start with an empty memo.
 
         Args:
-            rules: What the names are matched with.
+            rules: The rules that names are matched with.
             messages: The numbers of the dnstap message types whose answers count (6: CLIENT_RESPONSE).
-            counters: Those of the Ingest that this one replaces.
-            trust: Whose answers count; None: everybody's that no policy rewrote.
+            counters: The counters of the Ingest that this one replaces.
+            trust: The answers that count; None: everybody's that no policy rewrote.
+            memo_max_bytes: The memory for names.
+            asked_names: Takes note of names for the active refresh; None: no list is refreshed.
         """
         self.rules = rules
         self.counters = counters or IngestCounters()
+        self.cut_names: dict[Name, None] = {}
+        self.excepted: dict[Name, tuple[Address, ...]] = {}
         self._messages = messages
         self._trust = trust or Trust()
-        self._screen = Screen(rules)
+        self._asked_names = asked_names
+        self._prefilter = Prefilter(rules, memo_max_bytes, reads_excepted=True)
+
+    def memo_status(self) -> MemoStatus:
+        """Copy how the memo stands; any thread may ask."""
+        found = self._prefilter
+        memo = found.memo
+        return MemoStatus(
+            len(memo), memo.used_bytes, memo.max_bytes, found.asked, found.recalled, found.ruled_out, found.looked_up
+        )
 
     def feed(self, buffer: bytearray, start: int, end: int, frame_max: int) -> tuple[int, list[Sighting]]:
         """Consume the whole data frames of buffer[start:end], which it may overwrite.
@@ -138,6 +179,7 @@ class Ingest:
         try:
             sightings = self._read_chunk(buffer, offsets, tally)
         except (DecodeError, _OddChunkError):
+            # Nothing of the first reading was kept but for the memo, which holds only what was proved.
             tally = IngestCounters(frames=len(offsets) - 1, odd_chunks=1)
             sightings = self._read_frames(buffer, offsets, tally)
         self.counters.add(tally)
@@ -146,9 +188,14 @@ class Ingest:
     def _read_chunk(self, buffer: bytearray, offsets: list[int], tally: IngestCounters) -> list[Sighting]:
         """Decode all frames at once.
 
+        Each frame gives one type, and each response one message. As many of either as there are frames, or messages as
+        there are types of responses, is what pairs them: queries among the frames are usual, have odd numbers and bring
+        no response. A frame that lacks what another one has twice makes the counts right and the pairs wrong; that is
+        why `accepts` looks at the frame itself.
+
         Raises:
-            DecodeError: At least one of them is broken.
-            _OddChunkError: See there.
+            DecodeError: At least one of the frames is broken.
+            _OddChunkError: The counts don't pair, or a message is not that of its frame.
         """
         # FromString takes a bytearray as well, which saves a copy, here and below.
         decoded = Chunk.FromString(cast("bytes", buffer[offsets[0] : offsets[-1]])).frames.message
@@ -156,19 +203,20 @@ class Ingest:
         if len(types) != tally.frames:
             raise _OddChunkError
         frame_of: Sequence[int] = range(len(wires))
-        if len(wires) != len(types):  # queries among them are usual: they have odd numbers and bring no response
-            if len(wires) != sum(types.count(number) for number in set(types) if number % 2 == 0):
+        if len(wires) != len(types):
+            kinds = set(types)  # few, so that counting one after the other is the fastest way
+            if len(kinds) > TYPES_MAX or len(wires) != sum(types.count(kind) for kind in kinds if kind % 2 == 0):
                 raise _OddChunkError
             frame_of = ()
         tally.messages = sum(map(types.count, self._messages))
-        hits = self._screen.scan(wires)
-        if hits and not frame_of:
+        candidates = self._prefilter.scan(wires)
+        if candidates and not frame_of:
             frame_of = [index for index, number in enumerate(types) if number % 2 == 0]
 
         decode, accepted = Frame.FromString, self._messages
 
         def accepts(index: int) -> bool:
-            """Whether a message is of an accepted type, once it is sure that it is its frame's."""
+            """Check that a message is of an accepted type, once it is sure that the message is that of its frame."""
             number = frame_of[index]
             frame = decode(cast("bytes", buffer[offsets[number] + _PREFIX_BYTES : offsets[number + 1]]))
             message = frame.message
@@ -176,7 +224,7 @@ class Ingest:
                 raise _OddChunkError
             return frame.type == _MESSAGE and message.type in accepted and self._trusts(frame, tally)
 
-        return self._read(hits, accepts, tally)
+        return self._read(candidates, accepts, tally)
 
     def _read_frames(self, buffer: bytearray, offsets: list[int], tally: IngestCounters) -> list[Sighting]:
         """Decode frame by frame; `buffer` may be overwritten already, `offsets` tell the frames."""
@@ -193,10 +241,10 @@ class Ingest:
                     frames.append(frame)
         tally.empty = tally.messages - len(frames)
         wires = [frame.message.response_message for frame in frames]
-        return self._read(self._screen.scan(wires), lambda index: self._trusts(frames[index], tally), tally)
+        return self._read(self._prefilter.scan(wires), lambda index: self._trusts(frames[index], tally), tally)
 
     def _trusts(self, frame: Frame, tally: IngestCounters) -> bool:
-        """Whether the answer in a frame counts, by who sent it and what became of it there."""
+        """Check that the answer in a frame counts, by its sender and by what became of it there."""
         distrust = self._trust.distrust(frame)
         if distrust is None:
             return True
@@ -204,27 +252,96 @@ class Ingest:
         tally.rewritten += distrust is Distrust.REWRITTEN
         return False
 
-    def _read(self, hits: list[Hit], accepts: Callable[[int], bool], tally: IngestCounters) -> list[Sighting]:
-        """Read what the screen let through; only a message with an outcome is worth asking whether it counts."""
+    def _read(
+        self, candidates: list[Candidate], accepts: Callable[[int], bool], tally: IngestCounters
+    ) -> list[Sighting]:
+        """Read the candidates; only a message with an outcome is worth asking whether it counts."""
         sightings: list[Sighting] = []
-        read = self._screen.read
-        for hit in hits:
+        read = self._prefilter.read
+        for candidate in candidates:
             try:
-                found = read(hit)
+                found = read(candidate)
+            except WorkExceededError:
+                tally.costly += accepts(candidate[0])
+                continue
             except DnsError:
-                tally.malformed += accepts(hit[0])
+                tally.malformed += accepts(candidate[0])
                 continue
             if found is None:
-                tally.truncated += accepts(hit[0])
-            elif found and accepts(hit[0]):
-                tally.matched += 1
+                if accepts(candidate[0]):
+                    self._note_truncated(candidate[3], tally)
+            elif found and accepts(candidate[0]):
+                known = candidate[3]
+                if known is not None and known.is_excepted:
+                    found = self._without_excepted(found)
+                    if not found:
+                        continue
+                self._note_matched(candidate[1], found, tally)
                 sightings += found
         tally.sightings = len(sightings)
         return sightings
 
+    def _note_matched(self, wire: bytes, found: list[Sighting], tally: IngestCounters) -> None:
+        """Count an answer that gave sightings; names of cut ones, and of refreshed lists, are remembered."""
+        tally.matched += 1
+        if is_truncated(wire):
+            tally.cut += 1
+            self._note_cut({name for _, _, name, _ in found})
+        if self._asked_names is not None:
+            self._asked_names.note(wire, found)
+
+    def _note_truncated(self, known: ListedName | None, tally: IngestCounters) -> None:
+        """Take note of an answer for a listed name of which no address came whole."""
+        tally.truncated += 1
+        if known is not None:
+            self._note_cut([known.name])
+
+    def _without_excepted(self, sightings: list[Sighting]) -> list[Sighting]:
+        """Remember the addresses of excepted names; give the other sightings."""
+        for address, list_name, name, _ in sightings:
+            if list_name == EXCEPTED:
+                before = self.excepted.pop(name, ())
+                others = [one for one in before if one != address]
+                self.excepted[name] = (address, *others[: EXCEPTED_ADDRESSES_MAX - 1])
+        while len(self.excepted) > EXCEPTED_NAMES_MAX:
+            del self.excepted[next(iter(self.excepted))]
+        return [sighting for sighting in sightings if sighting[1] != EXCEPTED]
+
+    def remember(self, before: "Ingest") -> None:
+        """Take over what an ingest has noticed that this one replaces."""
+        self.cut_names = dict(before.cut_names)
+        self.excepted = dict(before.excepted)
+
+    def _note_cut(self, names: Iterable[Name]) -> None:
+        """Remember names whose answer came truncated; the oldest ones go."""
+        for name in names:
+            self.cut_names.pop(name, None)
+            self.cut_names[name] = None
+        while len(self.cut_names) > CUT_NAMES_MAX:
+            del self.cut_names[next(iter(self.cut_names))]
+
+
+class UnreadIngest(Ingest):
+    """Takes frames and counts them, without decoding a byte of one: while a crash loop is waited out."""
+
+    reads = False
+
+    def feed(self, buffer: bytearray, start: int, end: int, frame_max: int) -> tuple[int, list[Sighting]]:
+        """Consume whole data frames, as the ingest that reads does; there are no sightings."""
+        offsets = _split(buffer, start, end, frame_max)
+        self.counters.add(IngestCounters(frames=len(offsets) - 1, unread=len(offsets) - 1))
+        return offsets[-1], []
+
 
 def _split(buffer: bytearray, start: int, end: int, frame_max: int) -> list[int]:
-    """Find the whole data frames and put a protobuf tag over each length: their offsets, and that of what follows."""
+    """Find the whole data frames of buffer[start:end] and put a protobuf tag over each length.
+
+    The inner loop has no comparison of its own but `start <= last`: a length without an entry in `_HEADERS` (0, the
+    escape of a control frame, or a long frame) leaves it by the KeyError, which costs nothing until it happens.
+
+    Returns:
+        The frames' offsets, and behind them the offset of the first byte that was not consumed.
+    """
     offsets = [start]
     size = 0
     last = end - _PREFIX_BYTES

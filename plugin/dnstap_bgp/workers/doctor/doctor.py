@@ -1,23 +1,26 @@
-"""Looks now and then at what there is, and says what is wrong; no thread of its own.
+"""Doctor of the running program: looks now and then, keeps findings, and logs what comes and goes; no thread.
 
 Whoever calls `look` pays for it, a millisecond every few seconds. The tap pays for a copy of 8 KiB of each connection
 in that time, and nothing else.
 """
 
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from dnstap_bgp.config import Config
+from dnstap_bgp.config.policies import list_policies
 from dnstap_bgp.core.doctor import examine
-from dnstap_bgp.core.doctor.clues import Access, Clues, Recent, Seen
+from dnstap_bgp.core.doctor.evidence import Evidence, HoldEvidence, Recent, SenderSamples, SocketAccess
 from dnstap_bgp.core.doctor.senders import ALONE_S
-from dnstap_bgp.core.status.findings import Finding
-from dnstap_bgp.core.status.status import Status
+from dnstap_bgp.core.status.report import Finding, Status
+from dnstap_bgp.core.timing import EventLimiter
 from dnstap_bgp.workers.doctor import reach
-from dnstap_bgp.workers.process.bounded_log import BoundedLog
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.process.logs import RateLimitedLog
 from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.tap.tap import Tap
 
@@ -39,8 +42,9 @@ REMEMBERED_MAX = 1_000
 """Conditions that were logged: each has a neighbor, a list or a sender; more of them are made up."""
 
 TOLD_ELSEWHERE = frozenset(
-    {"tap-listener", "web-listener", "lists-refused", "no-state-file", "state-file", "state-late", "dry-run"}
-    | {"list-pending", "list-stale", "list-held", "list-error", "nearly-full", "static-refused", "peer"}
+    {"tap-listener", "web-listener", "hold-listener", "lists-refused", "no-state-file", "state-file", "state-late"}
+    | {"list-pending", "list-stale", "list-held", "list-partial", "list-error", "nearly-full", "static-refused", "peer"}
+    | {"dry-run"}
 )
 """Kinds of findings that the log has from whoever came upon them."""
 
@@ -53,10 +57,36 @@ class _Mark(NamedTuple):
     at: float
     counters: Mapping[str, int]
     refused: Mapping[str, int]
+    claims: int
+    replies: Mapping[str, int]
+    told: int
+
+
+class _Counted:
+    """Counts of one sender: what came since a mark, which is moved on each `RECENT_S`, is what came of late.
+
+    The mark is between one and two of these periods old, so that a sender whose settings change is soon judged anew.
+    """
+
+    __slots__ = ("_at", "_before", "_mark", "_now")
+
+    def __init__(self, now: float) -> None:
+        self._at = now
+        self._mark = self._before = self._now = (0, 0)
+
+    def take(self, now: float, messages: int, empty: int) -> None:
+        if now - self._at >= RECENT_S:
+            self._at, self._mark, self._before = now, self._before, self._now
+        self._now = messages, empty
+        if messages < self._mark[0]:  # other connections of the same name
+            self._mark = self._before = (0, 0)
+
+    def of_late(self) -> tuple[int, int]:
+        return self._now[0] - self._mark[0], self._now[1] - self._mark[1]
 
 
 class Doctor:
-    """What is wrong, as of the last look.
+    """Examiner of the running program; keeps the findings of its last look.
 
     Attributes:
         config: What is in force; replaced by a reload.
@@ -84,18 +114,20 @@ class Doctor:
         self._keeper = keeper
         self._status = status
         self._clock = clock
-        self._log = BoundedLog(logger, clock)
+        self._log = RateLimitedLog(logger, clock)
         self._due = 0.0
-        self._seen: dict[str, Seen] = {}
+        self._samples: dict[str, SenderSamples] = {}
+        self._counted: dict[str, _Counted] = {}
         self._marks: deque[_Mark] = deque(maxlen=int(RECENT_S / LOOK_S))
         self._since: dict[tuple[str, str], float] = {}
-        self._told: dict[tuple[str, str], float] = {}
+        self._limiter = EventLimiter(1, REPEAT_S, REMEMBERED_MAX)
         self._open: set[tuple[str, str]] = set()  # of the findings of now, those that the log has
-        self._access, self._reach_due = Access(), 0.0
+        self._access, self._reach_due = SocketAccess(), 0.0
+        self._cache_ttl_max_s, self._cache_due = reach.CACHE_TTL_MAX_S, 0.0
         self._findings: tuple[Finding, ...] = ()
 
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong, the worst first; any thread may ask."""
+        """Give the findings of the last look, the worst first; any thread may ask."""
         return self._findings
 
     def look(self) -> None:
@@ -105,62 +137,103 @@ class Doctor:
             return
         self._due = now + LOOK_S
         status = self._status()
-        before, self._findings = self._findings, examine(status, self._clues(status, now))
+        before, self._findings = self._findings, examine(status, self._evidence(status, now))
         self._tell(before, self._findings, now)
 
-    # -- clues
+    # -- evidence
 
-    def _clues(self, status: Status, now: float) -> Clues:
+    def _evidence(self, status: Status, now: float) -> Evidence:
         host = status.exabgp
         neighbors = host.neighbors if host is not None else ()
         streaming = any(sender.state == "streaming" for sender in status.tap.connections)
         ready = host is not None and host.stage == "ready"
         down = {one.address: self._lasting("down", one.address, now, so=not one.up) for one in neighbors}
         self._forget({one.address for one in neighbors})
-        alone_s = self._lasting("alone", "", now, so=not streaming)
-        return Clues(
+        recent, hold = self._recent(status, now)
+        # where a hook stands in for the tap (a resolver without DNSTap), nobody is missed who has never come
+        has_hook = bool(hold.replies or hold.told) and not status.tap.accepted
+        alone_s = self._lasting("alone", "", now, so=not streaming and not has_hook)
+        return Evidence(
             messages=self.config.dnstap.messages,
-            seen=self._samples(status),
+            samples=self._sampled(status, now),
             alone_s=alone_s,
             opening_s=self._lasting("opening", "", now, so=not ready),
             down_s={address: down_s for address, down_s in down.items() if down_s},
-            recent=self._recent(status, now),
+            recent=recent,
             no_next_hop=_no_next_hop(self.config),
             static_refused=len(self._keeper.table.policies.refused),
-            access=self._reach(now) if alone_s > ALONE_S and not status.tap.accepted else Access(),
+            crowded_rules=self._keeper.crowded_rules(),
+            access=self._reach(now) if alone_s > ALONE_S and not status.tap.accepted else SocketAccess(),
+            hold=hold,
+            sniffers=reach.sniffers(self.config.runtime_dir, time.time()),
         )
 
-    def _samples(self, status: Status) -> dict[str, Seen]:
-        """Add the new samples to what was seen; who is gone is forgotten. A process's connections are taken as one."""
-        there = {sender.peer for sender in status.tap.connections}
-        self._seen = {peer: seen for peer, seen in self._seen.items() if peer in there}
-        for peer, sample in self._tap.take_samples():
-            self._seen[peer] = self._seen.get(peer, Seen()).plus(sample)
-        return self._seen
+    def _sampled(self, status: Status, now: float) -> dict[str, SenderSamples]:
+        """Add the new samples and counts to what is known; who is gone is forgotten.
 
-    def _reach(self, now: float) -> Access:
-        """Who can reach the sockets, looked up now and then: users may be a directory server's."""
+        Connections of one process count as one.
+        """
+        there = {sender.peer for sender in status.tap.connections}
+        self._samples = {peer: known for peer, known in self._samples.items() if peer in there}
+        self._counted = {peer: known for peer, known in self._counted.items() if peer in there}
+        for peer, sample in self._tap.take_samples():
+            self._samples[peer] = self._samples.get(peer, SenderSamples()).plus(sample)
+        for peer, (messages, empty) in self._tap.counted().items():
+            counted = self._counted.setdefault(peer, _Counted(now))
+            counted.take(now, messages, empty)
+            of_late = counted.of_late()
+            self._samples[peer] = replace(
+                self._samples.get(peer, SenderSamples()), messages=of_late[0], empty=of_late[1]
+            )
+        return self._samples
+
+    def _reach(self, now: float) -> SocketAccess:
+        """Look up the access to the sockets, now and then: users may be a directory server's."""
         if now >= self._reach_due:
             self._reach_due = now + REACH_S
             self._access = reach.look(self.config.dnstap.listen)
         return self._access
 
-    def _recent(self, status: Status, now: float) -> Recent:
-        mark = _Mark(now, dict(status.tap.counters), dict(status.routes.refused))
+    def _recent(self, status: Status, now: float) -> tuple[Recent, HoldEvidence]:
+        hooks = status.hold.hooks if status.hold is not None else ()
+        replies = sum((Counter(hook.verdicts) for hook in hooks), Counter())
+        told = sum(hook.told for hook in hooks)
+        routes = status.routes
+        ever = routes.claims + routes.ended
+        mark = _Mark(now, dict(status.tap.counters), dict(routes.refused), ever, replies, told)
         while self._marks and self._marks[0].at < now - RECENT_S:
             self._marks.popleft()
         first = self._marks[0] if self._marks else mark
         self._marks.append(mark)
         grown = {name: count - first.counters.get(name, 0) for name, count in mark.counters.items()}
-        return Recent(
+        recent = Recent(
             sightings=grown["sightings"],
+            claims=mark.claims - first.claims,
             foreign=grown["foreign"],
             rewritten=grown["rewritten"],
             refused=dict(Counter(mark.refused) - Counter(first.refused)),
         )
+        return recent, self._hold(Counter(mark.replies) - Counter(first.replies), told - first.told, now)
+
+    def _hold(self, replies: Mapping[str, int], told: int, now: float) -> HoldEvidence:
+        hold = self.config.hold
+        if hold is None:
+            return HoldEvidence()
+        if now >= self._cache_due:
+            self._cache_due = now + REACH_S
+            self._cache_ttl_max_s = reach.cache_ttl_max_s()
+        policies = list_policies(self.config)
+        lifetimes_s = [policy.ttl_s for policy in policies if policy.dns_ttl is None]
+        return HoldEvidence(
+            replies=replies,
+            told=told,
+            datagram_queue=reach.datagram_queue() if hold.takes_datagrams else None,
+            ttl_s=min(lifetimes_s, default=None),
+            cache_ttl_max_s=self._cache_ttl_max_s,
+        )
 
     def _lasting(self, what: str, subject: str, now: float, *, so: bool) -> float:
-        """How long something has been so, in seconds, at least a moment; 0: it isn't."""
+        """Tell how long something has been so, in seconds, at least a moment; 0: it isn't."""
         if not so:
             self._since.pop((what, subject), None)
             return 0.0
@@ -176,24 +249,18 @@ class Doctor:
         """Say what has come and gone, each condition once an hour at most."""
         old, new = ({(one.kind, one.subject): one for one in found} for found in (before, after))
         for key, finding in new.items():
-            if key not in old and finding.kind not in TOLD_ELSEWHERE and now >= self._told.get(key, now):
-                self._remember(key, now + REPEAT_S)
+            if key not in old and finding.kind not in TOLD_ELSEWHERE and self._limiter.admit(key, now):
                 self._open.add(key)
-                self._log.say(_LEVELS[finding.level], finding.kind, "doctor: %s", finding)
+                self._log.log(_LEVELS[finding.level], finding.kind, "doctor: %s", finding)
         for key, finding in old.items():
             if key not in new and key in self._open:
                 self._open.discard(key)
-                self._log.say(logging.INFO, f"{finding.kind} gone", "doctor: no longer so: %s", finding.text)
-
-    def _remember(self, key: tuple[str, str], until: float) -> None:
-        if len(self._told) >= REMEMBERED_MAX:
-            self._told.clear()
-        self._told[key] = until
+                self._log.log(logging.INFO, f"{finding.kind} gone", "doctor: no longer so: %s", finding.text)
 
 
 def _no_next_hop(config: Config) -> tuple[str, ...]:
     """The families that some list can't announce, though nobody has switched them off."""
-    policies = config.policies()
+    policies = list_policies(config)
     missing = []
     if any(policy.ipv4 is None for policy in policies):
         missing.append("IPv4")

@@ -1,102 +1,32 @@
-"""The talk with ExaBGP as one part: reader, writer and status; its threads belong to `bgp_reader` and `bgp_writer`."""
+"""The session with ExaBGP as one part: reader, writer and status; the threads belong to `reader` and `writer`."""
 
 import ipaddress
-import secrets
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
-from dnstap_bgp.core.exabgp.batch import Backlog
-from dnstap_bgp.core.exabgp.conversation import Conversation
-from dnstap_bgp.core.exabgp.flight import Stage
+from dnstap_bgp.core.exabgp.api_session import ApiSession
+from dnstap_bgp.core.exabgp.budget import BudgetFigures
 from dnstap_bgp.core.exabgp.grammar import FAMILIES, IPV4, IPV6, Item
-from dnstap_bgp.core.exabgp.neighbors import Neighbor
+from dnstap_bgp.core.exabgp.neighbors import Neighbor, NeighborTasks
+from dnstap_bgp.core.exabgp.views import View
 from dnstap_bgp.core.model import Address
-from dnstap_bgp.workers.exabgp.reader import Reader
-from dnstap_bgp.workers.exabgp.writer import Writer
+from dnstap_bgp.core.status.report import BudgetStatus, ExabgpStatus, NeighborStatus, ViewStatus
+from dnstap_bgp.workers.exabgp.reader import StdinReader
+from dnstap_bgp.workers.exabgp.writer import StdoutWriter
+from dnstap_bgp.workers.process import runtime
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.thread import CrashHandler
 from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.state.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class NeighborStatus:
-    """One BGP neighbor of ExaBGP's.
-
-    Attributes:
-        address: Its address.
-        peer_as: Its AS number.
-        up: Whether the session is established.
-        families: What it takes in this session: `ipv4 unicast`, `ipv6 unicast`.
-        lacking: Families of which there are routes and that it doesn't take.
-        end_of_rib: Whether it has had End-of-RIB since it came up.
-        replaying: Whether it is still being told what was told before it came.
-        foreign: Whether ExaBGP has it, but not for us: `processes` in its api section names others.
-    """
-
-    address: str
-    peer_as: int
-    up: bool
-    families: tuple[str, ...]
-    lacking: tuple[str, ...]
-    end_of_rib: bool
-    replaying: bool
-    foreign: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HostStatus:
-    """How things are with ExaBGP.
-
-    Attributes:
-        stage: `opening`, `barrier`, `ready`, or `refused`: it is of another major version.
-        version: What it says it is.
-        neighbors: All of them.
-        told_ipv4: IPv4 routes that it was told and not untold.
-        told_ipv6: The same of IPv6.
-        backlog: What waits, in numbers.
-        unanswered: Lines without an answer yet.
-        silent_s: How long the oldest of them has waited.
-        lines: Lines said; `acknowledged` and `errors` of them were answered so.
-        acknowledged: See there.
-        errors: See there.
-        changes: Wishes that came from the table.
-        stray: Answers that nothing had been asked for; 0 unless another process writes to our pipe.
-        stalled_s: How long it has read nothing although there was something to read.
-        durable: Whether announces are in the state file before they leave; True without one.
-    """
-
-    stage: str
-    version: str
-    neighbors: tuple[NeighborStatus, ...]
-    told_ipv4: int
-    told_ipv6: int
-    backlog: Backlog
-    unanswered: int
-    silent_s: float
-    lines: int
-    acknowledged: int
-    errors: int
-    changes: int
-    stray: int
-    stalled_s: float
-    durable: bool
-
-    @property
-    def waiting(self) -> int:
-        """How many prefixes are to be told yet."""
-        return sum(self.backlog) - self.backlog.refused
-
-    @property
-    def settled(self) -> bool:
-        """Whether the host has taken all that is wanted: nothing waits, nothing is unanswered."""
-        replaying = any(neighbor.replaying for neighbor in self.neighbors)
-        return self.stage == Stage.READY.value and not self.waiting and not replaying and not self.unanswered
-
-
 class Bgp:
-    """What the plugin has to do with ExaBGP."""
+    """The talk with ExaBGP: reader, api session and writer, from the first line read to the last one written.
+
+    Attributes:
+        on_news: Called in the reader's thread when somebody waits for a prefix of a line that was answered.
+    """
 
     def __init__(self, host_in: int, host_out: int, on_end: Callable[[], None], on_crash: CrashHandler) -> None:
         """Make it: `start_reading` first of all, `start` when there is something to say.
@@ -110,80 +40,96 @@ class Bgp:
         self._host_out = host_out
         self._on_end = on_end
         self._on_crash = on_crash
-        self._reader = Reader(host_in, on_end, on_crash)
+        self._reader = StdinReader(host_in, on_end, on_crash)
+        self._patches = runtime.exabgp_patches()
         self._keeper: Keeper | None = None
-        self._conversation: Conversation | None = None
-        self._writer: Writer | None = None
+        self._session: ApiSession | None = None
+        self._writer: StdoutWriter | None = None
+        self.on_news: Callable[[], None] = _nobody_waits
 
     def start_reading(self) -> None:
         """Drain ExaBGP's pipe from now on, whatever else happens."""
         self._reader.start()
 
     def start(self, keeper: Keeper, store: Store | None) -> None:
-        """Talk: tell ExaBGP what the keeper's outbox holds."""
-        conversation = Conversation(keeper.outbox, secrets.randbits)
+        """Talk: tell ExaBGP what the keeper's reconciler holds."""
+        session = ApiSession(keeper.views, random.SystemRandom().getrandbits)
 
-        writer = Writer(self._host_out, keeper, store, conversation, on_end=self._on_end, on_crash=self._on_crash)
+        writer = StdoutWriter(self._host_out, keeper, store, session, on_end=self._on_end, on_crash=self._on_crash)
 
         def deliver(items: list[Item]) -> None:
             now = process_clock()
             with keeper.lock:
                 for item in items:
-                    conversation.receive(item, now)
+                    session.receive(item, now)
                 writer.turn()
+            if keeper.views.acknowledgments.news:
+                self.on_news()
 
-        self._keeper, self._conversation, self._writer = keeper, conversation, writer
+        self._keeper, self._session, self._writer = keeper, session, writer
         self._reader.attach(deliver)
         writer.start()
 
     def restored(self) -> None:
-        """All that is live was put and the outbox is resynced: neighbors may have their End-of-RIB after that."""
-        if self._keeper is None or self._conversation is None:
+        """All that is live was put and the reconciler is resynced: neighbors may have their End-of-RIB after that."""
+        if self._keeper is None or self._session is None:
             return
         with self._keeper.lock:
-            self._conversation.duties.restored = True
+            self._session.tasks.restored = True
             self._keeper.turn()
+
+    @property
+    def tasks(self) -> NeighborTasks | None:
+        """Neighbors and what they are due, for the holder of the keeper's lock; None before `start`."""
+        return self._session.tasks if self._session is not None else None
 
     def session_addresses(self) -> frozenset[Address]:
         """Both ends of all BGP sessions, packed, as far as ExaBGP has told of them: none of these may be a route."""
-        if self._keeper is None or self._conversation is None:
+        if self._keeper is None or self._session is None:
             return frozenset()
         with self._keeper.lock:
-            sessions = [neighbor.session for neighbor in self._conversation.duties.neighbors]
+            sessions = [neighbor.session for neighbor in self._session.tasks.neighbors]
         packed = set()
         for end in (end for session in sessions for end in (session.address, session.local)):
             with suppress(ValueError):  # `auto`, before the session is up
                 packed.add(ipaddress.ip_address(end).packed)
         return frozenset(packed)
 
-    def status(self) -> HostStatus | None:
-        """A copy of how things are; None before `start`."""
-        if self._keeper is None or self._conversation is None or self._writer is None:
+    def status(self) -> ExabgpStatus | None:
+        """Copy how things are; None before `start`."""
+        if self._keeper is None or self._session is None or self._writer is None:
             return None
         now = process_clock()
         with self._keeper.lock:
-            talk, outbox = self._conversation, self._keeper.outbox
-            told = outbox.told_count
+            session, views = self._session, self._keeper.views
+            told, backlog = views.count, views.backlog
+            budgets = {one.neighbor: one for one in views.budgets}
             stalled_since = self._writer.stalled_since
-            return HostStatus(
-                stage=talk.stage.value,
-                version=talk.version,
+            return ExabgpStatus(
+                stage=session.stage.value,
+                version=session.version,
                 neighbors=tuple(
-                    _neighbor_status(neighbor, told, replaying=talk.duties.replaying(neighbor))
-                    for neighbor in talk.duties.neighbors
+                    _neighbor_status(
+                        neighbor,
+                        views.count_of(neighbor.address),
+                        budgets.get(neighbor.address),
+                        replaying=session.tasks.is_replaying(neighbor),
+                    )
+                    for neighbor in session.tasks.neighbors
                 ),
                 told_ipv4=told[IPV4],
                 told_ipv6=told[IPV6],
-                backlog=outbox.backlog,
-                unanswered=talk.unanswered,
-                silent_s=talk.silent_s(now),
-                lines=talk.lines,
-                acknowledged=talk.acknowledged,
-                errors=talk.errors,
-                changes=outbox.changes,
-                stray=talk.stray,
-                stalled_s=now - stalled_since if stalled_since is not None else 0.0,
-                durable=self._writer.durable,
+                waiting=sum(backlog) - backlog.refused,
+                unanswered=session.unanswered,
+                silent_s=round(session.silent_s(now), 3),
+                stalled_s=round(now - stalled_since, 3) if stalled_since is not None else 0.0,
+                backlog=backlog._asdict(),
+                lines=session.lines,
+                acknowledged=session.acknowledged,
+                errors=session.errors,
+                stray=session.stray,
+                patches=self._patches,
+                views=() if views.is_one else tuple(map(_view_status, views)),
             )
 
     def shutdown(self) -> None:
@@ -203,7 +149,21 @@ class Bgp:
             self._writer.close()
 
 
-def _neighbor_status(neighbor: Neighbor, told: dict[str, int], *, replaying: bool) -> NeighborStatus:
+def _view_status(view: View) -> ViewStatus:
+    told, backlog = view.reconciler.adj_rib_out.count, view.backlog
+    return ViewStatus(
+        neighbors=view.audience.names,
+        except_these=view.audience.is_except,
+        told_ipv4=told[IPV4],
+        told_ipv6=told[IPV6],
+        waiting=sum(backlog) - backlog.refused,
+        refused=backlog.refused,
+    )
+
+
+def _neighbor_status(
+    neighbor: Neighbor, told: Mapping[str, int], budget: BudgetFigures | None, *, replaying: bool
+) -> NeighborStatus:
     known = neighbor.up and neighbor.negotiated is not None
     families = neighbor.negotiated or frozenset()
     return NeighborStatus(
@@ -215,4 +175,9 @@ def _neighbor_status(neighbor: Neighbor, told: dict[str, int], *, replaying: boo
         end_of_rib=neighbor.up and neighbor.eor_due_since is None,
         replaying=replaying,
         foreign=neighbor.foreign,
+        budget=None if budget is None else BudgetStatus(*budget[1:]),
     )
+
+
+def _nobody_waits() -> None:
+    """Leave news of acknowledgments alone."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from dnstap_bgp.core.exabgp.grammar import Item, Shutdown, read_line
+from dnstap_bgp.workers.net.wakeup import Wakeup
 from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class LineReader:
         return lines
 
 
-class Reader:
+class StdinReader:
     """Drains the host's pipe from the first to the last moment of the process.
 
     Attributes:
@@ -74,7 +75,7 @@ class Reader:
         self._on_end = on_end
         self._ended = False
         self._deliver: Deliver | None = None
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = Wakeup()
         self._closed = threading.Event()
         self._thread = worker_thread("bgp-reader", self._run, on_crash, prompt=True)
 
@@ -89,11 +90,11 @@ class Reader:
     def close(self, deadline_s: float) -> None:
         """Stop reading: only where the process ends, or where the pipe is another's."""
         self._closed.set()
-        os.eventfd_write(self._wake, 1)
+        self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(deadline_s)
         if not self._thread.is_alive():
-            os.close(self._wake)
+            self._wake.close()
 
     def _run(self) -> None:
         poll = select.poll()

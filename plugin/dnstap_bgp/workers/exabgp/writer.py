@@ -1,4 +1,4 @@
-"""Writes what the conversation has to say to ExaBGP; owns the thread "bgp-writer".
+"""Writes what the session has to say to ExaBGP; owns the thread "bgp-writer".
 
 Whoever changes something under the keeper's lock (the tap and the timer wishes, the reader an answer) says at once what
 follows from it: `turn`. The thread "store" says the line whose record it has just written. So a fresh address passes
@@ -16,14 +16,15 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dnstap_bgp.core.exabgp.conversation import Conversation
-from dnstap_bgp.core.exabgp.flight import Outgoing
-from dnstap_bgp.workers.process.bounded_log import BoundedLog
+from dnstap_bgp.core.exabgp.api_session import ApiSession
+from dnstap_bgp.core.exabgp.in_flight import Outgoing
+from dnstap_bgp.workers.net.wakeup import Wakeup
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.process.logs import RateLimitedLog
 from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
 from dnstap_bgp.workers.routes.keeper import Keeper
-from dnstap_bgp.workers.state.intake import Ticket
 from dnstap_bgp.workers.state.store import Store
+from dnstap_bgp.workers.state.write_queue import Ticket
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ STALL_S = 10.0
 
 @dataclass(slots=True)
 class _Line:
-    """What is under way to the host: first to be recorded, then written.
+    """A line under way to ExaBGP: first to be recorded, then written.
 
     Attributes:
         rest: What is not written yet.
@@ -52,7 +53,7 @@ class _Line:
     until: float
 
 
-class Writer:
+class StdoutWriter:
     """Says what there is to say.
 
     Attributes:
@@ -65,7 +66,7 @@ class Writer:
         fd: int,
         keeper: Keeper,
         store: Store | None,
-        conversation: Conversation,
+        session: ApiSession,
         *,
         on_end: Callable[[], None],
         on_crash: CrashHandler,
@@ -74,9 +75,9 @@ class Writer:
 
         Args:
             fd: The pipe's end; becomes non-blocking, and stays the caller's.
-            keeper: Whose lock guards the conversation, the outbox and all of this.
+            keeper: Whose lock guards the session, the reconciler and all of this.
             store: The state file, if there is one.
-            conversation: What decides.
+            session: What decides.
             on_end: Called once when nobody reads the pipe any more; must not block.
             on_crash: See `worker_thread`.
         """
@@ -85,16 +86,16 @@ class Writer:
         self._fd = fd
         self._keeper = keeper
         self._store = store
-        self._conversation = conversation
+        self._session = session
         self._on_end = on_end
         self._line: _Line | None = None
-        self._prepared: tuple[Outgoing, Ticket | None] | None = None
+        self._prepared: tuple[Outgoing, Ticket | None, int] | None = None  # with the snapshots begun before its record
         self._broken: OSError | None = None
         self._said: list[tuple[int, str, str]] = []  # for the log: level, kind, text
-        self._log = BoundedLog(logger, process_clock)
-        self._lines_log = BoundedLog(logger, process_clock, DEBUG_LINES)
+        self._log = RateLimitedLog(logger, process_clock)
+        self._lines_log = RateLimitedLog(logger, process_clock, DEBUG_LINES)
         self._stopping = threading.Event()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = Wakeup()
         self._thread = worker_thread("bgp-writer", self._run, on_crash, prompt=True)
         os.set_blocking(fd, False)
 
@@ -109,7 +110,7 @@ class Writer:
     def shutdown(self) -> None:
         """Ask the thread to end, in the middle of a line if need be (ExaBGP drops it); returns at once."""
         self._stopping.set()
-        os.eventfd_write(self._wake, 1)
+        self._wake.set()
         # never waits for the lock: whoever holds it may be what hangs; the thread looks again soon enough
         if self._keeper.lock.acquire(timeout=0.1):
             try:
@@ -125,7 +126,7 @@ class Writer:
 
     def close(self) -> None:
         """Give back what the ended thread held."""
-        os.close(self._wake)
+        self._wake.close()
 
     # -- any thread that holds the keeper's lock; nothing here blocks
 
@@ -134,7 +135,7 @@ class Writer:
         now = process_clock()
         self._go_on(now)
         while self._line is None and not self._stopping.is_set():
-            outgoing = self._conversation.next(now)
+            outgoing = self._session.next(now)
             self._correct()
             if outgoing is None:
                 self._prepare(now)
@@ -143,36 +144,44 @@ class Writer:
                 self._said.append((logging.DEBUG, "line", outgoing.data.decode("ascii").rstrip()))
             self._line = _Line(memoryview(outgoing.data), self._ticket(outgoing), now + DURABLE_WAIT_S)
             self._go_on(now)
-        if self._said or self._broken is not None or self.stalled_since is not None or self._conversation.notes:
+        if self._said or self._broken is not None or self.stalled_since is not None or self._session.notes.waiting:
             self._keeper.work.notify_all()
 
     def _prepare(self, now: float) -> None:
         """Have the next line ready and recorded by the time that it may be said."""
-        outgoing = self._conversation.prepare(now)
+        outgoing = self._session.prepare(now)
         self._correct()
         if outgoing is not None:
-            self._prepared = outgoing, self._record(outgoing)
+            begun = self._snapshots_begun()  # before the record: one that begins between the two counts as later
+            self._prepared = outgoing, self._record(outgoing), begun
 
     def _ticket(self, outgoing: Outgoing) -> Ticket | None:
+        """Give the ticket of a line's record, which is made now unless it was when the line was prepared.
+
+        A snapshot that began between the two has walked tables in which the prefixes were not announced yet, and has
+        dropped the record, or stands behind it: so the record is made again. One that begins from now on sees them.
+        """
         prepared = self._prepared
         if prepared is not None and prepared[0] is outgoing:
             self._prepared = None
-            return prepared[1]
+            if prepared[2] == self._snapshots_begun():
+                return prepared[1]
         return self._record(outgoing)
 
+    def _snapshots_begun(self) -> int:
+        return self._store.snapshots_begun if self._store is not None else 0
+
     def _record(self, outgoing: Outgoing) -> Ticket | None:
-        if self._store is None or not outgoing.news:
+        if self._store is None or not outgoing.records:
             return None
-        return self._store.append(told=outgoing.news, claims=self._keeper.take_dirty())
+        records = self._keeper.views.records(outgoing.records, outgoing.audience)
+        return self._store.append(records=records, claims=self._keeper.take_dirty())
 
     def _correct(self) -> None:
-        """What the state file must unlearn comes before what it learns next of the same prefixes."""
-        corrections = self._keeper.outbox.take_corrections()
+        """Record corrections, before anything that is recorded next of the same prefixes."""
+        corrections = self._keeper.views.take_corrections()
         if self._store is not None and corrections:
-            self._store.append(
-                told=[(prefix, attributes) for prefix, attributes in corrections if attributes is not None],
-                untold=[prefix for prefix, attributes in corrections if attributes is None],
-            )
+            self._store.append(records=corrections)
 
     def _go_on(self, now: float) -> None:
         """Write the line under way, unless it has to wait."""
@@ -186,7 +195,7 @@ class Writer:
         self._write(line, now)
 
     def _waits_for(self, ticket: Ticket) -> bool:
-        """Whether a line's record is still worth waiting for."""
+        """Tell whether a line's record is still worth waiting for."""
         if not ticket.served and self.durable and not ticket.hopeless:
             return True
         # once one was late, nobody waits any more: 200 ms a line would be 250 routes a second
@@ -232,9 +241,9 @@ class Writer:
             with self._keeper.lock:
                 self.turn()
                 said, self._said = self._said, []
-                notes, stalled_since = self._conversation.notes.take(), self.stalled_since
+                notes, stalled_since = self._session.notes.take(), self.stalled_since
                 if not said and not notes and stalled_since is None and not self._stopping.is_set():
-                    self._keeper.work.wait(min(LOOK_S, self._conversation.wait_s(process_clock())))
+                    self._keeper.work.wait(min(LOOK_S, self._session.wait_s(process_clock())))
                 line = self._line
             for note in notes:
                 logger.log(note.level, "%s", note.text)
@@ -260,9 +269,9 @@ class Writer:
     def _tell(self, said: Sequence[tuple[int, str, str]]) -> None:
         for level, kind, text in said:
             if level == logging.DEBUG:
-                self._lines_log.say(level, kind, "to ExaBGP: %s", text)
+                self._lines_log.log(level, kind, "to ExaBGP: %s", text)
             else:
-                self._log.say(level, kind, "%s", text)
+                self._log.log(level, kind, "%s", text)
 
     def _wait_writable(self, since: float) -> None:
         now = process_clock()

@@ -1,50 +1,46 @@
-"""List files as they lie on disk: opened within limits, with those that they include; no thread.
+"""List files of the configuration: found as they lie on disk now, opened within limits, hashed; no thread.
 
-A file is read whole, so that its digest is that of the very bytes the rules came from.
+The plugin's process does no more than this with a list's file, to tell whether anything has changed. What reads it
+(`contents`) is the business of the child that compiles, with all that knows the formats.
 """
 
-import hashlib
+import glob
 import io
-import json
 import mmap
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+from urllib.parse import quote, urlsplit, urlunsplit
 
-from dnstap_bgp.core.lists import counts
-from dnstap_bgp.core.lists.formats import (
-    FORMATS,
-    HEAD_BYTES,
-    Format,
-    Include,
-    Kind,
-    detect,
-    exceptions,
-    filtered,
-    under,
-)
-from dnstap_bgp.core.lists.lines import Complaint
-from dnstap_bgp.core.lists.source import AUTO
-from dnstap_bgp.errors import ListError, Problem
+from dnstap_bgp.core.digest import sha256
+from dnstap_bgp.core.lists.source import AUTO, ListSource, UrlPrefixes, is_url
+from dnstap_bgp.errors import ListError
+from dnstap_bgp.workers.lists.url_cache import UrlCache, shown_url
 
 SOURCE_MAX_BYTES = 256 << 20
-"""Ten times the largest list in use (a million names are 25 MB): a wrong path shall not fill the memory."""
+"""Bytes of a file, ten times the largest list in use (25 MB): a wrong path shall not fill the memory."""
 
 _CHUNK_BYTES = 4 << 20  # large: between chunks another thread may keep the GIL for 5 ms
+
+GLOB_MAX = 1000
+"""Files that one glob may find: a folder of lists has dozens."""
 
 INCLUDES_MAX = 1000
 """Files that one source may include, at any depth; the whole of geosite has 1,400, its widest list 300."""
 
 INCLUDE_DEPTH_MAX = 16
-"""Geosite needs 4."""
+"""Includes on the way to a file; geosite needs 4."""
+
+PATTERNS_USED, PATTERNS_OFF, PATTERNS_WAITING = "used", "off", "waiting"
+"""Keywords and expressions count; they don't, as the configuration says; they don't until it says so, as a version that
+skipped them had the list in force."""
 
 
-class Place(NamedTuple):
+class SourceFile(NamedTuple):
     """One file of a list; a tuple, as it goes to a child as JSON.
 
     Attributes:
@@ -54,6 +50,12 @@ class Place(NamedTuple):
         format: A key of `FORMATS`, or `AUTO`.
         missing: Why there is no file; None: there should be one.
         pending: It is a copy, which has not come yet: no error, just nothing so far.
+        url: The URL that it is the copy of; empty: none.
+        is_pinned: Only one content of the URL is accepted, so that its includes, which anybody may change, don't count.
+        with_held: Versions that are held back stand for copies.
+        url_prefixes: With `url`: which static prefixes it may give; a tuple as `UrlPrefixes`.
+        selector: The part of it that belongs to the list, see `core.lists.lines.Document`; empty: all of it.
+        patterns: What becomes of keywords and expressions: `PATTERNS_USED`, `PATTERNS_OFF` or `PATTERNS_WAITING`.
     """
 
     source: str
@@ -62,235 +64,127 @@ class Place(NamedTuple):
     format: str = AUTO
     missing: str | None = None
     pending: bool = False
+    url: str = ""
+    is_pinned: bool = False
+    with_held: bool = False
+    url_prefixes: UrlPrefixes | None = None
+    selector: str = ""
+    patterns: str = PATTERNS_USED
 
 
-@dataclass(slots=True)
-class SourceReport:
-    """What one file gave.
+Plan: TypeAlias = dict[str, tuple[SourceFile, ...]]
+"""List name -> its files, in the configuration's order."""
 
-    Attributes:
-        list_name: The list that it belongs to.
-        source: What the configuration says of it: a path, a glob or a URL.
-        path: The file, or the URL whose copy it is.
-        file: The file itself.
-        asked: The format that the configuration names.
-        format: The format that it was read in.
-        included: It is here because another file includes it.
-        pending: There is no copy of the URL yet.
-        digest: SHA-256 of its bytes, hexadecimal.
-        rules: How many rules its lines gave, repeated ones included.
-        prefixes: How many static prefixes.
-        complaints: How many lines, or parts of one, were malformed and skipped.
-        skipped: Kind -> how many were right and nothing that rules can say.
-        examples: The first complaints and, where they were asked for, of what was skipped.
-        error: Why the file can't be used at all; None: it can.
+
+def plan(lists: Sequence[ListSource], url_cache: UrlCache | None, waiting: AbstractSet[str] = frozenset()) -> Plan:
+    """Find the files of lists as they are now: expand globs, take copies for URLs.
+
+    Args:
+        lists: In the configuration's order; names are unique.
+        url_cache: The copies of URLs; None: there are none.
+        waiting: Lists whose keywords and expressions wait for the configuration's word, see `waiting_lists`.
     """
-
-    list_name: str
-    source: str
-    path: str
-    file: str = ""
-    asked: str = AUTO
-    format: str = ""
-    included: bool = False
-    pending: bool = False
-    digest: str = ""
-    rules: int = 0
-    prefixes: int = 0
-    complaints: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    examples: list[Complaint] = field(default_factory=list)
-    error: str | None = None
-
-    def problems(self) -> list[Problem]:
-        """The error and the examples as a person reads them: `file:line: reason`."""
-        lines = [Problem(f"{self.path}:{complaint.line}", complaint.reason) for complaint in self.examples]
-        return [Problem(self.path, self.error), *lines] if self.error else lines
-
-    def told(self) -> list[str]:
-        """What the log says of it, bounded: what can be mended line by line, the rest as numbers."""
-        counted = {Kind.MALFORMED: self.complaints, **self.skipped}
-        if self.path == self.file or self.error:
-            lines = list(map(str, self.problems()))
-            counted[Kind.MALFORMED] -= len(self.examples)
-        else:  # what a URL gave can't be mended here
-            lines = []
-        numbers = counts.skipped(counted)
-        return [*lines, f"{self.path}: skipped: {numbers}"] if numbers else lines
+    return {
+        source.name: tuple(
+            place._replace(patterns=_patterns(source, waiting))
+            for text in source.sources
+            for place in _places(text, source, url_cache)
+        )
+        for source in lists
+    }
 
 
-class Content:
-    """A file of a list with its content, for as long as it is read.
+def _patterns(source: ListSource, waiting: AbstractSet[str]) -> str:
+    if source.patterns is None:
+        return PATTERNS_WAITING if source.name in waiting else PATTERNS_USED
+    return PATTERNS_USED if source.patterns else PATTERNS_OFF
 
-    Attributes:
-        report: Its path, format, digest and error filled in; the rest is for whoever reads it.
-        data: Its bytes; empty where the report has an error.
-        form: How to read them.
+
+def unreadable(lists: Sequence[ListSource], known: Sequence[ListSource]) -> list[str]:
+    """Tell what files of lists can't be opened, but for those of sources that are known; what is in them is not read.
+
+    Args:
+        lists: The lists.
+        known: Lists with the sources that may be as they are.
     """
-
-    def __init__(self, walk: "_Walk", report: SourceReport, includes: tuple[Include, ...]) -> None:
-        self.report = report
-        self.data = b""
-        self.form = FORMATS["plain"]
-        self._walk = walk
-        self._includes = includes
-
-    def load(self, place: Place) -> None:
-        """Read the file."""
-        report = self.report
-        if place.pending or place.missing is not None:
-            report.error = place.missing
-            return
-        try:
-            with opened(Path(place.path)) as file:
-                self.data = file.read()
-        except ListError as error:
-            report.error = str(error)
-            return
-        report.digest = hashlib.sha256(self.data).hexdigest()
-        report.format = detect(self.data) if place.format == AUTO else place.format
-        self.form = self._form(report.format)
-
-    def include(self, include: Include) -> None:
-        """Have the walk go through another file too."""
-        self._walk.add(self.report, include, (*self._includes, include))
-
-    def free(self) -> None:
-        """Give the memory back."""
-        self.data = b""
-
-    def _form(self, name: str) -> Format:
-        if self._includes:
-            return filtered(self._includes)
-        return under(self._walk.excepted) if name == "adblock" else FORMATS[name]
+    old = {(listed.name, text) for listed in known for text in listed.sources}
+    problems = []
+    for listed in lists:
+        for text in listed.sources:
+            if is_url(text) or (listed.name, text) in old:
+                continue
+            for place in _places(text, listed, None):
+                try:
+                    if place.missing is not None:
+                        raise ListError(place.missing)  # noqa: TRY301 - as for those that are there
+                    with opened(Path(place.path)):
+                        pass
+                except ListError as error:
+                    problems.append(f"list {listed.name}: {place.shown}: {error}")
+    return problems
 
 
-def contents(list_name: str, places: Sequence[Place]) -> Iterator[Content]:
-    """Go through the files of a list, and those that they include; one is in memory at a time, if it is freed."""
-    excepted = frozenset[bytes]().union(*map(_excepted, places))
-    for place in places:
-        yield from _Walk(list_name, place, excepted)
+def _places(text: str, source: ListSource, url_cache: UrlCache | None) -> list[SourceFile]:
+    location, selector = source.located(text)
+    if is_url(text):
+        return [_copy(text, source, url_cache)]
+    if source.is_managed and not os.path.lexists(text):
+        return []  # nobody has put a name on it yet
+    if os.path.lexists(text):  # a file whose own name has a `#`
+        location, selector = text, source.path
+    part = text[len(location) :]
+    if not glob.has_magic(location) or os.path.lexists(location):
+        return [SourceFile(text, location, text, source.format, selector=selector)]
+    found = sorted(path for path in glob.iglob(location) if not Path(path).is_dir())  # noqa: PTH207 - absolute already
+    if not found or len(found) > GLOB_MAX:
+        return [SourceFile(text, "", text, source.format, f"it names {len(found)} files, 1 to {GLOB_MAX} are allowed")]
+    return [SourceFile(text, path, path + part, source.format, selector=selector) for path in found]
 
 
-def _excepted(place: Place) -> set[bytes]:
-    """The exceptions that hold for the whole list, wherever they stand: only adblock has such."""
-    if place.format not in (AUTO, "adblock") or not place.path:
-        return set()
+def _copy(text: str, source: ListSource, url_cache: UrlCache | None) -> SourceFile:
+    """Find the copy of a URL; a copy that differs from the pinned digest is as good as none."""
+    url, selector = source.located(text)
+    file = SourceFile(
+        text,
+        "",
+        shown_url(url) + text[len(url) :],
+        source.format,
+        selector=selector,
+        url=url,
+        is_pinned=source.fetching.sha256 is not None,
+        with_held=url_cache is not None and url_cache.prefers_held(url),
+        url_prefixes=source.url_prefixes,
+    )
+    if url_cache is None or not url_cache.path(url).exists():
+        return file._replace(pending=True)
+    file = file._replace(path=str(url_cache.path(url)))
+    pinned = source.fetching.sha256
     try:
-        with opened(Path(place.path)) as file:
-            head = file.read(HEAD_BYTES)
-            if place.format == AUTO and detect(head) != "adblock":
-                return set()
-            return exceptions(head + file.read())
-    except ListError:
-        return set()  # it is told when the file is read for good
+        good = pinned is None or digest_of(Path(file.path)) == pinned
+    except ListError as error:
+        return file._replace(missing=str(error))
+    return file._replace(pending=not good)
 
 
-class _Walk:
-    """Goes through a file and those that it includes, each once for each set of filters; their order is no matter."""
-
-    def __init__(self, list_name: str, place: Place, excepted: frozenset[bytes]) -> None:
-        self.excepted = excepted
-        self._list_name = list_name
-        self._place = place
-        self._seen: set[tuple[str, frozenset[str], frozenset[str]]] = set()
-        self._todo: list[tuple[Place, tuple[Include, ...]]] = []
-
-    def __iter__(self) -> Iterator[Content]:
-        self._todo = [(self._place, ())]
-        for place, includes in self._todo:  # grows meanwhile
-            report = SourceReport(
-                self._list_name,
-                self._place.source,
-                place.shown,
-                file=place.path,
-                asked=self._place.format,
-                included=bool(includes),
-                pending=place.pending,
-            )
-            content = Content(self, report, includes)
-            content.load(place)
-            yield content
-
-    def add(self, report: SourceReport, include: Include, includes: tuple[Include, ...]) -> None:
-        """Go through an included file too.
-
-        Args:
-            report: Of the file that includes it; gets the error where that can't be.
-            include: What it says.
-            includes: All includes on the way, whose filters hold together.
-        """
-        if report.path != report.file:  # what a URL gave has nothing beside it
-            report.skipped[Kind.DIRECTIVE] = report.skipped.get(Kind.DIRECTIVE, 0) + 1
-            return
-        try:
-            path = _beside(Path(report.file), include.name)
-        except (ListError, OSError) as error:
-            report.error = report.error or f"include:{include.name}: {error}"
-            return
-        wanted = frozenset[str]().union(*(each.wanted for each in includes))
-        unwanted = frozenset[str]().union(*(each.unwanted for each in includes))
-        if (path, wanted, unwanted) in self._seen:
-            return
-        if len(includes) > INCLUDE_DEPTH_MAX or len(self._seen) >= INCLUDES_MAX:
-            report.error = f"more than {INCLUDES_MAX} files are included, or more than {INCLUDE_DEPTH_MAX} deep"
-            return
-        self._seen.add((path, wanted, unwanted))
-        self._todo.append((Place(path, path, path, "v2fly"), includes))
-
-
-def _beside(file: Path, name: str) -> str:
-    """The path of an included file, which is in the same folder, as links are followed too.
-
-    Raises:
-        ListError: It is elsewhere.
-        OSError: It can't be looked for.
-    """
-    folder = file.parent
-    path = next((folder / each for each in (name, name.lower()) if (folder / each).exists()), folder / name)
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ListError("it leads out of the folder")
-    return str(path)
+def included_url(url: str, name: str) -> str:
+    """Tell the URL of a file that one at a URL includes: in the same folder there, asked for with the same query."""
+    parts = urlsplit(url)
+    folder = parts.path.rpartition("/")[0]
+    return urlunsplit(parts._replace(path=f"{folder}/{quote(name.lower(), safe='!')}", fragment=""))
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal: 20 ms for a million names, hardly any of it with the GIL held.
+    """Hash a file's bytes by SHA-256, hexadecimal: 20 ms for a million names, hardly any of it with the GIL held.
 
     Raises:
         ListError: It is missing, unreadable, no plain file or too large.
     """
-    digest = hashlib.sha256()
     # An anonymous map as the buffer: unlike memory of the heap it goes back to the system for certain.
     with opened(path) as file, mmap.mmap(-1, _CHUNK_BYTES) as buffer, memoryview(buffer) as chunk:
+        digest = sha256(total_bytes=os.fstat(file.fileno()).st_size)
         while got := file.readinto(chunk):
             digest.update(chunk[:got])
     return digest.hexdigest()
-
-
-def totals(reports: Sequence[SourceReport]) -> dict[str, int]:
-    """How much was skipped of each kind, malformed lines first, in several files together."""
-    found: Counter[str] = Counter()
-    for report in reports:
-        found[Kind.MALFORMED] += report.complaints
-        found.update(report.skipped)
-    return {kind: count for kind, count in found.items() if count}
-
-
-def to_json(reports: Sequence[SourceReport]) -> str:
-    """Write reports, for another process."""
-    return json.dumps([asdict(report) for report in reports])
-
-
-def from_json(text: str) -> list[SourceReport]:
-    """Read reports that `to_json` wrote."""
-    return [
-        SourceReport(**(values | {"examples": [_complaint(**example) for example in values["examples"]]}))
-        for values in json.loads(text)
-    ]
-
-
-def _complaint(line: int, reason: str, kind: str) -> Complaint:
-    return Complaint(line, reason, Kind(kind))
 
 
 @contextmanager

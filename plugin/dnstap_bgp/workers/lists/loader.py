@@ -5,8 +5,10 @@ million rules cost the process next to no memory. The compiled file stays in a d
 sources have the same bytes it is mapped at once. Their SHA-256 decides that, not size and time, which an edit within
 one tick or a restored backup can leave alone; it costs 20 ms for a million names.
 
-What is in force stays in force when the new lists are worse: unreadable, suddenly empty or half gone. That holds over
-a restart too, for the same files: the compiled file is then what was in force.
+What is in force stays in force where a source's new content is worse: unreadable, suddenly empty or half gone. Each
+source is judged by itself (see `judgement.py`): one that is held back or can't be read keeps its last content, of which
+there is a copy (see `source_copies.py`), and the changes of all others come into force. That holds over a restart too:
+the compiled file and the copies are then what was in force. Where a copy is missing, the whole set in force stays.
 """
 
 import logging
@@ -14,23 +16,25 @@ import mmap
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
 
 from dnstap_bgp.config import Config
-from dnstap_bgp.core.lists import plausible
 from dnstap_bgp.core.lists.compiled import unpack
-from dnstap_bgp.core.lists.domains import RuleSet
-from dnstap_bgp.core.lists.source import ListSource
+from dnstap_bgp.core.lists.rules import RuleSet
+from dnstap_bgp.core.lists.source import Force, ListSource, is_forced
 from dnstap_bgp.core.model import Prefix
 from dnstap_bgp.errors import ListError
-from dnstap_bgp.workers.lists import compiler
-from dnstap_bgp.workers.lists.copies import Copies
-from dnstap_bgp.workers.lists.files import SourceReport, digest_of, from_json
-from dnstap_bgp.workers.lists.sources import Plan, build_here, plan
+from dnstap_bgp.workers.lists import compile_job
+from dnstap_bgp.workers.lists.compile_job import Before
+from dnstap_bgp.workers.lists.file_reports import FileReport, waiting_lists
+from dnstap_bgp.workers.lists.files import Plan, digest_of, plan
+from dnstap_bgp.workers.lists.judgement import Judgement
+from dnstap_bgp.workers.lists.source_copies import SourceCopies, SourceKey
+from dnstap_bgp.workers.lists.url_cache import UrlCache
 
 logger = logging.getLogger(__name__)
 
@@ -38,87 +42,123 @@ COMPILED_FILE = "lists.compiled"
 
 _ERRORS_TOLD = 5  # files in one sentence; the reports have all
 
+_READS_MAX = 3  # of one load: what all have now; with what some keep; once more, where files change meanwhile
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of a load.
+    """The outcome of a load.
 
     Attributes:
         rules: What is to be in force.
         prefixes: List name -> its static prefixes, in force with `rules`.
-        reports: Of each file, as `rules` or, where they were refused, the new lists were read from it.
+        reports: Of each file, as it was read last: also of what is held back or was refused.
         how: Where `rules` is from. `unchanged`: the set of the load before, as the files have the same bytes;
             `mapped`: the compiled file; `compiled`: made by a child; `built`: made here, for want of a child.
-        refused: Why the new lists are not in force and `rules` is what was before; None: they are.
+        refused: Why nothing new is in force and `rules` is what was before; None: all is, but for `held` and `failed`.
+        held: (list, source) -> why its new content is held back; its last content is in `rules`.
+        failed: (list, source) -> why it can't be read; its last content is in `rules`, or nothing of it.
+        awaited: (list, URL) -> what is in `rules` until it is fetched again.
+        is_read_as_now: The sources were read by this version, or one that reads as it does.
     """
 
     rules: RuleSet
     prefixes: dict[str, tuple[Prefix, ...]]
-    reports: tuple[SourceReport, ...]
+    reports: tuple[FileReport, ...]
     how: Literal["unchanged", "mapped", "compiled", "built"]
     refused: str | None = None
+    held: Mapping[SourceKey, str] = field(default_factory=dict)
+    failed: Mapping[SourceKey, str] = field(default_factory=dict)
+    awaited: Mapping[SourceKey, str] = field(default_factory=dict)
+    is_read_as_now: bool = True
 
     @property
     def pending(self) -> tuple[str, ...]:
         """The lists that have a URL which was never fetched: they may be short of rules for now."""
         return tuple(dict.fromkeys(report.list_name for report in self.reports if report.pending))
 
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """The lists of which a source gave nothing, or could not be read in time, and nothing from before is known."""
+        doubtful = (one for one in self.reports if one.unproven or (one.is_slow and not one.is_kept))
+        return tuple(dict.fromkeys(report.list_name for report in doubtful))
+
+    @property
+    def is_whole(self) -> bool:
+        """All that the sources have now is in force."""
+        troubled = self.held or self.failed or any(report.is_slow for report in self.reports)
+        return self.refused is None and not troubled
+
 
 def compiled_dir(config: Config) -> Path:
-    """Where compiled lists and copies of URLs live: beside the state file, so that they outlive a boot as it does."""
+    """Name the folder of compiled lists and copies of URLs: beside the state file, to outlive a boot as it does."""
     return config.cache.with_name(config.cache.name + ".lists") if config.cache else config.runtime_dir / "lists"
 
 
+def waiting_in(directory: Path) -> frozenset[str]:
+    """Tell the lists whose keywords and expressions wait for the configuration's word, by the compiled file."""
+    try:
+        with (directory / COMPILED_FILE).open("rb") as file:
+            return waiting_lists(_map(file).reports)
+    except (OSError, ListError):
+        return frozenset()
+
+
 class ListLoader:
-    """Loads lists, and remembers what it gave last; used by one thread, but for `cancel`.
+    """Loader of lists, which remembers the rules in force; used by one thread, but for `cancel`.
 
     Args:
         directory: Where the compiled file lives, made if missing. None, or if it can't be written: nothing is kept
             for the next start.
-        kept: The copies of URLs; None: there are none.
+        url_cache: The copies of URLs; None: there are none.
     """
 
-    def __init__(self, directory: Path | None, kept: Copies | None = None) -> None:
+    def __init__(self, directory: Path | None, url_cache: UrlCache | None = None) -> None:
         self._dir = directory
-        self._kept = kept
-        self._held: Loaded | None = None
+        self._url_cache = url_cache
+        self._compiled_file = directory / COMPILED_FILE if directory is not None else None
+        self._copies_dir = directory
+        self._in_force: Loaded | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._cancelled = False
 
-    def load(self, sources: Sequence[ListSource], *, force: bool = False) -> Loaded:
+    def load(self, sources: Sequence[ListSource], *, force: Force = False, new_must_work: bool = False) -> Loaded:
         """Load the lists: some seconds for a million rules, unless nothing changed.
 
         Args:
             sources: The lists in the configuration's order; names are unique.
-            force: Take lists that are empty or half gone.
+            force: The lists of which to take what would be held back, and to read again what could not be read in time.
+            new_must_work: Refuse all where a source can't be read that is not among those in force.
 
         Raises:
             ListError: They can't be in force, and nothing was before; or `cancel` was called.
         """
-        held = self._standing(sources)
-        places = plan(sources, self._kept)
-        if held is not None and _is_from(held.reports, places):
-            return held
-        with _scratch_file(self._dir) as scratch:
-            try:
-                new = self._compile(places, scratch)
-            except ListError as error:
-                if held is None or self._cancelled:
-                    raise
-                return replace(held, reports=(), refused=str(error))
-            refused = _refusal(new, held, sources, force=force)
-            if refused is None:
-                self._held = new
-                scratch.keep()
-                return new
-        if held is None:
-            raise ListError(refused)
-        return replace(held, reports=new.reports, refused=refused)
+        in_force = self._find_in_force()
+        files = plan(sources, self._url_cache, waiting_lists(in_force.reports) if in_force is not None else frozenset())
+        if in_force is not None and self._is_current(in_force, sources, files, force=force):
+            return in_force
+        judgement = Judgement(in_force.reports if in_force is not None else (), sources, force)
+        try:
+            found = self._read(in_force, sources, files, judgement, force=force, new_must_work=new_must_work)
+        except ListError as error:
+            if in_force is None or self._cancelled:
+                raise
+            found = replace(in_force, refused=str(error))
+        self._clean_copies()
+        return replace(
+            found,
+            reports=judgement.reports,
+            held=judgement.held,
+            failed=judgement.failed,
+            awaited=judgement.awaited,
+        )
 
-    def aside(self, kept: Copies | None) -> "ListLoader":
-        """A loader that knows what is in force and whose loads change nothing here, nor on the disk."""
-        other = ListLoader(None, kept)
-        other._held = self._held
+    def aside(self, url_cache: UrlCache | None) -> "ListLoader":
+        """Make a loader that knows the rules in force and whose loads change nothing here, nor on the disk."""
+        other = ListLoader(None, url_cache)
+        other._in_force = self._in_force
+        other._compiled_file = self._compiled_file
+        other._copies_dir = self._copies_dir
         return other
 
     def cancel(self) -> None:
@@ -127,44 +167,121 @@ class ListLoader:
         if self._child is not None:
             self._child.kill()
 
-    def _standing(self, sources: Sequence[ListSource]) -> Loaded | None:
-        """What is in force: given by us, or at the first load the compiled file, if it is of these lists and files."""
-        if self._held is not None:
-            return replace(self._held, how="unchanged")
-        if self._dir is None:
+    def _find_in_force(self) -> Loaded | None:
+        """Find the rules in force: those of the last load or, at the first, the compiled file.
+
+        That file may be of other lists than are configured now: each source is judged by its own past, whatever came
+        and went beside it.
+        """
+        if self._in_force is not None:
+            return replace(self._in_force, how="unchanged")
+        if self._compiled_file is None:
             return None
         try:
-            with (self._dir / COMPILED_FILE).open("rb") as file:
-                found = _map(file)
+            with self._compiled_file.open("rb") as file:
+                self._in_force = _map(file)
         except FileNotFoundError:
             return None
         except (OSError, ListError) as error:
-            logger.warning("%s: not used, the lists are compiled anew: %s", self._dir / COMPILED_FILE, error)
-            return None
-        rules, _, reports = found
-        if rules.list_names != tuple(source.name for source in sources) or not _is_of(reports, sources):
-            return None
-        self._held = Loaded(*found, "mapped")
-        return self._held
+            logger.warning("%s: not used, the lists are compiled anew: %s", self._compiled_file, error)
+        return self._in_force
 
-    def _compile(self, places: Plan, scratch: "_Scratch") -> Loaded:
+    def _is_current(self, in_force: Loaded, sources: Sequence[ListSource], files: Plan, *, force: Force) -> bool:
+        """Tell whether rules read now would be those in force."""
+        doubtful = {report.list_name for report in in_force.reports if report.unproven or report.is_slow}
+        if any(is_forced(force, name) for name in doubtful):
+            return False
+        names = tuple(source.name for source in sources)
+        return (
+            in_force.is_read_as_now
+            and in_force.rules.list_names == names
+            and _is_from(in_force.reports, files, self._url_cache)
+        )
+
+    def _read(
+        self,
+        in_force: Loaded | None,
+        sources: Sequence[ListSource],
+        files: Plan,
+        judgement: Judgement,
+        *,
+        force: Force,
+        new_must_work: bool,
+    ) -> Loaded:
+        """Read and compile the lists, until all that was read may come into force, and put it there.
+
+        Raises:
+            ListError: Nothing of it may.
+        """
+        for _ in range(_READS_MAX):
+            with _scratch_file(self._dir) as scratch:
+                plan_now = {name: judgement.places(name, found) for name, found in files.items()}
+                new = self._compile(plan_now, self._before(in_force, judgement), scratch)
+                is_settled = judgement.take(new.reports)
+                if judgement.unkept or (new_must_work and judgement.failed_anew):
+                    raise _refusal(judgement.unkept + judgement.failed_anew)
+                if is_settled:
+                    if not force and (emptiness := _emptiness(new, sources)):
+                        raise _refusal([*judgement.failed.values()] or [emptiness])
+                    self._in_force = new
+                    scratch.keep()
+                    return new
+            assert in_force is not None, "only what had rules keeps them"
+            self._check_copies(judgement)
+            is_same = in_force.is_read_as_now and in_force.rules.list_names == tuple(files)
+            if is_same and judgement.is_all_as_before(new.reports):
+                return in_force
+        raise ListError("the files change faster than they are read")
+
+    def _check_copies(self, judgement: Judgement) -> None:
+        """Check that there is a copy of all that sources are to keep.
+
+        Raises:
+            ListError: There is none of something, such as what 0.1.0 has read; all in force stays then.
+        """
+        copies = SourceCopies(self._copies_dir) if self._copies_dir is not None else None
+        digests = [one.digest for reports in judgement.kept.values() for one in reports if one.digest]
+        if copies is None or not all(map(copies.has, digests)):
+            raise _refusal([*judgement.failed.values(), *judgement.held.values(), *judgement.awaited.values()])
+
+    def _clean_copies(self) -> None:
+        if self._dir is not None and self._in_force is not None:
+            SourceCopies(self._dir).clean({report.digest for report in self._in_force.reports})
+
+    def _before(self, in_force: Loaded | None, judgement: Judgement) -> Before:
+        """Tell the child what was in force. A person's word is enough for a source to be known."""
+        there = in_force is not None and self._compiled_file is not None
+        return Before(
+            str(self._compiled_file) if there else None,
+            tuple(judgement.unknown()),
+            str(self._copies_dir) if self._copies_dir is not None else None,
+            self._dir is not None,
+            tuple(
+                (name, source, {one.file: one.digest for one in reports if one.digest})
+                for (name, source), reports in judgement.kept.items()
+            ),
+        )
+
+    def _compile(self, files: Plan, before: Before, scratch: "_Scratch") -> Loaded:
         """Let a child compile into the scratch file and map it; without a child or a file, build here.
 
         Raises:
             ListError: The child was killed, failed or took too long.
         """
         try:
-            failure = self._run_child(places, scratch.file.fileno())
+            failure = self._run_child(files, before, scratch.file.fileno())
             if failure is None:
-                return Loaded(*_map(scratch.file), "compiled")
+                return replace(_map(scratch.file), how="compiled")
         except OSError as error:
             failure = str(error)
         logger.warning("the lists are built in this process, which stalls for as long as that takes: %s", failure)
         scratch.drop()
-        built = build_here(places)
+        from dnstap_bgp.workers.lists.compile_child import build_lists  # noqa: PLC0415 - 1.5 MB that hardly anyone needs
+
+        built = build_lists(files, before)
         return Loaded(built.rules, built.prefixes, tuple(built.reports), "built")
 
-    def _run_child(self, places: Plan, output: int) -> str | None:
+    def _run_child(self, files: Plan, before: Before, output: int) -> str | None:
         """Compile into a descriptor; None, or why that couldn't be written.
 
         Raises:
@@ -172,11 +289,11 @@ class ListLoader:
             OSError: There is no child.
         """
         with subprocess.Popen(  # noqa: S603 - our own module; paths go by stdin
-            compiler.command(str(output)),
+            compile_job.command(str(output)),
             stdin=subprocess.PIPE,  # never ours: the host's answers come there
             stdout=subprocess.PIPE,
             pass_fds=(output,),
-            env=compiler.environment(),
+            env=compile_job.environment(),
             # a Ctrl-C is for us; we end the child. No session of its own: to Linux's autogroups its niceness would
             # then say nothing against us
             process_group=0,
@@ -185,9 +302,9 @@ class ListLoader:
             try:
                 if self._cancelled:
                     child.kill()
-                failure, _ = child.communicate(compiler.job(places), timeout=compiler.TIME_LIMIT_S)
+                failure, _ = child.communicate(compile_job.job(files, before), timeout=compile_job.TIME_LIMIT_S)
             except subprocess.TimeoutExpired as error:
-                raise ListError(f"the lists took longer than {compiler.TIME_LIMIT_S} s to compile") from error
+                raise ListError(f"the lists took longer than {compile_job.TIME_LIMIT_S} s to compile") from error
             finally:
                 child.kill()  # a no-op, unless we come here by an exception
                 self._child = None
@@ -199,14 +316,14 @@ class ListLoader:
 
 
 class _Scratch:
-    """Where a child writes: a file that may become the compiled file."""
+    """Scratch file that a child writes, and that may become the compiled file."""
 
     def __init__(self, file: IO[bytes], path: Path | None) -> None:
         self.file = file
         self._path = path
 
     def keep(self) -> None:
-        """Make it the compiled file. One that is mapped from before stays whole: it only loses its name."""
+        """Make the scratch file the compiled file; one that is mapped stays whole and only loses its name."""
         if self._path is None:
             return
         try:
@@ -216,7 +333,7 @@ class _Scratch:
             logger.warning("the compiled lists can't be kept for the next start: %s", error)
 
     def drop(self) -> None:
-        """Remove it, unless it was kept."""
+        """Remove the scratch file, unless it was kept."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
@@ -245,7 +362,7 @@ def _scratch_file(directory: Path | None) -> Iterator[_Scratch]:
         yield _Scratch(file, None)
 
 
-def _map(file: IO[bytes]) -> tuple[RuleSet, dict[str, tuple[Prefix, ...]], tuple[SourceReport, ...]]:
+def _map(file: IO[bytes]) -> Loaded:
     """Map a compiled file.
 
     Raises:
@@ -257,67 +374,75 @@ def _map(file: IO[bytes]) -> tuple[RuleSet, dict[str, tuple[Prefix, ...]], tuple
     if status.st_size == 0:
         raise ListError("it is empty")
     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    rules, prefixes, about = unpack(memoryview(mapped))
+    rules, prefixes, note = unpack(memoryview(mapped))
     # The checksum has touched every page; the tap will need few of them.
     mapped.madvise(mmap.MADV_DONTNEED)
-    return rules, prefixes, tuple(from_json(about))
+    reports, is_read_as_now = compile_job.reports_about(note)
+    return Loaded(rules, prefixes, reports, "mapped", is_read_as_now=is_read_as_now)
 
 
-def _refusal(new: Loaded, held: Loaded | None, sources: Sequence[ListSource], *, force: bool) -> str | None:
-    """Why the new lists must not come into force; None: they may."""
-    errors = [f"{report.path}: {report.error}" for report in new.reports if report.error]
-    if errors:
-        return "; ".join(errors[:_ERRORS_TOLD])
-    if force:
+def _refusal(reasons: Sequence[str]) -> ListError:
+    return ListError("; ".join(reasons[:_ERRORS_TOLD]))
+
+
+def _emptiness(new: Loaded, sources: Sequence[ListSource]) -> str | None:
+    """Tell that no list has a rule, where no source is still to come; None: some has, or people keep one by hand."""
+    if any(source.is_managed for source in sources):
         return None
-    before, after = _sizes(held), _sizes(new)
-    for source in sources:
-        reason = plausible.refusal(before.get(source.name, 0), after[source.name], source.shrink_max, source.growth_max)
-        if reason is not None:
-            where = _where(new, source.name)
-            return f"list {source.name} {reason} ({where}); `dnstap-bgp reload --force` takes it"
-    if not any(after.values()) and not all(report.pending for report in new.reports):
-        skipped = sum(report.complaints + sum(report.skipped.values()) for report in new.reports)
-        return f"there is no rule in any list; {skipped} lines were skipped"
-    return None
+    if len(new.rules) or any(new.prefixes.values()) or all(report.pending for report in new.reports):
+        return None
+    skipped = sum(report.complaints + sum(report.skipped.values()) for report in new.reports)
+    reasons = "".join(f"; {report.path} is {report.no_list}" for report in new.reports if report.no_list)
+    return f"there is no rule in any list; {skipped} lines were skipped{reasons}"
 
 
-def _sizes(loaded: Loaded | None) -> dict[str, int]:
-    """List name -> its different rules and static prefixes."""
-    if loaded is None:
-        return {}
-    return {name: count + len(loaded.prefixes.get(name, ())) for name, count in loaded.rules.counts.items()}
-
-
-def _where(loaded: Loaded, list_name: str) -> str:
-    reports = [report for report in loaded.reports if report.list_name == list_name]
-    pending = [report.path for report in reports if report.pending]
-    if pending:
-        return f"{', '.join(pending[:_ERRORS_TOLD])} is still to be fetched"
-    return ", ".join([report.path for report in reports][:_ERRORS_TOLD])
-
-
-def _is_of(reports: Sequence[SourceReport], sources: Sequence[ListSource]) -> bool:
-    """Whether reports are of these very sources, whatever a glob finds now and whatever is in them."""
-    there = dict.fromkeys((report.list_name, report.source, report.asked) for report in reports)
-    return list(there) == list(
-        dict.fromkeys((source.name, text, source.format) for source in sources for text in source.sources)
-    )
-
-
-def _is_from(reports: Sequence[SourceReport], places: Plan) -> bool:
-    """Whether rules read now would be those that the reports are of: the same files with the same bytes."""
+def _is_from(reports: Sequence[FileReport], files: Plan, url_cache: UrlCache | None) -> bool:
+    """Tell whether rules read now would be those of the reports: the same files with the same bytes."""
     try:
+        places = [(name, file) for name, found in files.items() for file in found]
+        digests = {path: digest_of(Path(path)) for path in {file.path for _, file in places if not file.pending}}
         now = [
-            (name, place.source, place.shown, place.format, "" if place.pending else digest_of(Path(place.path)))
-            for name, found in places.items()
-            for place in found
+            (
+                *(
+                    name,
+                    file.source,
+                    file.shown,
+                    file.format,
+                    file.selector,
+                    file.patterns,
+                    list(file.url_prefixes or ()),
+                ),
+                "" if file.pending else digests[file.path],
+            )
+            for name, file in places
         ]
-        included = all(digest_of(Path(report.file)) == report.digest for report in reports if report.included)
+        included = all(_is_included_as_before(report, url_cache) for report in reports if report.included)
     except ListError:
         return False
     return included and now == [
-        (report.list_name, report.source, report.path, report.asked, report.digest)
+        (
+            *(
+                report.list_name,
+                report.source,
+                report.path,
+                report.asked,
+                report.selector,
+                report.patterns,
+                report.limits,
+            ),
+            report.digest,
+        )
         for report in reports
         if not report.included
     ]
+
+
+def _is_included_as_before(report: FileReport, url_cache: UrlCache | None) -> bool:
+    path = Path(report.file)
+    if report.url:
+        if url_cache is None:
+            return False
+        path = url_cache.path(report.url)
+        if report.pending or not path.exists():
+            return report.pending and not path.exists()
+    return digest_of(path) == report.digest

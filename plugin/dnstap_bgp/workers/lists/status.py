@@ -1,51 +1,21 @@
-"""What each list has and where it is from, for people; no thread. The plugin keeps it in `lists.json` for a command."""
+"""The status of each list for people: its content, its sources and their age; no thread."""
 
 import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
-from dnstap_bgp.core.lists.formats import Kind
+from dnstap_bgp.core.lists.lines import SkippedKind
 from dnstap_bgp.core.lists.source import ListSource, is_url
-from dnstap_bgp.errors import CommandError
-from dnstap_bgp.workers.lists.copies import Copies, shown
-from dnstap_bgp.workers.lists.files import SourceReport
+from dnstap_bgp.core.status.report import SourceStatus
+from dnstap_bgp.workers.lists.file_reports import FileReport
+from dnstap_bgp.workers.lists.source_copies import SourceKey
+from dnstap_bgp.workers.lists.url_cache import UrlCache, UrlState, shown_url
 
 
 @dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """One source of a list: a file, a glob's files together, or a URL.
-
-    Attributes:
-        source: As it is configured, without user and password.
-        state: `ok`; `pending`: never fetched yet; `stale`: the last look failed, the copy is used; `held`: a newer
-            version is held back; `error`: it can't be used.
-        why: Of each state but `ok`.
-        formats: That its files were read in.
-        files: How many, included ones too.
-        rules: That they gave, repeated ones included; what they give when the lists were refused.
-        prefixes: Static prefixes, alike.
-        skipped: Kind -> lines that gave no rule.
-        changed: When its content is from, wall clock: the newest file's time, or the fetch; 0: unknown.
-        checked: When the server last gave or confirmed it, wall clock; None: it is no URL.
-    """
-
-    source: str
-    state: str
-    why: str = ""
-    formats: tuple[str, ...] = ()
-    files: int = 0
-    rules: int = 0
-    prefixes: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    changed: float = 0.0
-    checked: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListStatus:
+class ListContent:
     """One list.
 
     Attributes:
@@ -62,7 +32,7 @@ class ListStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ListsStatus:
     """All lists at one time.
 
     Attributes:
@@ -73,22 +43,39 @@ class Status:
 
     at: float
     refused: str | None
-    lists: tuple[ListStatus, ...]
+    lists: tuple[ListContent, ...]
 
     def to_json(self) -> str:
         """Write it."""
         return json.dumps(asdict(self))
 
 
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """Sources whose present content is not in force: why, and what is in force instead.
+
+    Attributes:
+        held: What they have is held back.
+        failed: They can't be read.
+    """
+
+    held: Mapping[SourceKey, str] = field(default_factory=dict)
+    failed: Mapping[SourceKey, str] = field(default_factory=dict)
+
+
+_NO_TROUBLES = Troubles()
+
+
 def take(
     lists: Iterable[ListSource],
     counts: Mapping[str, int],
     prefixes: Mapping[str, Sequence[bytes]],
-    reports: Sequence[SourceReport],
-    kept: Copies,
+    reports: Sequence[FileReport],
+    url_cache: UrlCache,
     *,
     refused: str | None = None,
-) -> Status:
+    troubles: Troubles = _NO_TROUBLES,
+) -> ListsStatus:
     """Put together what is known.
 
     Args:
@@ -96,51 +83,37 @@ def take(
         counts: List name -> rules in force.
         prefixes: List name -> static prefixes in force.
         reports: Of the files.
-        kept: The copies of URLs.
+        url_cache: The copies of URLs.
         refused: Why what the reports are of is not in force; None: it is.
+        troubles: Of the sources whose present content is not in force.
     """
     found = tuple(
-        ListStatus(
+        ListContent(
             source.name,
             counts.get(source.name, 0),
             len(prefixes.get(source.name, ())) + source.prefixes,
-            tuple(_source(source.name, text, reports, kept) for text in source.sources),
+            tuple(_source(source, text, reports, url_cache, troubles) for text in source.sources),
         )
         for source in lists
     )
-    return Status(time.time(), refused, found)
+    return ListsStatus(time.time(), refused, found)
 
 
-def from_json(text: str | bytes) -> Status:
-    """Read what `to_json` wrote.
-
-    Raises:
-        CommandError: It is something else.
-    """
-    try:
-        values: dict[str, Any] = json.loads(text)
-        lists = tuple(
-            ListStatus(
-                one["name"], one["rules"], one["prefixes"], tuple(SourceStatus(**source) for source in one["sources"])
-            )
-            for one in values["lists"]
-        )
-        return Status(values["at"], values["refused"], lists)
-    except (ValueError, TypeError, KeyError) as error:
-        raise CommandError(f"this is no status of lists: {error}") from error
-
-
-def _source(list_name: str, text: str, reports: Sequence[SourceReport], kept: Copies) -> SourceStatus:
-    mine = [report for report in reports if report.list_name == list_name and report.source == text]
+def _source(
+    listed: ListSource, text: str, reports: Sequence[FileReport], url_cache: UrlCache, troubles: Troubles
+) -> SourceStatus:
+    mine = [report for report in reports if report.list_name == listed.name and report.source == text]
+    location, _ = listed.located(text)
     skipped: dict[str, int] = {}
     for report in mine:
-        for kind, count in {Kind.MALFORMED: report.complaints, **report.skipped}.items():
+        for kind, count in {SkippedKind.MALFORMED: report.complaints, **report.skipped}.items():
             if count:
                 skipped[kind] = skipped.get(kind, 0) + count
-    state, why = _state(text, mine, kept)
-    known = kept.state(text) if is_url(text) else None
+    key = listed.name, text
+    state, why = _state(location, mine, url_cache, troubles.held.get(key), troubles.failed.get(key))
+    known = url_cache.state(location) if is_url(text) else None
     return SourceStatus(
-        source=shown(text) if is_url(text) else text,
+        source=shown_url(location) + text[len(location) :] if is_url(text) else text,
         state=state,
         why=why,
         formats=tuple(dict.fromkeys(report.format for report in mine if report.format)),
@@ -153,18 +126,33 @@ def _source(list_name: str, text: str, reports: Sequence[SourceReport], kept: Co
     )
 
 
-def _state(text: str, reports: Sequence[SourceReport], kept: Copies) -> tuple[str, str]:
+def _state(
+    text: str, reports: Sequence[FileReport], url_cache: UrlCache, held: str | None, failed: str | None
+) -> tuple[str, str]:
+    """Tell the state of a source, the worst that holds: error, pending, held, stale, partial, ok."""
     errors = [f"{report.path}: {report.error}" for report in reports if report.error]
     if errors:
-        return "error", errors[0]
-    if not is_url(text):
-        return "ok", ""
-    known = kept.state(text)
-    if any(report.pending for report in reports):
-        return "pending", known.error or "not fetched yet"
-    if known.held is not None:
-        return "held", f"the new version {known.held.reason}; `dnstap-bgp reload --force` takes it"
-    return ("stale", f"the last copy is used: {known.error}") if known.error else ("ok", "")
+        return "error", failed or errors[0]
+    if held is not None:
+        return "held", held
+    # Of files that a URL includes, each has a copy and a state of its own.
+    urls = dict.fromkeys([text, *(report.url for report in reports if report.url)]) if is_url(text) else {}
+    known = {url: url_cache.state(url) for url in urls}
+    for report in reports:
+        if report.pending:
+            error = known.get(report.url, UrlState()).error or "not fetched yet"
+            return "pending", f"{report.path}: {error}" if report.included else error
+    for url, state in known.items():
+        if state.held is not None:
+            version = "the new version" if url == text else f"the new version of {shown_url(url)}"
+            return "held", f"{version} {state.held.reason}; `dnstap-bgp reload --force` takes it"
+    for url, state in known.items():
+        if state.error:
+            copy = "the last copy" if url == text else f"the last copy of {shown_url(url)}"
+            return "stale", f"{copy} is used: {state.error}"
+    partial = [f"{report.path}: {report.partial}" for report in reports if report.partial]
+    partial += [f"{report.path} is {report.no_list}" for report in reports if report.no_list]
+    return ("partial", partial[0]) if partial else ("ok", "")
 
 
 def _changed(file: str) -> float:

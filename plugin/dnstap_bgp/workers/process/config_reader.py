@@ -1,7 +1,7 @@
-"""Reading the configuration in a child process, which validates it with pydantic, so that we need none (no threads).
+"""Read the configuration in a child process, which validates it with pydantic, so that the plugin needs none.
 
-The child is of our own code and hands over pickled values. What is wrong with the file comes back as it would from
-`config.load`; that takes half a second, in which no thread of ours stands still.
+No thread of its own. The child is of our own code and hands over pickled `config.settings`. What is wrong with the file
+comes back as it would from `config.load`; that takes half a second, in which no thread of ours stands still.
 """
 
 import errno
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dnstap_bgp import __version__
 from dnstap_bgp.errors import ConfigError, PassingError, Problem
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def load(path: Path) -> "Config":
     path = path.absolute()
     try:
         done = subprocess.run(  # noqa: S603 - our own module
-            [sys.executable, "-P", "-m", __name__, str(path)],
+            [sys.executable, "-P", "-m", __name__, str(path), __version__],
             stdin=subprocess.DEVNULL,  # never ours: the host's answers come there
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
@@ -57,7 +58,7 @@ def load(path: Path) -> "Config":
 
 
 def _passes(error: OSError | subprocess.SubprocessError) -> bool:
-    """Whether a child may do better in a while: there was no memory or time for this one, or it was killed."""
+    """Tell whether a child may do better in a while: there was no memory or time for this one, or it was killed."""
     if isinstance(error, OSError):
         return error.errno in _PASSING
     if isinstance(error, subprocess.CalledProcessError):
@@ -66,12 +67,21 @@ def _passes(error: OSError | subprocess.SubprocessError) -> bool:
 
 
 def main() -> None:
-    """Be the child: a path in, a configuration or its problems out."""
+    """Be the child: a path and the parent's version in, a configuration or its problems out."""
+    path = Path(sys.argv[1])
+    if sys.argv[2:] != [__version__]:
+        # After an upgrade a plugin that runs on has the classes of its own version: ours would crash it. 0.1.0 tells
+        # its version not at all. Text is the same in all of them.
+        what = f"the plugin that runs is of another version than {__version__}, which is installed: restart the service"
+        sys.stdout.buffer.write(pickle.dumps([Problem(str(path), what)]))
+        return
+    from dnstap_bgp.config import exabgp_sessions  # noqa: PLC0415 - only here
     from dnstap_bgp.config import load as load_here  # noqa: PLC0415 - imports pydantic
 
     found: object
     try:
-        found = load_here(Path(sys.argv[1]))
+        found = exabgp_sessions.look_up_budgets(exabgp_sessions.look_up_list_peers(load_here(path)))
+        found = exabgp_sessions.look_up_margins(found)
     except ConfigError as error:
         found = error.problems
     except MemoryError:

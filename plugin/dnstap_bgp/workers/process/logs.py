@@ -1,8 +1,8 @@
-"""What the log looks like and how much of it there is; no thread of its own.
+"""Format, level and rate limit of the log; no thread of its own.
 
-All of it goes to stderr, one line a record: stdout belongs to ExaBGP, which passes our stderr on as its own. Whatever
-a record says, no character of it can end the line or drive a terminal. How often the same thing is said is bounded
-where it is said (`bounded_log`).
+Records go to stderr, one line each: stdout belongs to ExaBGP, which passes our stderr on as its own. Whatever a record
+says, no character of it can end the line or drive a terminal. Lines that input can provoke go through a
+`RateLimitedLog`.
 """
 
 import json
@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, TextIO
 
+from dnstap_bgp.core.text import one_line
+from dnstap_bgp.core.timing import EventLimiter
 from dnstap_bgp.errors import CommandError
 
 LEVELS: Final[Mapping[str, int]] = {
@@ -28,6 +30,11 @@ LINE_MAX_CHARS: Final = 8192
 
 OTHERS_LEVEL: Final = logging.WARNING
 """Of what other packages log (asyncio, aiohttp): their everyday business is none of an operator's."""
+
+BURST: Final = 10
+"""Lines of one kind in a window: enough to see who they come from."""
+
+WINDOW_S: Final = 60.0
 
 _OURS = "dnstap_bgp"
 _SYSLOG = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -46,7 +53,7 @@ class Plain(logging.Formatter):
         text = f"{self._name}: {record.levelname}: {record.getMessage()}"
         if record.exc_info:
             text += " | " + self.formatException(record.exc_info).replace("\n", " | ")
-        line = one_line(text)
+        line = one_line(text, LINE_MAX_CHARS)
         return f"<{priority(record.levelno)}>{line}" if self._journal else f"{_time_text(record)} {line}"
 
 
@@ -125,7 +132,7 @@ def level() -> str:
 
 
 def is_journal(stream: TextIO, given: Mapping[str, str] = os.environ) -> bool:
-    """Whether a stream goes to systemd's journal: JOURNAL_STREAM names its file, systemd.exec(5)."""
+    """Tell whether a stream goes to systemd's journal: JOURNAL_STREAM names its file, systemd.exec(5)."""
     try:
         found = os.fstat(stream.fileno())
     except (OSError, ValueError):  # closed, or a test's
@@ -138,13 +145,43 @@ def priority(levelno: int) -> int:
     return _SYSLOG.get(levelno, 5)
 
 
-def one_line(text: str) -> str:
-    """The same text without any character that isn't printable, at most LINE_MAX_CHARS of it."""
-    if len(text) > LINE_MAX_CHARS:
-        text = text[: LINE_MAX_CHARS - 4] + " ..."
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+class RateLimitedLog:
+    """Logs the first lines of each kind in a window; the first line of a later one tells how many were left out.
+
+    For one thread.
+    """
+
+    def __init__(
+        self, logger: logging.Logger, clock: Callable[[], float], burst: int = BURST, window_s: float = WINDOW_S
+    ) -> None:
+        """Make one.
+
+        Args:
+            logger: Where the lines go.
+            clock: Seconds, never going back.
+            burst: Lines of one kind in a window.
+            window_s: Length of a window.
+        """
+        self._logger = logger
+        self._clock = clock
+        self._limiter = EventLimiter(burst, window_s)
+
+    def log(self, level: int, kind: str, message: str, *args: object) -> None:
+        """Log a line, or count it.
+
+        Args:
+            level: As in logging.
+            kind: What is limited together; words of the code or the configuration, never of input: each is remembered.
+            message: With its args, as in logging.
+            *args: For the message.
+        """
+        left_out = self._limiter.admit(kind, self._clock())
+        if left_out is None:
+            return
+        if left_out.times:
+            message += " (and %d more like this since %.0f s ago)"
+            args = (*args, *left_out)
+        self._logger.log(level, message, *args)
 
 
 def _time_text(record: logging.LogRecord) -> str:

@@ -1,121 +1,65 @@
-"""The runtime folder of one instance: what lies in it, under which name, and for whom.
+"""Runtime folder of one instance: the names, owners and modes of what lies in it.
 
 up.pid           locked by the `up` that runs
 exabgp.conf      what ExaBGP was started with
 exabgp.env       empty: keeps ExaBGP from a file of settings that is not ours
 run/exabgp/      the FIFOs of ExaBGP's own client; EXABGP_ROOT points at the runtime folder
-lists.json       what each list has and where from, kept by the plugin
-reload.request   of `dnstap-bgp reload`; the answers are reload.result (plugin) and up.result (`up`)
-diff.request     of `dnstap-bgp diff`; the answer is diff.result (plugin)
+starts           when the plugin was started, for the brake on crash loops (`instance`)
+*.request        errands of commands, answered in *.result (`mailbox`)
+control.sock     the control socket, where `[control]` names no other
 """
 
 import contextlib
-import hashlib
 import json
-import logging
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
+from dnstap_bgp.core.digest import sha256
 from dnstap_bgp.errors import CommandError
 
-logger = logging.getLogger(__name__)
+PATCHES_VARIABLE = "DNSTAP_BGP_PATCHES"
+"""The environment variable by which `up`'s ExaBGP tells the plugin of its patches: JSON, name -> why it is left out."""
 
 FOLDER_MODE = 0o711
 """Others may pass, not look: a resolver of another user must reach a DNSTap socket in here; each file has its mode."""
 
 
+def exabgp_patches(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Read our patches of the ExaBGP that has started this process: name -> why it is left out, empty: in force.
+
+    Returns:
+        Nothing where that ExaBGP was started without `up` or `dnstap-bgp exabgp`, or without patches.
+    """
+    try:
+        found = json.loads(given.get(PATCHES_VARIABLE, "{}"))
+        return {str(name): str(reason) for name, reason in found.items()}
+    except (ValueError, AttributeError):
+        return {}
+
+
 def up_pidfile(runtime_dir: Path) -> Path:
-    """The file that a running `up` holds locked."""
+    """Path of the file that a running `up` holds locked."""
     return runtime_dir / "up.pid"
 
 
 def host_file(runtime_dir: Path) -> Path:
-    """The rendered ExaBGP configuration."""
+    """Path of the rendered ExaBGP configuration."""
     return runtime_dir / "exabgp.conf"
 
 
-def lists_file(runtime_dir: Path) -> Path:
-    """What each list of the running plugin has: `liststatus.Status` as JSON."""
-    return runtime_dir / "lists.json"
-
-
-def reload_request(runtime_dir: Path) -> Path:
-    """JSON {"id": str, "force": bool}: what `dnstap-bgp reload` asks for."""
-    return runtime_dir / "reload.request"
-
-
-def reload_result(runtime_dir: Path) -> Path:
-    """JSON {"id", "ok", "messages", "rules", "routes"}: what came of it in the plugin."""
-    return runtime_dir / "reload.result"
-
-
-def up_result(runtime_dir: Path) -> Path:
-    """JSON {"id", "ok", "messages"}: what came of it in ExaBGP's own configuration."""
-    return runtime_dir / "up.result"
-
-
-def diff_request(runtime_dir: Path) -> Path:
-    """JSON, as of a reload: what `dnstap-bgp diff` asks for, with USR1; too late, it only has counts logged."""
-    return runtime_dir / "diff.request"
-
-
-def diff_result(runtime_dir: Path) -> Path:
-    """JSON {"id", "ok", "messages"}: what a reload would do."""
-    return runtime_dir / "diff.result"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a `dnstap-bgp reload` asks for; `id` names the answer that it waits for."""
-
-    id: str
-    force: bool
-
-
-def read_request(runtime_dir: Path) -> Request | None:
-    """The request that lies there; None: none, so that a HUP is a plain one."""
-    return _read(reload_request(runtime_dir))
-
-
-def read_diff_request(runtime_dir: Path) -> Request | None:
-    """The request that lies there; None: none, so that a USR1 is a plain one."""
-    return _read(diff_request(runtime_dir))
-
-
-def _read(file: Path) -> Request | None:
-    try:
-        request = json.loads(file.read_bytes())
-        return Request(str(request["id"]), request.get("force") is True)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.warning("%s can't be read: %s", file, error)
-        return None
-
-
-def answer(file: Path, request: Request, *, ok: bool, messages: Sequence[str], **counts: int) -> None:
-    """Answer a request in one of the result files; a failure is logged, since nobody here can mend it."""
-    text = json.dumps({"id": request.id, "ok": ok, "messages": list(messages), **counts})
-    try:
-        write_atomically(file, text, 0o644)
-    except OSError as error:
-        logger.warning("the request can't be answered in %s: %s", file, error)
-
-
 def pipe_name(runtime_dir: Path) -> str:
-    """The name of this instance's FIFOs.
+    """Name of this instance's FIFOs.
 
     ExaBGP looks in /run/exabgp and /run before it looks under EXABGP_ROOT, so the name must be no other instance's.
     """
-    return "dnstap-bgp-" + hashlib.sha256(os.fsencode(runtime_dir)).hexdigest()[:8]
+    return "dnstap-bgp-" + sha256(os.fsencode(runtime_dir)).hexdigest()[:8]
 
 
 def fifos(runtime_dir: Path) -> tuple[Path, Path]:
-    """The FIFO for commands and the FIFO for answers."""
+    """Paths of the FIFO for commands and the FIFO for answers."""
     folder = runtime_dir / "run" / "exabgp"
     name = pipe_name(runtime_dir)
     return folder / f"{name}.in", folder / f"{name}.out"
@@ -193,20 +137,38 @@ def remove_fifos(runtime_dir: Path) -> None:
         fifo.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, text: str, mode: int) -> None:
+def write_atomically(path: Path, content: str | bytes, mode: int, *, gid: int = -1, durable: bool = False) -> None:
     """Replace a file by a whole new one; a reader sees the old or the new, never a part.
 
     Args:
         path: The file to replace.
-        text: Its new content.
+        content: Its new content.
         mode: Its mode, whatever the umask.
+        gid: Its group; -1: ours.
+        durable: Wait until the disk has it.
     """
     fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            if gid >= 0:
+                os.fchown(file.fileno(), -1, gid)
             os.fchmod(file.fileno(), mode)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(temporary).replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk know the names in a folder."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,8 +1,7 @@
-"""The one lock, and what acts on the table.
+"""Routes at work: the one lock around table and reconciler, and the threads and logs beside it.
 
-keeper          RouteTable and Outbox under their lock; no thread
-timer           thread "timer": expiry, what moved to the store, memory given back
-watch           the log of what was refused
-rails           what the guard must know: our own addresses, neighbors, resolvers; own_addresses looks them up
-foresight       what a reload would change, for `diff`
+keeper         RouteTable and Reconciler under their lock; restore, reload and the difference that a reload would make
+timer          thread "timer": expiry, records to the store, memory given back
+guard_inputs   inputs of the guard: our own addresses, neighbors, peers, resolvers
+refusal_log    log of refusals and evictions, at a bounded rate
 """

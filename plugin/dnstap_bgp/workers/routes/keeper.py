@@ -1,27 +1,34 @@
-"""The keeper: one lock around the route table and the outbox; no thread of its own.
+"""Keeper: one lock around the route table and the reconciler; no thread of its own.
 
-Order matters between what the table decides and what the outbox hands on, so both change under the same lock. Nothing
-that blocks or takes long is done while holding it: walks go shard by shard, expiry in bounded steps, names are matched
-outside.
+Order matters between what the table decides and what the reconciler hands on, so both change under the same lock.
+Nothing that blocks or takes long is done while holding it: walks go shard by shard, expiry in bounded steps, names are
+matched outside.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Set as AbstractSet
+from heapq import nlargest
+from itertools import chain, groupby, islice
+from typing import Any, TypeVar
 
-from dnstap_bgp.core.exabgp.outbox import Outbox
-from dnstap_bgp.core.lists.domains import RuleSet
-from dnstap_bgp.core.model import BY_HAND, Address, Attributes, Change, Claim, Name, Prefix, Sighting
-from dnstap_bgp.core.prefixmap import SHARDS
-from dnstap_bgp.core.routes.elsewhere import Merged
-from dnstap_bgp.core.routes.policies import Policies
-from dnstap_bgp.core.routes.refusals import Refusal
-from dnstap_bgp.core.routes.table import RouteTable
+from dnstap_bgp.core.exabgp.budget import BudgetFigures
+from dnstap_bgp.core.exabgp.views import View, Views
+from dnstap_bgp.core.lists.rules import RuleSet
+from dnstap_bgp.core.model import BY_HAND, Address, Change, Claim, Name, Prefix, RibKey, RibRecord, Sighting
+from dnstap_bgp.core.prefix_map import SHARDS
+from dnstap_bgp.core.routes.history import RefusalCount
+from dnstap_bgp.core.routes.policy import Policies
+from dnstap_bgp.core.routes.reload_diff import ReloadDiff
+from dnstap_bgp.core.routes.table import Merged, RouteTable
+from dnstap_bgp.core.text import name_text
 from dnstap_bgp.workers.process.clocks import process_clock
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 EXPIRE_AT_ONCE = 2_000
 """Claims that one hold of the lock looks at: about 2 ms."""
@@ -29,30 +36,38 @@ EXPIRE_AT_ONCE = 2_000
 COPY_AT_ONCE = 500
 """Addresses that one hold of the lock copies: about 0.5 ms."""
 
+RANKED_MAX = 10_000
+"""While a budget is restored, so many candidates for its places are gathered beside twice as many as there are places,
+until the best are chosen among them: 2 MB."""
+
 PUT_AT_ONCE = 1_000
-"""Static prefixes that one hold of the lock puts into the outbox: about 2 ms."""
+"""Static prefixes that one hold of the lock puts into the reconcilers, over all views: about 2 ms. Also the prefixes
+that one hold looks at or decides about where budgets have other limits than before."""
 
 
 class Keeper:
-    """What the tap, the timer, the BGP writer and the main thread share.
+    """Route table and reconciler, shared by the tap, the timer, the BGP writer, the loop and the main thread.
 
     Attributes:
-        lock: Guards table and outbox.
-        work: Condition on `lock`: the outbox has something new, or the BGP writer's thread has something to do.
-        turn: Called with the lock held when the outbox has something new: says what can be said; must not block.
+        lock: Guards table and reconciler.
+        work: Condition on `lock`: the reconciler has something new, or the BGP writer's thread has something to do.
+        turn: Called with the lock held when the reconciler has something new: says what can be said; must not block.
         rules: The rule set by which sightings are valid now.
         unknown: Lists whose rules are not known yet, or not all: what they hold stays.
     """
 
-    def __init__(self, table: RouteTable, outbox: Outbox, rules: RuleSet) -> None:
+    def __init__(self, table: RouteTable, views: Views, rules: RuleSet) -> None:
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
         self.turn: Callable[[], None] = self.work.notify_all
         self.table = table
-        self.outbox = outbox
+        self.views = views
+        views.last_seen = table.last_seen
+        views.configure(table.policies.audiences, table.policies.budgets)
         self.rules = rules
+        table.owner_of = rules.owner
         self.unknown: frozenset[str] = frozenset()
-        self._recorded = table.recording
+        self._recorded = table.claims.recording
         self._followers = 0
         self._news: list[Claim] = []  # for them: what `take_dirty` gave to whoever records it
         self._gone: list[Change] = []  # static prefixes that wait for `revise` to be withdrawn
@@ -72,6 +87,40 @@ class Keeper:
             if rules is not self.rules:
                 sightings = [seen for seen in sightings if seen[1] in self.rules.lists(seen[2])]
             self._put(self.table.observe(sightings, now))
+            if self.views.budgeted and self.views.seen(seen[0] for seen in sightings):
+                self.turn()
+
+    def ask(
+        self, sightings: Sequence[Sighting], rules: RuleSet, reckon: Callable[[float], T], *, wait_s: float
+    ) -> T | None:
+        """Take the sightings of one answer, and find out how far their routes are.
+
+        Args:
+            sightings: At least one.
+            rules: As for `observe`.
+            reckon: Called with the lock held and the process clock, when what is wanted is known and nothing is said
+                yet; must not block.
+            wait_s: The longest to wait for the lock.
+
+        Returns:
+            What `reckon` gives; None: the lock was not to be had, and nothing is taken.
+        """
+        if not self.lock.acquire(timeout=wait_s):
+            return None
+        try:
+            now = process_clock()
+            if rules is not self.rules:
+                sightings = [seen for seen in sightings if seen[1] in self.rules.lists(seen[2])]
+            changes = self.table.observe(sightings, now)
+            if changes:
+                self.views.put(changes)
+            if self.views.budgeted:
+                self.views.seen(seen[0] for seen in sightings)
+            found = reckon(now)
+            self.turn()
+        finally:
+            self.lock.release()
+        return found
 
     def expire(self) -> None:
         """End what is due, in steps that let the others have the lock between."""
@@ -84,7 +133,7 @@ class Keeper:
     # -- what peers tell
 
     def merge(self, claims: Sequence[Claim], tolerance_s: float) -> Merged:
-        """Take what peers have seen, as far as the rules of now match it; a few hundred claims take some ms.
+        """Merge claims from peers, as far as the rules of now match it; a few hundred claims take some ms.
 
         Args:
             claims: In the process clock; of a list that the name is not on, or none: for each list that it is on.
@@ -101,6 +150,8 @@ class Keeper:
                     continue
                 merged = self.table.merge(chain.from_iterable(listed), process_clock(), tolerance_s)
                 self._put(merged.changes)
+                if self.views.budgeted and self.views.seen(claim.address for claim in merged.news):
+                    self.turn()
             return merged._replace(refused=merged.refused + listed.count(()) + listed.count([]))
 
     def remind(self, tolerance_s: float) -> bool:
@@ -135,11 +186,11 @@ class Keeper:
         with self.lock:
             self.table.adopt(claims, process_clock())
 
-    def recall(self, told: Sequence[tuple[Prefix, Attributes]], untold: Sequence[Prefix]) -> None:
-        """Take from the state file what an earlier process told the host, and what it withdrew again."""
-        told = [(self._same.setdefault(prefix, prefix), attributes) for prefix, attributes in told]
+    def recall(self, records: Sequence[RibRecord]) -> None:
+        """Take the announcements and withdrawals of an earlier process from the state file."""
+        records = [(self._shared(key) if attributes is not None else key, attributes) for key, attributes in records]
         with self.lock:
-            self.outbox.recall(told, untold)
+            self.views.recall(records)
 
     def switch(self, rules: RuleSet, policies: Policies, unknown: frozenset[str] = frozenset()) -> None:
         """Put new lists and policies in force for what comes; `revise` follows for what is held.
@@ -149,10 +200,15 @@ class Keeper:
             policies: The policies.
             unknown: See the attribute.
         """
-        added, gone = policies.statics.changes(self.table.policies.statics)
+        before = self.table.policies
+        added, gone = policies.statics.changes(before.statics)
+        if policies.audiences != before.audiences or policies.budgets.keys() != before.budgets.keys():
+            added = list(policies.statics.wishes())  # each view has other neighbors now
         with self.lock:
             self.rules, self.unknown = rules, unknown
             self.table.configure(policies)
+            self.table.owner_of = rules.owner
+            self.views.configure(policies.audiences, policies.budgets)
         # a network comes before the routes that it covers go, and goes after they are back
         self._put_statics(added)
         self._gone += gone
@@ -163,47 +219,85 @@ class Keeper:
         Returns:
             How many claims ended by it; the state file holds them until its next snapshot.
         """
-        rules, unknown, before = self.rules, self.unknown, self.table.ended
+        rules, unknown, before = self.rules, self.unknown, self.table.claims.ended
         for shard in range(SHARDS):
             with self.lock:
-                names = self.table.names(shard)
+                names = self.table.claims.names(shard)
             lists = {name: rules.lists(name) for name in names if name != BY_HAND}
             with self.lock:
                 self._put(self.table.revise(shard, lists, process_clock(), unknown), bulk=True)
         trimmed: int | None = 0
         while trimmed is not None:
             with self.lock:
-                changes, trimmed = self.table.trim(EXPIRE_AT_ONCE, trimmed)
+                changes, trimmed = self.table.trim(process_clock(), EXPIRE_AT_ONCE, trimmed)
                 self._put(changes, bulk=True)
+        more = True
+        while more:
+            with self.lock:
+                more = self.views.adjust(PUT_AT_ONCE)
+                self.turn()
         gone, self._gone = self._gone, []
         self._put_statics(gone)
-        return self.table.ended - before
+        return self.table.claims.ended - before
 
     def resync(self) -> None:
         """Announce all that is claimed, and withdraw what an earlier process told the host and nothing claims.
 
         Once, after all of `adopt` and `recall`: an earlier claim may stand behind a later record of what was told.
         """
+        with self.lock:
+            # what was recalled may have divided the views
+            self.views.configure(self.table.policies.audiences, self.table.policies.budgets)
+        for view in self.views.budgeted:
+            self._restore_budget(view)
         self._put_statics(list(self.table.policies.statics.wishes()))
         # ExaBGP takes a tenth more routes a second in the order of their addresses (tests.bench router); what is put
         # as bulk leaves last in, first out
-        addresses = sorted(chain.from_iterable(map(self.table.addresses, range(SHARDS))), reverse=True)
+        addresses = sorted(chain.from_iterable(map(self.table.claims.addresses, range(SHARDS))), reverse=True)
         for start in range(0, len(addresses), COPY_AT_ONCE):
             with self.lock:
                 wanted = self.table.wanted
                 changes = [Change(address, wanted(address)) for address in addresses[start : start + COPY_AT_ONCE]]
                 self._put(changes, bulk=True)
+        with self.lock:
+            for view in self.views.budgeted:
+                view.end_restore()
         for shard in range(SHARDS):
             with self.lock:
-                self.outbox.resync(shard)
+                self.views.resync(shard)
                 self.work.notify_all()
         self._same.clear()
 
-    def mute(self, *, muted: bool) -> None:
+    def pause(self, *, paused: bool) -> None:
         """Have the host told nothing for now (`dry_run`), or let it be told all that has waited."""
         with self.lock:
-            self.outbox.muted = muted
+            self.views.paused = paused
             self.turn()
+
+    def reload_diff(self, rules: RuleSet, policies: Policies, unknown: AbstractSet[str]) -> ReloadDiff:
+        """Work out the difference that other rules and policies would make; some seconds for a million claims or rules.
+
+        Args:
+            rules: What would be in force.
+            policies: What would be in force.
+            unknown: Lists whose new rules are not known yet.
+        """
+        diff = ReloadDiff(self.table.policies, policies, unknown)
+        for _ in diff.take_rules(self.rules, rules):
+            time.sleep(0)  # gives up the interpreter: the others wait for a step at most
+        now = process_clock()
+        for claims, _ in self.walk():
+            for _, of_address in groupby(claims, key=lambda claim: claim.address):
+                diff.take_claims(list(of_address), rules.lists, now)
+            time.sleep(0)
+        diff.take_statics()
+        return diff
+
+    @property
+    def is_one_view(self) -> bool:
+        """Tell whether all neighbors that get anything get the same."""
+        with self.lock:
+            return self.views.is_one
 
     # -- by hand
 
@@ -217,6 +311,8 @@ class Keeper:
         with self.lock:
             changes, refused = self.table.add(Claim(address, list_name, BY_HAND, now, now, ttl_s), now)
             self._put(changes)
+            if self.views.budgeted and self.views.seen([address]):
+                self.turn()
         return refused
 
     def forget(self, target: Address | Name, *, is_name: bool) -> int:
@@ -225,7 +321,7 @@ class Keeper:
         Returns:
             How many claims ended; the state file holds them until its next snapshot.
         """
-        before, more = self.table.ended, True
+        before, more = self.table.claims.ended, True
         while more:
             with self.lock:
                 if is_name:
@@ -233,48 +329,65 @@ class Keeper:
                 else:
                     changes, more = self.table.forget_address(target, process_clock()), False
                 self._put(changes)
-        return self.table.ended - before
+        return self.table.claims.ended - before
 
     def record(self, *, on: bool) -> None:
         """Have `news` tell what is new, or no more: for whoever watches or syncs; each `on` has its `off`."""
         with self.lock:
             self._followers += 1 if on else -1
-            self.table.recording = self._recorded or self._followers > 0
-            if not self.table.recording:
-                self.table.dirty()
+            self.table.claims.recording = self._recorded or self._followers > 0
+            if not self.table.claims.recording:
+                self.table.claims.dirty()
             if not self._followers:
                 self._news = []
 
     # -- copies
 
-    def refusals(self) -> list[Refusal]:
-        """What was refused or let go since the last call."""
+    def refusals(self) -> list[RefusalCount]:
+        """Take the refusals and evictions since the last call."""
         with self.lock:
-            return self.table.refusals.take()
+            return self.table.admission.refusals.take()
 
     def fullness(self) -> list[tuple[str, int, int]]:
-        """For the table and each list with a cap of its own: its name, how many addresses it holds, and its cap."""
+        """Give name, number of addresses and cap of the table, of lists with a cap, and of rules near theirs."""
         with self.lock:
-            table = self.table
-            caps = [(policy.list, policy.routes_max) for policy in table.policies.by_list.values()]
-            return [("the table", len(table), table.policies.caps.routes_max)] + [
-                (f"list {name}", table.routes_of(name), most) for name, most in caps if most is not None
+            table, caps = self.table, self.table.policies.caps
+            of_lists = [(policy.list, policy.routes_max) for policy in table.policies.by_list.values()]
+            return [
+                ("the table", len(table), caps.routes_max),
+                *((f"list {name}", table.claims.routes_of(name), most) for name, most in of_lists if most is not None),
+                *self._crowded_rules(),
             ]
 
+    def budgets(self) -> list[BudgetFigures]:
+        """Tell how full the budget of each neighbor is that has one."""
+        with self.lock:
+            return self.views.budgets
+
+    def crowded_rules(self) -> list[tuple[str, int, int]]:
+        """Give name, number of addresses and cap of rules that are near theirs."""
+        with self.lock:
+            return self._crowded_rules()
+
+    def _crowded_rules(self) -> list[tuple[str, int, int]]:
+        most = self.table.policies.caps.rule_routes_max
+        crowded = self.table.admission.crowded_owners()
+        return [(f"list {name}, rule {name_text(of)}", held, most) for name, of, held in crowded]
+
     def dirty(self) -> list[Claim]:
-        """The claims that the state file should learn of."""
+        """Take the claims that the state file should learn of."""
         with self.lock:
             return self.take_dirty()
 
     def take_dirty(self) -> list[Claim]:
-        """The same, for whoever holds the lock."""
-        claims = self.table.dirty()
+        """Take the claims that the state file should learn of, for whoever holds the lock."""
+        claims = self.table.claims.dirty()
         if self._followers:
             self._news += claims
         return claims
 
     def news(self) -> list[Claim]:
-        """What `dirty` gave since the last call; nothing while nobody has asked for it with `record`."""
+        """Take the claims that `dirty` gave since the last call; none while nobody has asked for them with `record`."""
         if not self._followers:
             return []
         with self.lock:
@@ -282,47 +395,80 @@ class Keeper:
         return news
 
     def unrecorded(self, deadline: float) -> Iterator[list[Claim]]:
-        """What was refreshed after its last record, until the deadline (process clock): for the last save."""
+        """Give claims that were refreshed after their last record: for the last save.
+
+        Args:
+            deadline: Process clock; what is not given by then is left out.
+        """
         for shard in range(SHARDS):
             if process_clock() > deadline:
                 logger.warning("stopping before every refresh was saved: some routes may end up to 5 %% of a TTL early")
                 return
             with self.lock:
-                claims = self.table.unrecorded(shard)
+                claims = self.table.claims.unrecorded(shard)
             if claims:
                 yield claims
 
-    def walk(self) -> Iterator[tuple[list[Claim], list[tuple[Prefix, Attributes]]]]:
-        """All claims and all that the host was told, in copies that hold the lock for less than a millisecond each."""
+    def walk(self) -> Iterator[tuple[list[Claim], list[RibRecord]]]:
+        """Walk all claims and announcements, in copies that hold the lock for less than a millisecond each."""
         for shard in range(SHARDS):
             with self.lock:
-                addresses = self.table.addresses(shard)
-                told = list(self.outbox.told.shards[shard].items())
+                addresses = self.table.claims.addresses(shard)
+                told = self.views.walk(shard)
             yield [], told
             for start in range(0, len(addresses), COPY_AT_ONCE):
                 with self.lock:
                     claims = [
                         claim
                         for address in addresses[start : start + COPY_AT_ONCE]
-                        for claim in self.table.claims_of(address)
+                        for claim in self.table.claims.of_address(address)
                     ]
                 yield claims, []
 
+    def _restore_budget(self, view: View) -> None:
+        """Put what has a place in a neighbor's budget, before all else is put: it keeps what it has; see `budget`."""
+        if (budget := view.budget) is None:
+            return
+        budget.is_restoring = True
+        prefixes = chain(
+            self.table.policies.statics.announced,
+            chain.from_iterable(map(self.table.claims.addresses, range(SHARDS))),
+        )
+        first: list[tuple[tuple[bool, bool, float], Prefix]] = []
+        while some := list(islice(prefixes, COPY_AT_ONCE)):
+            with self.lock:
+                wanted = self.table.wanted
+                first += [(budget.priority(prefix), prefix) for prefix in some if view.own(wanted(prefix)) is not None]
+            if len(first) > 2 * budget.limit + RANKED_MAX:
+                first = nlargest(budget.limit, first)
+        ordered = [prefix for _, prefix in nlargest(budget.limit, first)]
+        for start in range(0, len(ordered), COPY_AT_ONCE):
+            with self.lock:
+                wanted, some = self.table.wanted, ordered[start : start + COPY_AT_ONCE]
+                view.put([Change(prefix, wanted(prefix)) for prefix in some], bulk=True)
+                self.turn()
+
     def _put_statics(self, changes: list[Change]) -> None:
         """Put changes of static prefixes; a lone address that is static no more may still be claimed."""
-        for start in range(0, len(changes), PUT_AT_ONCE):
+        at_once = max(1, PUT_AT_ONCE // len(self.views))
+        for start in range(0, len(changes), at_once):
             with self.lock:
                 self._put(
                     [
                         Change(prefix, wanted if wanted or len(prefix) not in (4, 16) else self.table.wanted(prefix))
-                        for prefix, wanted in changes[start : start + PUT_AT_ONCE]
+                        for prefix, wanted in changes[start : start + at_once]
                     ],
                     bulk=True,
                 )
 
+    def _shared(self, key: RibKey) -> RibKey:
+        """Make the prefix of a record one object with the address of its claims."""
+        same = self._same.setdefault
+        return same(key, key) if isinstance(key, bytes) else key._replace(prefix=same(key.prefix, key.prefix))
+
     def _put(self, changes: list[Change], *, bulk: bool = False) -> None:
         if changes:
-            self.outbox.put(changes, bulk=bulk)
+            self.views.put(changes, bulk=bulk)
             self.turn()
 
 

@@ -1,7 +1,8 @@
 """The timer; owns the thread "timer".
 
 A few times a second it ends claims that are due, hands to the store what changed in the table, and has the log told
-what the table refused; every few seconds it keeps the garbage collector away from the table.
+what the table refused; every few seconds it keeps the garbage collector away from the table, and has the state file
+rewritten as of version 1 where there is one view again.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ from dnstap_bgp.core.model import Claim
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
 from dnstap_bgp.workers.routes.keeper import Keeper
-from dnstap_bgp.workers.routes.watch import Watch
+from dnstap_bgp.workers.routes.refusal_log import RefusalLog
 from dnstap_bgp.workers.state.store import Store
 
 TICK_S = 0.25
@@ -41,7 +42,7 @@ class Timer:
         self._keeper = keeper
         self._store = store
         self._on_tick = on_tick
-        self._watch = Watch(keeper)
+        self._watch = RefusalLog(keeper)
         self._stop = threading.Event()
         self._thread = worker_thread("timer", self._run, on_crash)
 
@@ -72,4 +73,6 @@ class Timer:
                 gc.freeze()
                 if _trim is not None:
                     _trim(0)
+                if self._store is not None and self._store.of_views and self._keeper.is_one_view:
+                    self._store.save()
                 freeze_at = process_clock() + FREEZE_S

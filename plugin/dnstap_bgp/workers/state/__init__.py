@@ -1,8 +1,8 @@
-"""Thread "store": the state file.
+"""State file at work: thread "store".
 
-store       the front and its status
-intake      the callers' side: nobody waits for a disk longer than 200 ms
-journal     the thread's side: append, sync, compact
-statefile   the file: lock, create, replace
-restore     the start: read what an earlier process wrote
+store        append, load, save, status; the thread's loop
+write_queue  records that wait, and tickets; nobody waits for a disk longer than 200 ms
+wal          write-ahead log: append, sync, replace by a snapshot
+statefile    the file: lock, create, replace
+restore      the start: read what an earlier process wrote
 """

@@ -10,31 +10,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from dnstap_bgp.core.model import Attributes, Claim, Prefix
-from dnstap_bgp.core.state.blocks import HEADER_BYTES, Block, Hole, Kind, Read, identify, scan
-from dnstap_bgp.core.state.records import NOTHING, Decoder, Records
-from dnstap_bgp.core.state.stamps import Stamp, elapsed_s, same_boot
+from dnstap_bgp.core.model import Claim, RibRecord
+from dnstap_bgp.core.state.blocks import HEADER_BYTES, Block, BlockKind, Hole, Read, identify, scan
+from dnstap_bgp.core.state.records import NOTHING, Decoder, Records, is_payload_of_views
+from dnstap_bgp.core.state.timestamps import Stamp, elapsed_s, same_boot
 from dnstap_bgp.errors import StateFileError
 
-HOLES_TOLD = 8
+HOLES_MAX = 8
 """Damage that a report describes one by one; the rest is only counted."""
 
 Adopt: TypeAlias = Callable[[list[Claim]], None]
-Recall: TypeAlias = Callable[[list[tuple[Prefix, Attributes]], list[Prefix]], None]
+Recall: TypeAlias = Callable[[list[RibRecord]], None]
 
 
 @dataclass(slots=True)
-class Survey:
-    """What the first pass finds.
+class FileSurvey:
+    """Findings of the first pass over a state file.
 
     Attributes:
         end: Behind the last whole block: where to append.
         blocks: Whole blocks.
         snapshot_bytes: Of these, what snapshots take.
-        holes: The first `HOLES_TOLD` damaged parts, a torn tail among them.
+        holes: The first `HOLES_MAX` damaged parts, a torn tail among them.
         holes_total: All of them.
         torn_only: The damage is what an interrupted write leaves, so cutting the tail is all the repair.
         last: The last stamp of each boot, by its id.
+        of_views: Some records are about the neighbors of one view.
     """
 
     end: int = HEADER_BYTES
@@ -44,26 +45,28 @@ class Survey:
     holes_total: int = 0
     torn_only: bool = True
     last: dict[bytes, Stamp] = field(default_factory=dict)
+    of_views: bool = False
 
     def damage(self, hole: Hole) -> None:
         """Take note of a damaged part."""
         self.holes_total += 1
         self.torn_only = self.torn_only and hole.torn
-        if len(self.holes) < HOLES_TOLD:
+        if len(self.holes) < HOLES_MAX:
             self.holes.append(hole)
 
 
 @dataclass(slots=True)
 class LoadReport:
-    """What a load brought.
+    """Outcome of a load.
 
     Attributes:
         found: There was a file with something in it.
         size: Its bytes.
         claims: Records of claims before their deadline, handed on; a claim may have several.
         expired: Records of claims past it, left out.
-        told: Records of what the host was told, handed on.
-        untold: Records of what was withdrawn, handed on.
+        announced: Records of announcements, handed on.
+        withdrawn: Records of withdrawals, handed on.
+        unknown: Announcements among them whose attributes are none that a configuration could give.
         survey: Blocks and damage.
         same_boot: Everything in it was written since the machine started.
         downtime_s: From the last block to the load; 0 also where the wall clock gives no possible answer.
@@ -74,9 +77,10 @@ class LoadReport:
     size: int = 0
     claims: int = 0
     expired: int = 0
-    told: int = 0
-    untold: int = 0
-    survey: Survey = field(default_factory=Survey)
+    announced: int = 0
+    withdrawn: int = 0
+    unknown: int = 0
+    survey: FileSurvey = field(default_factory=FileSurvey)
     same_boot: bool = True
     downtime_s: float = 0.0
     seconds: float = 0.0
@@ -85,21 +89,26 @@ class LoadReport:
         if not self.found:
             return "there is no state file, or an empty one"
         text = (
-            f"{self.claims} claims restored, {self.expired} expired meanwhile, {self.told} announcements known,"
+            f"{self.claims} claims restored, {self.expired} expired meanwhile, {self.announced} announcements known,"
             f" downtime {self.downtime_s:.1f} s, {self.seconds:.2f} s for {self.size} bytes"
         )
+        if self.unknown:
+            text += (
+                f"; {self.unknown} announcements with attributes that no configuration gives: they are never said, and"
+                " each neighbor is sent its whole table again"
+            )
         if self.survey.holes_total:
             text += f"; {self.survey.holes_total} damaged part(s): {'; '.join(map(str, self.survey.holes))}"
         return text
 
 
-def survey(read: Read, size: int) -> Survey:
+def survey(read: Read, size: int) -> FileSurvey:
     """Check every block.
 
     Raises:
         ForeignFileError: The file is of another kind or a newer version.
     """
-    found = Survey()
+    found = FileSurvey()
     header = identify(read, size)
     if header is not None:
         found.damage(header)
@@ -110,7 +119,8 @@ def survey(read: Read, size: int) -> Survey:
         found.blocks += 1
         found.end = part.end
         found.last[part.stamp.boot_id] = part.stamp
-        if part.kind == Kind.SNAPSHOT:
+        found.of_views = found.of_views or is_payload_of_views(part.payload)
+        if part.kind == BlockKind.SNAPSHOT:
             found.snapshot_bytes += part.end - part.offset
     return found
 
@@ -118,14 +128,14 @@ def survey(read: Read, size: int) -> Survey:
 def restore(
     read: Read, size: int, now: Stamp, adopt: Adopt, recall: Recall, *, with_expired: bool = False
 ) -> LoadReport:
-    """Hand on what a state file holds.
+    """Hand on the records of a state file.
 
     Args:
         read: Gives the file's bytes.
         size: Its length.
         now: The reader's clocks.
         adopt: Takes at most `RECORDS_MAX` claims, their times in the reader's process clock.
-        recall: Takes what was told and what was untold; the two don't overlap.
+        recall: Takes the announcements and withdrawals of a block, in order.
         with_expired: Hand on claims past their deadline, too.
 
     Raises:
@@ -140,8 +150,8 @@ def restore(
         records = _decode(part, decoder, now, report)
         if records.claims:
             adopt(records.claims)
-        if records.told or records.untold:
-            recall(records.told, records.untold)
+        if records.told:
+            recall(records.told)
         time.sleep(0)  # gives up the interpreter: others wait for one block at most
     report.seconds = time.perf_counter() - began
     return report
@@ -159,6 +169,8 @@ def _decode(block: Block, decoder: Decoder, now: Stamp, report: LoadReport) -> R
         return NOTHING
     report.claims += len(records.claims)
     report.expired += records.expired
-    report.told += len(records.told)
-    report.untold += len(records.untold)
+    withdrawn = sum(attributes is None for _, attributes in records.told)
+    report.announced += len(records.told) - withdrawn
+    report.withdrawn += withdrawn
+    report.unknown += records.unknown
     return records

@@ -1,4 +1,4 @@
-"""The state file on disk: its lock, appending, replacing and setting aside; no thread of its own.
+"""State file on disk: its lock, appending, replacing and setting aside; no thread of its own.
 
 Every call may block for as long as the disk likes, so all but reading at start is done by the thread "store". What
 fails raises OSError and leaves the file as it was.
@@ -13,7 +13,8 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dnstap_bgp.core.state.blocks import Block, Read, file_header, identify, scan
+from dnstap_bgp.core.state.blocks import VERSION, VERSION_VIEWS, Block, Read, file_header, identify, scan
+from dnstap_bgp.core.state.records import is_payload_of_views
 from dnstap_bgp.errors import ForeignFileError
 
 ASIDE_MAX = 3
@@ -29,14 +30,18 @@ _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # not blocking: opening a
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[tuple[Read, int]]:
-    """Open a file for `core.blocks`.
+def reading(path: Path, *, ours: bool = False) -> Iterator[tuple[Read, int]]:
+    """Open a file for `core.state.blocks`.
+
+    Args:
+        path: The file.
+        ours: Refuse a file that somebody else may have put there, or written to: what it says would be announced.
 
     Yields:
         Its reader and its size; of a file that doesn't exist, an empty one.
 
     Raises:
-        ForeignFileError: It is a folder, a device or a pipe.
+        ForeignFileError: It is a folder, a device or a pipe; or, with `ours`, a link, or others can write to it.
         OSError: It can't be opened.
     """
     try:
@@ -44,26 +49,51 @@ def reading(path: Path) -> Iterator[tuple[Read, int]]:
     except FileNotFoundError:
         yield (lambda _offset, _length: b""), 0
         return
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            msg = "is a symbolic link, which anybody may have put there: name the file itself in `cache`"
+            raise ForeignFileError(msg) from error
+        raise
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             msg = "is no regular file"
             raise ForeignFileError(msg)
+        if ours:
+            _refuse_strangers(path, status)
         yield (lambda offset, length: os.pread(fd, length, offset)), status.st_size
     finally:
         os.close(fd)
 
 
-class Output:
-    """A file that grows by whole pieces only.
+def _refuse_strangers(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that somebody else may have written.
+
+    Raises:
+        ForeignFileError: It belongs to neither us nor root, or others can write to it.
+    """
+    user = os.geteuid()
+    if status.st_uid not in (user, 0):
+        msg = f"belongs to the user {status.st_uid}, who may have written anything: if not, `chown {user} {path}`"
+        raise ForeignFileError(msg)
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = stat.S_IMODE(status.st_mode)
+        msg = f"has the mode {mode:04o}, so that others can write to it: if nobody has, `chmod go-w {path}`"
+        raise ForeignFileError(msg)
+
+
+class AppendOnlyFile:
+    """An open file that grows by whole pieces only.
 
     Attributes:
         size: Bytes in it.
+        version: What this object has said in the header.
     """
 
     def __init__(self, path: Path, flags: int, size: int, sync: Callable[[int], None]) -> None:
         self._fd = os.open(path, os.O_WRONLY | _FLAGS | flags, 0o600)
         self._sync = sync
+        self.version = VERSION
         self.size = size
         try:
             os.fchmod(self._fd, 0o600)
@@ -73,7 +103,7 @@ class Output:
             raise
 
     def append(self, data: bytes) -> None:
-        """Write all of it or nothing."""
+        """Write all of the data or nothing."""
         view = memoryview(data)
         try:
             while view:
@@ -84,39 +114,54 @@ class Output:
             raise
         self.size += len(data)
 
+    def set_version(self, version: int) -> None:
+        """Say a version in the header, unless this object has: it lies in one sector, and the blocks prove the rest."""
+        if version != self.version:
+            os.pwrite(self._fd, file_header(version), 0)
+            self.version = version
+
     def sync(self) -> None:
-        """Have the disk take what was written."""
+        """Have the disk take all that was written."""
         self._sync(self._fd)
 
     def is_at(self, path: Path) -> bool:
-        """Whether the path still names this file."""
+        """Tell whether the path still names this file."""
         try:
             return os.path.samestat(os.fstat(self._fd), path.stat())
         except FileNotFoundError:
             return False
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         os.close(self._fd)
 
 
-class Draft:
-    """The next state file, written beside the present one."""
+class SnapshotDraft:
+    """Draft of the next state file, written beside the present one."""
 
     def __init__(self, path: Path, sync: Callable[[int], None]) -> None:
         self._path = path
-        self._output = Output(path, os.O_CREAT | os.O_TRUNC, 0, sync)
+        # Never what is there, although it may be our own of a killed process: in a shared folder it may be somebody
+        # else's, who holds it open to write, or a hard link to a file of ours. One that comes in between is EEXIST.
+        path.unlink(missing_ok=True)
+        self._output = AppendOnlyFile(path, os.O_CREAT | os.O_EXCL, 0, sync)
         self._replaced = False
         self._buffer = bytearray(file_header())
         self._synced = 0
 
+    def set_version(self, version: int) -> None:
+        """Say a version in the header."""
+        if not self._output.size:
+            self._flush()  # the header itself is written first
+        self._output.set_version(version)
+
     def append(self, data: bytes) -> None:
-        """Add a piece; it may stay in memory for a while."""
+        """Add a piece, which may stay in memory until enough has come together."""
         self._buffer += data
         if len(self._buffer) >= WRITE_BYTES:
             self._flush()
 
-    def replace(self, target: Path) -> Output:
+    def replace(self, target: Path) -> AppendOnlyFile:
         """Take the target's place, all of it on the disk before.
 
         Returns:
@@ -129,7 +174,7 @@ class Draft:
         return self._output
 
     def discard(self) -> None:
-        """Give it up, unless it took its place."""
+        """Give the draft up, unless it took the target's place."""
         if not self._replaced:
             self._output.close()
             with contextlib.suppress(OSError):
@@ -144,29 +189,39 @@ class Draft:
 
 
 class StateFile:
-    """The file at one path.
+    """The state file at one path.
 
     Attributes:
-        path: With its symbolic links resolved, lest a replacement break one.
+        path: Its folder with symbolic links resolved; the file itself is never a link.
         output: Where to append; None: not open.
         sync: `os.fdatasync`, or a test's slow disk.
     """
 
     def __init__(self, path: Path, sync: Callable[[int], None] = os.fdatasync) -> None:
-        self.path = Path(os.path.realpath(path))
+        self.path = Path(os.path.realpath(path.parent)) / path.name
         self.sync = sync
-        self.output: Output | None = None
+        self.output: AppendOnlyFile | None = None
         self._draft_path = self.path.with_name(f"{self.path.name}.new")
         self._lock_path = self.path.with_name(f"{self.path.name}.lock")
         self._lock_fd = -1
 
+    def warn_of_folder(self) -> str | None:
+        """Say who else can put files into the folder; None: nobody can."""
+        try:
+            status = self.path.parent.stat()
+        except OSError:
+            return None
+        if status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"others can put files into {self.path.parent}, the folder of `cache`: a folder of its own is safer"
+        return None
+
     @property
     def locked(self) -> bool:
-        """Whether this process may write."""
+        """Tell whether this process may write."""
         return self._lock_fd >= 0
 
     def lock(self) -> bool:
-        """Try to get the right to write; it ends with `close` or with the process, however that dies.
+        """Try to get the right to write, which ends with `close` or with the process, however that dies.
 
         Raises:
             OSError: The lock file can't be made.
@@ -186,7 +241,7 @@ class StateFile:
         return True
 
     def size_on_disk(self) -> int:
-        """What the path's file takes now; 0 where there is none."""
+        """Read the file's size; 0 where there is none."""
         try:
             return self.path.stat().st_size
         except FileNotFoundError:
@@ -194,13 +249,13 @@ class StateFile:
 
     def resume(self, end: int) -> None:
         """Open the file to append behind `end`; what is there is cut off."""
-        self.output = Output(self.path, 0, end, self.sync)
+        self.output = AppendOnlyFile(self.path, 0, end, self.sync)
 
-    def draft(self) -> Draft:
-        """Begin a file to replace this one; a draft that a killed process left is overwritten."""
-        return Draft(self._draft_path, self.sync)
+    def draft(self) -> SnapshotDraft:
+        """Begin a file to replace this one; a draft that a killed process left is removed."""
+        return SnapshotDraft(self._draft_path, self.sync)
 
-    def publish(self, draft: Draft) -> Output:
+    def publish(self, draft: SnapshotDraft) -> AppendOnlyFile:
         """Put the draft in the file's place, so that a power cut leaves the one or the other.
 
         Returns:
@@ -211,7 +266,7 @@ class StateFile:
             OSError: The disk refuses; the draft is still the caller's.
         """
         if self.output is None or not self.output.is_at(self.path):
-            with reading(self.path) as (read, size):
+            with reading(self.path, ours=True) as (read, size):
                 identify(read, size)
         output = draft.replace(self.path)
         self.close_output()
@@ -248,6 +303,8 @@ class StateFile:
             with reading(self.path) as (read, size):
                 for part in scan(read, size):
                     if isinstance(part, Block):
+                        if is_payload_of_views(part.payload):
+                            draft.set_version(VERSION_VIEWS)
                         draft.append(read(part.offset, part.end - part.offset))
             self.publish(draft)
         except BaseException:

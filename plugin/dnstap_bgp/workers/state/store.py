@@ -1,27 +1,29 @@
-"""The store: what is learnt and what the host was told, kept in the state file; owns the thread "store".
+"""Store of claims and of what was announced, kept in the state file; owns the thread "store".
 
 The thread does all writing, so a disk that hangs, is full or read-only blocks nobody: `append` only queues, and whoever
 must know that it is written waits for the ticket, as long as it likes. A write without fsync survives the death of
 this process; every `sync_interval_s` the disk is made to take it, for a power cut.
 
-What is appended must be visible to the walk that `start` is given before it is appended; see `journal`.
+What is appended must be visible to the walk that `start` is given before it is appended. Whoever appends something
+earlier, as the writer does for a prepared line, compares `snapshots_begun` and appends again; see `wal`.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from dnstap_bgp.core.model import Attributes, Claim, Prefix
+from dnstap_bgp.core.model import Claim, RibRecord
 from dnstap_bgp.core.state.pending import Pending
+from dnstap_bgp.core.status.report import StateFileStatus
+from dnstap_bgp.core.timing import Backoff
 from dnstap_bgp.errors import ForeignFileError, StateFileError
 from dnstap_bgp.workers.process.clocks import Clock, process_clock, system_clock
 from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
-from dnstap_bgp.workers.state.intake import Intake, Ticket
-from dnstap_bgp.workers.state.journal import Journal, Walk
 from dnstap_bgp.workers.state.restore import Adopt, LoadReport, Recall, restore
 from dnstap_bgp.workers.state.statefile import StateFile, reading
+from dnstap_bgp.workers.state.wal import Walk, WriteAheadLog
+from dnstap_bgp.workers.state.write_queue import Ticket, WriteQueue
 
 logger = logging.getLogger(__name__)
 
@@ -37,33 +39,6 @@ LOCK_SAY_AFTER_S = 3.0
 
 STOP_WITHIN_S = 1.0
 """The process has 1.5 s; a snapshot of 1,000,000 routes at full speed takes about as long."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreStatus:
-    """How the state file is.
-
-    Attributes:
-        path: Where it is.
-        durable: What was appended is in it, as far as our own death goes.
-        error: Why not, or what else doesn't work (a snapshot); None: all is well.
-        size: Bytes in the file.
-        written_bytes: Bytes written by this process, snapshots included.
-        queued: Records that wait.
-        snapshots: How many replaced the file.
-        synced: When the disk last had everything, process clock; None: not yet.
-        failures: Failed tries to write.
-    """
-
-    path: Path
-    durable: bool
-    error: str | None
-    size: int
-    written_bytes: int
-    queued: int
-    snapshots: int
-    synced: float | None
-    failures: int
 
 
 class Store:
@@ -82,7 +57,7 @@ class Store:
         file: StateFile | None = None,
         pending: Pending | None = None,
     ) -> None:
-        """Make it; nothing is opened yet.
+        """Make the store; nothing is opened yet.
 
         Args:
             path: The state file. Beside it come `.lock`, `.new` while a snapshot is written, and `.damaged-*`.
@@ -94,12 +69,12 @@ class Store:
         """
         self._clock = clock or system_clock()
         self._file = file or StateFile(path)
-        self._intake = Intake(Pending() if pending is None else pending)
-        self._journal = Journal(self._file, self._intake, self._clock, sync_interval_s)
+        self._queue = WriteQueue(Pending() if pending is None else pending)
+        self._wal = WriteAheadLog(self._file, self._queue, self._clock, sync_interval_s)
         self._thread = worker_thread("store", self._run, on_crash, prompt=True)
         self._error: str | None = None
         self._failures = 0
-        self._retry_at, self._retry_s = 0.0, RETRY_FIRST_S
+        self._retry_at, self._backoff = 0.0, Backoff(RETRY_FIRST_S, RETRY_MAX_S)
 
     # -- before the start
 
@@ -131,19 +106,22 @@ class Store:
             StateFileError: It can't be read. It is set aside before a new one takes its place.
         """
         path, locked = self._file.path, self._file.locked
+        warning = self._file.warn_of_folder()
+        if warning is not None:
+            logger.warning("%s", warning)
         try:
-            with reading(path) as (read, size):
+            with reading(path, ours=True) as (read, size):
                 report = restore(read, size, self._clock(), adopt, recall)
         except ForeignFileError as error:
             self._error = f"{path} {error}"
-            self._intake.end()
+            self._queue.end()
             raise ForeignFileError(self._error) from error
         except OSError as error:
-            self._journal.damaged = True
+            self._wal.damaged = True
             msg = f"{path} can't be read: {error}"
             raise StateFileError(msg) from error
-        self._journal.damaged = not report.survey.torn_only
-        self._journal.report = report if locked else None
+        self._wal.damaged = not report.survey.torn_only
+        self._wal.report = report if locked else None
         return report
 
     def start(self, walk: Walk) -> None:
@@ -152,48 +130,52 @@ class Store:
         Args:
             walk: Walks all that is held; called in the thread, each step may take the keeper's lock.
         """
-        self._journal.walk = walk
+        self._wal.walk = walk
         self._thread.start()
 
     # -- any thread
 
-    def append(
-        self,
-        *,
-        claims: Sequence[Claim] = (),
-        told: Sequence[tuple[Prefix, Attributes]] = (),
-        untold: Sequence[Prefix] = (),
-    ) -> Ticket:
+    def append(self, *, claims: Sequence[Claim] = (), records: Sequence[RibRecord] = ()) -> Ticket:
         """Queue records; never blocks.
 
         Args:
             claims: New ones, or with a deadline that moved far enough.
-            told: What the host is about to be told.
-            untold: What it has answered to have withdrawn.
+            records: Prefixes that ExaBGP is about to be told, with their attributes, and those that it has answered to
+                have withdrawn, in order.
         """
-        return self._intake.append(claims, told, untold)
+        return self._queue.append(claims, records)
 
     def save(self) -> Ticket:
         """Have a full snapshot written; its ticket is served when it has replaced the file, synced."""
-        return self._intake.ask_snapshot()
-
-    def on_recorded(self, call: Callable[[], None]) -> None:
-        """Have this called, in the thread, whenever records were written or can't be for now; it must not block."""
-        self._intake.on_recorded = call
+        return self._queue.ask_snapshot()
 
     @property
-    def status(self) -> StoreStatus:
-        """How the file is now."""
-        output, late = self._file.output, self._intake.late()
-        return StoreStatus(
-            path=self._file.path,
-            durable=not (self._intake.stuck or self._intake.ended or late),
+    def snapshots_begun(self) -> int:
+        """Count the snapshots that were begun; what was appended before the last of them may be missing in the file."""
+        return self._wal.snapshots_begun
+
+    @property
+    def of_views(self) -> bool:
+        """Tell whether the file is of version 2: with one view a snapshot makes it what it was."""
+        return self._wal.of_views
+
+    def on_recorded(self, call: Callable[[], None]) -> None:
+        """Have a function that doesn't block called in the thread, after records were written or could not be."""
+        self._queue.on_recorded = call
+
+    @property
+    def status(self) -> StateFileStatus:
+        """Read the status of now."""
+        output, late, synced = self._file.output, self._queue.late(), self._wal.synced
+        return StateFileStatus(
+            path=str(self._file.path),
+            durable=not (self._queue.stuck or self._queue.ended or late),
             error=self._error or ("the disk is slow" if late else None),
             size=output.size if output else 0,
-            written_bytes=self._journal.written_bytes,
-            queued=len(self._intake),
-            snapshots=self._journal.snapshots,
-            synced=self._journal.synced,
+            written_bytes=self._wal.written_bytes,
+            queued=len(self._queue),
+            snapshots=self._wal.snapshots,
+            synced_s_ago=None if synced is None else round(process_clock() - synced, 3),
             failures=self._failures,
         )
 
@@ -203,7 +185,7 @@ class Store:
         Args:
             within_s: How long a snapshot may still take that is owed because the queue overflowed.
         """
-        self._intake.shutdown(process_clock() + within_s)
+        self._queue.shutdown(process_clock() + within_s)
         if self._thread.ident is None:
             self._file.close()
 
@@ -225,46 +207,46 @@ class Store:
                 self._turn()
             self._last_turn()
         finally:
-            self._intake.end()
+            self._queue.end()
             self._file.close()
 
     def _await_work(self) -> bool:
         """Sleep until there is something to do; False: to stop."""
-        with self._intake.work:
-            while self._intake.stop_by is None:
+        with self._queue.work:
+            while self._queue.stop_by is None:
                 idle_s = self._idle_s(process_clock())
                 if idle_s is not None and idle_s <= 0:
                     return True
-                self._intake.work.wait(None if idle_s is None else min(idle_s, threading.TIMEOUT_MAX))
+                self._queue.work.wait(None if idle_s is None else min(idle_s, threading.TIMEOUT_MAX))
         return False
 
     def _idle_s(self, now: float) -> float | None:
-        """How long there is nothing to do; None: until somebody comes."""
-        if self._intake.stuck:
+        """Work out how long there is nothing to do; None: until somebody comes."""
+        if self._queue.stuck:
             return self._retry_at - now
-        if self._intake.since is not None or self._journal.owed():
+        if self._queue.since is not None or self._wal.owed():
             return 0.0
-        due = [self._retry_at] if self._journal.wanted() else []
-        if self._journal.sync_at is not None:
-            due.append(self._journal.sync_at)
+        due = [self._retry_at] if self._wal.wanted() else []
+        if self._wal.sync_at is not None:
+            due.append(self._wal.sync_at)
         return min(due) - now if due else None
 
     def _turn(self) -> None:
-        """Do what is due; a failure is told once, and tried again later."""
+        """Do what is due; a failure is logged once, and tried again later."""
         try:
-            self._journal.prepare()
-            if self._journal.owed():
-                self._journal.snapshot()
-            self._journal.serve()
-            self._journal.sync_when_due()
+            self._wal.prepare()
+            if self._wal.owed():
+                self._wal.snapshot()
+            self._wal.serve()
+            self._wal.sync_when_due()
         except (OSError, StateFileError) as error:
             self._failed(error, stuck=True)
             return
-        if self._intake.stuck:
+        if self._queue.stuck:
             self._recovered()
-        if self._journal.wanted() and process_clock() >= self._retry_at:
+        if self._wal.wanted() and process_clock() >= self._retry_at:
             try:
-                self._journal.snapshot()
+                self._wal.snapshot()
             except (OSError, StateFileError) as error:
                 self._failed(error, stuck=False)
             else:
@@ -273,25 +255,24 @@ class Store:
     def _last_turn(self) -> None:
         """Leave nothing behind."""
         try:
-            self._journal.prepare()
-            if self._journal.owed():
-                self._journal.snapshot()
-            self._journal.serve()
-            self._journal.sync()
+            self._wal.prepare()
+            if self._wal.owed():
+                self._wal.snapshot()
+            self._wal.serve()
+            self._wal.sync()
         except (OSError, StateFileError) as error:
             self._failed(error, stuck=True)
-        if self._intake.records.served < self._intake.records.given:
+        if self._queue.records.served < self._queue.records.given:
             logger.error("stopping, and the state file %s could not be written to its end", self._file.path)
 
     def _failed(self, error: Exception, *, stuck: bool) -> None:
         self._failures += 1
-        told, self._error = self._error is not None and stuck <= self._intake.stuck, str(error)
-        self._intake.set_stuck(stuck=stuck)
-        self._retry_at = process_clock() + self._retry_s
-        self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
+        is_known, self._error = self._error is not None and stuck <= self._queue.stuck, str(error)
+        self._queue.set_stuck(stuck=stuck)
+        self._retry_at = process_clock() + self._backoff.next()
         if isinstance(error, ForeignFileError):
             self._retry_at = float("inf")
-        if told:
+        if is_known:
             return
         if stuck:
             logger.error("can't write the state file %s: %s; routing goes on without it", self._file.path, error)
@@ -299,8 +280,9 @@ class Store:
             logger.error("can't rewrite the state file %s, which grows on: %s", self._file.path, error)
 
     def _recovered(self) -> None:
-        self._retry_at, self._retry_s = 0.0, RETRY_FIRST_S
+        self._retry_at = 0.0
+        self._backoff.reset()
         if self._error is not None:
             self._error = None
-            self._intake.set_stuck(stuck=False)
+            self._queue.set_stuck(stuck=False)
             logger.warning("the state file %s is written again", self._file.path)

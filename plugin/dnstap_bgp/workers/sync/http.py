@@ -1,105 +1,121 @@
-"""The HTTP carrier: a listener, and a client for each peer; on the thread "loop". The only way in to aiohttp."""
+"""HTTP transport of the sync: a listener, and a client for each peer; in the thread "loop".
+
+This module is the only way in to aiohttp, 17 MB.
+"""
 
 import asyncio
 import logging
 import ssl
+from functools import partial
 
 from dnstap_bgp.config.addresses import TcpAddress
-from dnstap_bgp.config.tables import SyncerConfig
+from dnstap_bgp.config.settings import SyncerConfig
 from dnstap_bgp.core.model import Address
-from dnstap_bgp.errors import PeerError
-from dnstap_bgp.workers.process.bounded_log import BoundedLog
+from dnstap_bgp.core.status.report import PeerStatus
+from dnstap_bgp.errors import ListenerError
+from dnstap_bgp.workers.net.tls import client_context, server_context
 from dnstap_bgp.workers.process.clocks import process_clock
-from dnstap_bgp.workers.sync.carrier import PeerStatus
-from dnstap_bgp.workers.sync.client import Client
-from dnstap_bgp.workers.sync.door import Door
-from dnstap_bgp.workers.sync.followers import Followers
+from dnstap_bgp.workers.process.logs import RateLimitedLog
+from dnstap_bgp.workers.process.loop import supervise
+from dnstap_bgp.workers.sync.access import SyncAccess
+from dnstap_bgp.workers.sync.client import PeerClient
+from dnstap_bgp.workers.sync.go_peer import GoPeer
+from dnstap_bgp.workers.sync.http_session import HttpSession, open_session
 from dnstap_bgp.workers.sync.hub import Hub
-from dnstap_bgp.workers.sync.listener import Listener
-from dnstap_bgp.workers.sync.original import Original
-from dnstap_bgp.workers.sync.peer import Peer
-from dnstap_bgp.workers.sync.tls import contexts
-from dnstap_bgp.workers.sync.ways import Ways, ways
+from dnstap_bgp.workers.sync.listener import SyncListener
+from dnstap_bgp.workers.sync.peer import Followers, Peer
 
 logger = logging.getLogger(__name__)
 
 RETRY_S = 5.0
 """Until the address to listen on is there, or a certificate can be read."""
 
+REPEAT_S = 3600.0
+"""Until what is still wrong is logged again."""
 
-class HttpCarrier:
-    """See `carrier.Carrier`."""
+
+class HttpTransport:
+    """A `Transport` over HTTP."""
 
     def __init__(self, config: SyncerConfig, hub: Hub) -> None:
-        log = BoundedLog(logger, process_clock)
+        log = RateLimitedLog(logger, process_clock)
         self._config = config
         self._hub = hub
+        self._repeats = RateLimitedLog(logger, process_clock, burst=1, window_s=REPEAT_S)
         self._peers = [Peer(endpoint, log) for endpoint in config.peers]
         self._followers = Followers(self._peers, hub.node)
-        self._clients: list[Client] = []
+        self._clients: list[PeerClient] = []
 
     async def run(self) -> None:
         """Listen and follow until cancelled."""
         server_tls, client_tls = await self._certificates()
-        shared = ways(self._config.token, client_tls)
-        self._clients = [Client(peer, self._hub, shared, self._original(peer, shared)) for peer in self._peers]
+        session = open_session(self._config.token, client_tls)
+        self._clients = [PeerClient(peer, self._hub, session, self._go_peer(peer, session)) for peer in self._peers]
         try:
             async with asyncio.TaskGroup() as group:
                 if self._config.listen is not None:
-                    group.create_task(self._listen(self._config.listen, server_tls))
+                    listen = partial(self._listen, self._config.listen, server_tls)
+                    group.create_task(supervise("sync: the listener", listen))
                 for client in self._clients:
                     group.create_task(client.run())
         finally:
-            await shared.session.close()
+            await session.client.close()
 
-    def relearn(self) -> None:
-        """See `Carrier`."""
+    def resync(self) -> None:
+        """Have each client load everything again."""
         for client in self._clients:
-            client.relearn()
+            client.resync()
 
     def status(self) -> list[PeerStatus]:
-        """See `Carrier`."""
+        """Copy how the peers and other followers are."""
         return [peer.status() for peer in self._peers] + self._followers.status()
 
     def addresses(self) -> frozenset[Address]:
-        """See `Carrier`."""
+        """Give the addresses of all peers."""
         return frozenset[Address]().union(*(peer.addresses for peer in self._peers))
 
-    def _original(self, peer: Peer, shared: Ways) -> Original | None:
+    def _go_peer(self, peer: Peer, session: HttpSession) -> GoPeer | None:
         if not self._config.compatible:
             return None
-        return Original(peer, self._hub, shared, self._config.sync_interval_s)
+        return GoPeer(peer, self._hub, session, self._config.sync_interval_s)
 
     async def _certificates(self) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
-        """Those of the listener and of the clients, once they can be read."""
-        told = ""
+        """Make the TLS contexts of listener and clients, once their files can be read."""
         while True:
             try:
-                return contexts(self._config)
-            except PeerError as error:
-                told = _tell_once(error, told)
+                return _contexts(self._config)
+            except ListenerError as error:
+                self._complain(f"syncer.{error}")
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self, endpoint: TcpAddress, tls: ssl.SSLContext | None) -> None:
         """Listen, as soon as the address can be had, until cancelled."""
-        door = Door(self._config, self._peers)
-        listener = Listener(self._hub, door, self._followers, compatible=self._config.compatible)
-        told = ""
+        access = SyncAccess(self._config, self._peers)
+        listener = SyncListener(self._hub, access, self._followers, tls=tls, compatible=self._config.compatible)
         try:
             while True:
                 try:
                     await listener.open(endpoint.host, endpoint.port)
                     break
                 except OSError as error:
-                    told = _tell_once(f"can't listen on syncer.listen {endpoint}: {error}", told)
+                    self._complain(f"can't listen on syncer.listen {endpoint}: {error}")
                 await asyncio.sleep(RETRY_S)
             logger.info("sync: listening on %s", endpoint)
-            await listener.serve(tls)
+            await listener.serve()
         finally:
             await listener.close()
 
+    def _complain(self, problem: str) -> None:
+        self._repeats.log(logging.ERROR, problem, "sync: %s; tried again every %.0f s", problem, RETRY_S)
 
-def _tell_once(what: object, told: str) -> str:
-    if str(what) != told:
-        logger.error("sync: %s; tried again every %.0f s", what, RETRY_S)
-    return str(what)
+
+def _contexts(config: SyncerConfig) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
+    """Make the TLS contexts of listener and clients from the files of now; None: plain.
+
+    Raises:
+        ListenerError: A file can't be used.
+    """
+    if config.tls_cert is None or config.tls_ca is None:
+        return None, None
+    ca = "tls_ca", config.tls_ca
+    return server_context(config.tls_cert, config.tls_key, ca), client_context(config.tls_cert, config.tls_key, ca)

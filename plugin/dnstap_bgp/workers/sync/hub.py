@@ -1,9 +1,9 @@
-"""The hub of the sync, in the thread "loop": what carriers bring is merged, and what is news is told on.
+"""Hub of the sync, in the thread "loop": what transports bring is merged, and what is news is told on.
 
 Strategy: the table decides what is news (`RouteTable.merge`, `RouteTable.remind`); `core.sync.delta` says why nothing
-can go round in circles. News are written down once, as frames of the journal, with the node that they came from;
-whoever follows has a place in it. Who falls out of it walks through everything: so memory is bounded whatever a peer
-does or doesn't do.
+can go round in circles. News are written down once, as frames of the replication log, with the node that they came
+from; whoever follows has a place in it. Who falls out of it walks through everything: so memory is bounded whatever a
+peer does or doesn't do.
 
 Merging takes the keeper's lock for a millisecond at a time, and the loop is left to others between.
 """
@@ -19,7 +19,7 @@ from uuid import uuid4
 from dnstap_bgp.core.model import BY_HAND, Claim
 from dnstap_bgp.core.sync import delta
 from dnstap_bgp.core.sync.delta import CLAIMS_MAX, TOLERANCE_S
-from dnstap_bgp.core.sync.journal import Journal
+from dnstap_bgp.core.sync.replication_log import ReplicationLog
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.state.store import Store
@@ -47,7 +47,7 @@ REMIND_S = 0.5
 """Between two looks for refreshes that peers should know of. The shortest TTL is 1 s."""
 
 FED_MAX = 300_000
-"""Claims that may wait to be written down: more than the journal holds. Beyond it everything is walked."""
+"""Claims that may wait to be written down: more than the replication log holds. Beyond it everything is walked."""
 
 LEARNT_MAX = 1_000
 """What an eye or a socket follows in a quarter of a second."""
@@ -57,7 +57,7 @@ BURST_BYTES = 1 << 16
 
 
 class Delivered(NamedTuple):
-    """What became of what a carrier brought: how many were news, known, refused."""
+    """Outcome of a merge: how many claims were news, known, refused."""
 
     taken: int = 0
     known: int = 0
@@ -65,17 +65,17 @@ class Delivered(NamedTuple):
 
 
 class Hub:
-    """For the loop's thread, but for `feed`, `learnt` and `call`.
+    """Hub of all transports; for the loop's thread, but for `feed`, `learnt` and `call`.
 
     Attributes:
         node: Who we are on the wire: 16 hexadecimal digits of this process.
-        journal: What was news here.
-        turn: Held by the carriers at work: a configuration's after the other's.
+        replication_log: What was news here.
+        turn: Held by the transports at work: a configuration's after the other's.
     """
 
     def __init__(self, keeper: Keeper, store: Store | None) -> None:
         self.node = uuid4().hex[:16]
-        self.journal = Journal()
+        self.replication_log = ReplicationLog()
         self.turn = asyncio.Lock()
         self._keeper = keeper
         self._store = store
@@ -97,7 +97,7 @@ class Hub:
         finally:
             self._loop = None
 
-    # -- for carriers
+    # -- for transports
 
     async def deliver(self, source: str, claims: Sequence[Claim]) -> Delivered:
         """Merge what a peer has seen.
@@ -110,6 +110,7 @@ class Hub:
         for start in range(0, len(claims), MERGE_AT_ONCE):
             part = claims[start : start + MERGE_AT_ONCE]
             merged = self._keeper.merge(part, TOLERANCE_S)
+            # The state file first, then the others: what a peer has from us must not be lost with us.
             if merged.news:
                 if self._store is not None:
                     self._store.append(claims=merged.news)
@@ -122,26 +123,26 @@ class Hub:
         return total
 
     async def walk(self) -> AsyncIterator[list[Claim]]:
-        """All that is held, in copies, a few hundred at a time."""
+        """Walk through all that is held, in copies, a few hundred at a time."""
         for claims, _ in self._keeper.walk():
             found = [claim for claim in claims if claim.name != BY_HAND]
             if found:
                 yield found
             await asyncio.sleep(0)
 
-    def cursor(self, skip: Callable[[str], bool] = bool) -> "Cursor":
-        """A place in the journal, now.
+    def cursor(self, skip: Callable[[str], bool] = bool) -> "LogCursor":
+        """Give a place in the replication log: its end.
 
         Args:
             skip: Which sources' news are not wanted. By default what came from peers: only our own sightings are.
         """
-        return Cursor(self, skip)
+        return LogCursor(self, skip)
 
     async def changed(self, seq: int, timeout_s: float) -> bool:
-        """Wait until the journal is past a number; False: it isn't."""
+        """Wait until the replication log is past a number; False: it isn't."""
         try:
             async with asyncio.timeout(timeout_s):
-                while self.journal.seq <= seq:
+                while self.replication_log.seq <= seq:
                     await self._changed.wait()
         except TimeoutError:
             return False
@@ -155,7 +156,7 @@ class Hub:
             self.call(partial(self._hear, claims))
 
     def learnt(self) -> list[Claim]:
-        """News of peers since the last call, the last `LEARNT_MAX` of them: for whoever watches."""
+        """Take news of peers since the last call, the last `LEARNT_MAX` of them: for whoever watches."""
         found = []
         with suppress(IndexError):
             while True:
@@ -190,10 +191,12 @@ class Hub:
     def _note(self, source: str, claims: Sequence[Claim]) -> None:
         self._fed.append((source, claims))
         self._fed_claims += len(claims)
+        # More than anybody could be told one by one: the log's number goes on without frames, so that every position
+        # is out of reach, and each follower walks through everything instead.
         if self._fed_claims > FED_MAX:
             self._fed.clear()
             self._fed_claims = 0
-            self.journal.clear()
+            self.replication_log.clear()
             self._wake()
         self._has_fed.set()
 
@@ -214,11 +217,13 @@ class Hub:
             for start in range(0, len(claims), CLAIMS_MAX):
                 part = [claim for claim in claims[start : start + CLAIMS_MAX] if claim.name != BY_HAND]
                 if part:
-                    self.journal.append(source, len(part), partial(delta.encode_claims, part, process_clock()))
+                    self.replication_log.append(source, len(part), partial(delta.encode_claims, part, process_clock()))
                     self._wake()
                 await asyncio.sleep(0)
 
     def _wake(self) -> None:
+        # Each waiter holds the event that it began to wait for: setting it and putting a new one in its place wakes
+        # all of them once, and none is left waiting for an event that is cleared before it ran.
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -232,20 +237,20 @@ class Hub:
 
 
 def _can_wait(claim: Claim) -> bool:
-    """Whether peers know it already, and have time."""
+    """Tell whether peers know a claim already, and have time."""
     return claim.seen - claim.first > FRESH_S and claim.ttl_s > REFRESH_TTL_S
 
 
-class Cursor:
-    """A place in the journal, for a carrier that wants claims, not frames."""
+class LogCursor:
+    """A place in the replication log, for a transport that wants claims, not frames."""
 
     def __init__(self, hub: Hub, skip: Callable[[str], bool]) -> None:
         self._hub = hub
         self._skip = skip
-        self._seq = hub.journal.seq
+        self._seq = hub.replication_log.seq
 
     async def next(self, timeout_s: float) -> list[Claim] | None:
-        """News since the last call, a few hundred at a time.
+        """Take news since the last call, a few hundred at a time.
 
         Args:
             timeout_s: How long to wait for some.
@@ -254,13 +259,14 @@ class Cursor:
             Claims; [] after the timeout or where all news were skipped; None: too many came, and a walk through
             everything is needed. The cursor goes on from where the call returned.
         """
-        journal = self._hub.journal
+        log = self._hub.replication_log
         await self._hub.changed(self._seq, timeout_s)
-        if not journal.reaches(self._seq):
-            self._seq = journal.seq
+        # No `await` between this look and the read below: frames can't leave the log meanwhile.
+        if not log.reaches(self._seq):
+            self._seq = log.seq
             return None
         claims: list[Claim] = []
-        for record in journal.after(self._seq, BURST_BYTES):
+        for record in log.after(self._seq, BURST_BYTES):
             self._seq += 1
             if not self._skip(record.source):
                 frame = delta.decode(record.payload)

@@ -1,8 +1,6 @@
 """Thread "tap": sockets -> sightings.
 
-tap         the thread
-listeners   sockets that senders connect to
-senders     the connections
-tls         what encrypts some of them; imported only where the configuration asks for it
-status      what is known of them, for others
+tap        the thread, its listeners, its loop
+senders    the connections: admitted, received from, answered, closed
+tls_wire   TLS on a connection's socket; imported only where the configuration asks for it
 """

@@ -5,68 +5,108 @@ and a slow one never waits long. What a chunk's frames gave goes to the keeper, 
 sender: what we send to one is 58 bytes at most in its whole life, which any socket takes at once.
 
 What senders get wrong is counted and kept by kind, with a text that says what to change.
+
+A connection from its socket to its end:
+
+    admitted     within `allow`, and a place is free or one that has not come to START gives way
+    handshake    the deadline runs; the first frame tells who sends
+    streaming    no deadline: a resolver may be silent for days, and a dead one is noticed by TCP keep-alive
+    lingering    FINISH is sent, and our side shut down; the sender closes, or the deadline does
+    closed       by its end, a fault, or a deadline; `open` is False, as its turn may still be due in this round
 """
 
 import contextlib
 import functools
 import logging
+import random
 import selectors
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from dnstap_bgp.config import DnstapConfig, ListenAddress, TcpAddress
-from dnstap_bgp.core.doctor.clues import SAMPLE_MAX_BYTES
+from dnstap_bgp.core.doctor.evidence import PASSED_MAX, sample_of
 from dnstap_bgp.core.model import Sighting
-from dnstap_bgp.core.tap.framestream import Feed, FrameStream, State
+from dnstap_bgp.core.status.report import SenderStatus, Trouble
+from dnstap_bgp.core.tap.framestream import BUFFER_BYTES, Fault, Feed, FrameStream, StreamState
 from dnstap_bgp.core.tap.ingest import Ingest
-from dnstap_bgp.core.tap.introduction import introduction
+from dnstap_bgp.core.tap.trust import read_sender
 from dnstap_bgp.errors import FrameError
-from dnstap_bgp.workers.process.bounded_log import BoundedLog
+from dnstap_bgp.workers.net.fair_share import crowding, owner_of
+from dnstap_bgp.workers.net.listeners import keep_alive, peer_address, peer_text
+from dnstap_bgp.workers.process.logs import RateLimitedLog
 from dnstap_bgp.workers.routes.keeper import Keeper
-from dnstap_bgp.workers.tap.listeners import keep_alive, peer_address, peer_text
-from dnstap_bgp.workers.tap.status import ConnectionStatus, Refusal, Trouble
 
 if TYPE_CHECKING:
-    from dnstap_bgp.workers.tap.tls import Tls, TlsWire
+    from dnstap_bgp.workers.tap.tls_wire import TapTls, TlsWire
+
+SAMPLE = 128
+"""Connections that are looked at to find one that gives way: those who hold many are among them."""
+
+LIGHT_S = 0.001
+"""A connection whose last chunk took longer waits for the others in its turn: 64 KiB on no list take less."""
+
+HEAVY_TURN_S = 0.02
+"""For the chunks of such connections in one turn of the tap, one at least: so long do the others wait for them."""
+
+CHUNK_FIRST_BYTES, CHUNK_MIN_BYTES = 1 << 14, 1 << 12
+"""Bytes that are read at once: at first, and at least. Where a chunk takes longer than `HEAVY_TURN_S`, as one with
+thousands of new addresses does, the next has half as many; where it takes a quarter of that, twice as many."""
 
 LINGER_S = 2.0
-"""After FINISH the sender closes; closing first could destroy the FINISH that it waits for."""
+"""After FINISH the sender closes; if we close first, bytes that it still sends destroy the FINISH it waits for."""
 
 
 class Wire(Protocol):
-    """Where a connection's bytes come from and go to: its socket, or TLS on it. Neither call blocks."""
+    """The socket calls of a connection, made on its socket or on TLS on it; none of them blocks."""
 
     def recv_into(self, buffer: memoryview, /) -> int:
-        """As that of a socket."""
+        """Act as the call of a socket does."""
 
     def send(self, data: bytearray, /) -> int:
-        """As that of a socket."""
+        """Act as the call of a socket does."""
 
     def shutdown(self, how: int, /) -> None:
-        """As that of a socket."""
+        """Act as the call of a socket does."""
 
 
 class Connection:
-    """One sender.
+    """One sender's connection.
 
     Attributes:
         wire: Its socket, or the TLS on it.
-        identity: What its frames say it is; None: it has sent none yet. `version` alike.
-        sample: The first bytes of a chunk of frames; None: one is wanted, and taken with the next chunk.
-        deadline: When it is closed, process clock: START must come before, or the end after FINISH. None: streaming.
+        identity: The sender's name as its frames tell it; None: it has sent none yet. `version` alike.
+        sample: Bytes of a chunk, from a frame's start on; None: one is wanted, `sample_in` chunks from now.
+        messages: Frames of a type that counts. `empty`: of these, those without a DNS message.
+        chunks: Chunks of frames. `sampled_at`: so many when the last sample was taken.
+        deadline: The time at which it is closed, process clock: START must come before, or the end after FINISH. None:
+            it is streaming.
         open: False once its socket is closed.
+        owner: Who has opened it; see `fair_share.owner_of`.
+        cost_s: How long its last chunk took.
+        chunk_bytes: At most so many are read at once.
+        read_at: When it was read last, process clock.
     """
 
     __slots__ = (
         "bytes",
+        "chunk_bytes",
+        "chunks",
+        "cost_s",
         "deadline",
+        "empty",
         "frames",
         "identity",
         "listener",
+        "messages",
         "open",
+        "owner",
         "peer",
+        "read_at",
         "sample",
+        "sample_in",
+        "sampled_at",
         "since",
         "sock",
         "stream",
@@ -80,33 +120,38 @@ class Connection:
         self.peer = peer
         self.listener = listener
         self.stream = FrameStream(frame_max_bytes)
+        self.owner: Hashable = None
         self.since = 0.0
         self.deadline: float | None = None
         self.open = True
+        self.cost_s = self.read_at = 0.0
+        self.chunk_bytes = CHUNK_FIRST_BYTES
         self.bytes = 0
         self.frames = 0
         self.identity: str | None = None
         self.version = ""
         self.sample: bytes | None = None
+        self.sample_in = self.sampled_at = self.chunks = self.messages = self.empty = 0
 
-    def meet(
+    def feed_and_sample(
         self, feed: Feed[Sighting], buffer: bytearray, start: int, end: int, frame_max: int
     ) -> tuple[int, list[Sighting]]:
-        """Look at the next frames before they are fed on: who the sender is, and a sample for the doctor."""
-        met = introduction(buffer, start, end)
-        if met is not None:
-            self.identity, self.version = met
-            self.sample = bytes(buffer[start : min(end, start + SAMPLE_MAX_BYTES)])
+        """Feed frames on as `feed` does, but read who sends and take a sample for the doctor before."""
+        sender = read_sender(buffer, start, end)
+        if sender is not None:
+            self.identity, self.version = sender
+            if self.sample is None and self.chunks >= self.sample_in:
+                self.sample = sample_of(buffer, start, end, random.randrange(PASSED_MAX))  # noqa: S311 - guards nothing
         return feed(buffer, start, end, frame_max)
 
-    def status(self) -> ConnectionStatus:
-        """A copy."""
-        return ConnectionStatus(
+    def status(self, now: float) -> SenderStatus:
+        """Copy how the connection stands."""
+        return SenderStatus(
             peer=self.peer,
-            listener=self.listener,
+            listener=str(self.listener),
             state=self.stream.state.value,
             bidirectional=self.stream.bidirectional,
-            since=self.since,
+            age_s=round(now - self.since, 3),
             bytes=self.bytes,
             frames=self.frames,
             identity=self.identity or "",
@@ -115,15 +160,14 @@ class Connection:
 
 
 class Senders:
-    """All connections.
+    """All connections of DNSTap senders.
 
     Attributes:
         config: Limits for what comes from now on; the tap replaces it.
-        ingest: What reads the data frames; replaced as a whole by a reload, in force with the next chunk.
-        tls: What encrypts connections from now on, where their listener speaks TLS.
-        connections: Those that are open.
+        ingest: The reader of the data frames; replaced as a whole by a reload, in force with the next chunk.
+        tls: The certificate for connections from now on, where their listener speaks TLS.
+        connections: The open ones.
         accepted: Connections since the start, those turned away included.
-        troubles: By kind.
     """
 
     def __init__(
@@ -133,19 +177,26 @@ class Senders:
         ingest: Ingest,
         *,
         selector: selectors.BaseSelector,
-        log: BoundedLog,
+        log: RateLimitedLog,
         clock: Callable[[], float],
     ) -> None:
         self.config = config
         self.ingest = ingest
-        self.tls: Tls | None = None
+        self.tls: TapTls | None = None
         self.connections: set[Connection] = set()
+        self._of_listener: Counter[ListenAddress] = Counter()  # how many of them
         self.accepted = 0
-        self.troubles: dict[str, Trouble] = {}
+        self._troubles: dict[str, tuple[int, str, float]] = {}  # kind -> how often, the last one, its time
+        self._waiting: list[tuple[Connection, Callable[[], None]]] = []  # of this turn, see `_receive_in_turn`
         self._keeper = keeper
         self._selector = selector
         self._log = log
         self._clock = clock
+
+    def troubles(self, now: float) -> tuple[Trouble, ...]:
+        """Copy what senders got wrong so far, by kind; any thread may ask."""
+        known = list(self._troubles.items())
+        return tuple(Trouble(kind, times, last, round(now - at, 3)) for kind, (times, last, at) in known)
 
     def admit(self, sock: socket.socket, listener: ListenAddress) -> None:
         """Take over a socket that was just accepted: register it, or close it."""
@@ -153,27 +204,47 @@ class Senders:
         try:
             sock.settimeout(0)
             peer = peer_text(sock)
-            is_allowed = self._is_allowed(sock)
+            is_allowed, owner = self._is_allowed(sock), owner_of(sock)
             if sock.family != socket.AF_UNIX:
                 keep_alive(sock)
         except OSError:  # it is gone already
             sock.close()
             return
         if not is_allowed:
-            self._note(Refusal.NOT_ALLOWED, peer, "refused: it is not within `allow` of [dnstap]")
-        if not is_allowed or not self._make_room(peer):
+            self._note(Fault.NOT_ALLOWED, peer, "refused: it is not within `allow` of [dnstap]")
+        if not is_allowed or not self._make_room(peer, listener, owner):
             sock.close()
             return
         connection = Connection(sock, peer, listener, self.config.frame_max_bytes)
+        connection.owner = owner
         connection.since = self._clock()
         connection.deadline = connection.since + self.config.handshake_timeout_s
         self.connections.add(connection)
+        self._of_listener[listener] += 1
         receive = functools.partial(self._receive, connection)
         if isinstance(listener, TcpAddress) and listener.tls:
             assert self.tls is not None, "the listener opened after it was made"
             connection.wire = wire = self.tls.wire(sock)
             receive = functools.partial(self._receive_tls, connection, wire)
-        self._selector.register(sock, selectors.EVENT_READ, receive)
+        in_turn = functools.partial(self._receive_in_turn, connection, receive)
+        self._selector.register(sock, selectors.EVENT_READ, in_turn)
+
+    def end_turn(self, *, is_last: bool = False) -> None:
+        """Read the connections that have waited in this turn, longest unread first, as many as `HEAVY_TURN_S` allows.
+
+        The others stay ready, and wait for their next turn. So whoever sends what is costly (a flood of new addresses
+        on a list, say) shares this time with others who do, and delays nobody else by more.
+
+        Args:
+            is_last: The tap ends: all are read.
+        """
+        waiting, self._waiting = self._waiting, []
+        waiting.sort(key=lambda one: one[0].read_at)
+        end = self._clock() + HEAVY_TURN_S
+        for _, receive in waiting:
+            receive()
+            if self._clock() >= end and not is_last:
+                return
 
     def time_out(self, now: float) -> None:
         """Close the connections whose deadline has passed."""
@@ -181,10 +252,15 @@ class Senders:
             if not connection.stream.over:
                 seconds = f"{self.config.handshake_timeout_s:g} s"
                 if connection.bytes or getattr(connection.wire, "began", False):
-                    self._note(Refusal.SLOW, connection.peer, f"began, but did not send START within {seconds}")
+                    self._note(Fault.SLOW, connection.peer, f"began, but did not send START within {seconds}")
                 else:
-                    self._note(Refusal.SILENT, connection.peer, f"connected and sent nothing for {seconds}")
+                    self._note(Fault.SILENT, connection.peer, f"connected and sent nothing for {seconds}")
             self._drop(connection)
+
+    def read_whole_chunks(self) -> None:
+        """Read as much as there is room for from now on: the tap ends, and nobody waits for the others."""
+        for connection in self.connections:
+            connection.chunk_bytes = BUFFER_BYTES
 
     def close(self) -> None:
         """Close all connections; senders connect again when they next find a listener."""
@@ -199,33 +275,68 @@ class Senders:
         address = peer_address(sock)
         return any(address in network for network in self.config.allow)
 
-    def _make_room(self, peer: str) -> bool:
-        """At the limit, a newcomer takes the place of the one that has been longest without START, if there is one.
+    def _make_room(self, peer: str, listener: ListenAddress, owner: Hashable) -> bool:
+        """Have a place for a newcomer, at the limit in the place of another connection; False: there is none.
 
-        So a flood of connections that say nothing keeps no sender out: its handshake takes less than a millisecond.
+        The cases, in this order:
+
+            1. a connection without a data frame goes: of the listener and the owner that have the most of such, first
+               one without START, then the oldest; so a flood of connections that say nothing, or START and nothing
+               more, keeps no sender out, and takes no place but its own
+            2. the newcomer's listener has less than an equal share of the places: a connection of the listener that
+               has the most goes
+            3. another owner at the same listener has clearly more than the newcomer's (`fair_share`): one of it goes
+            4. the newcomer is refused
+
+        In 2 and 3 it is the one with the fewest frames of that listener's largest owner.
         """
         limit = self.config.connections_max
         if len(self.connections) < limit:
             return True
-        waiting = [connection for connection in self.connections if connection.deadline is not None]
-        if not waiting:
-            self._note(Refusal.LIMIT, peer, f"refused: {limit} connections (connections_max) are streaming")
+        silent = [one for one in self.connections if not one.frames]
+        displaced = _first_silent(_sample(silent)) if silent else self._beyond_share(listener, owner)
+        if displaced is None:
+            self._note(Fault.LIMIT, peer, f"refused: {limit} connections (connections_max) are streaming")
             return False
-        oldest = min(waiting, key=lambda connection: connection.since)
-        if not oldest.stream.over:
-            self._note(Refusal.CROWDED, oldest.peer, "closed without a START, to make room for another connection")
-        self._drop(oldest)
+        if not displaced.stream.over:
+            what = "a START" if displaced.deadline is not None else "a frame"
+            why = f"with {displaced.frames} frames, one of many" if displaced.frames else f"without {what}"
+            self._note(Fault.CROWDED, displaced.peer, f"closed {why}, to make room for another connection")
+        self._drop(displaced)
         return True
+
+    def _beyond_share(self, listener: ListenAddress, owner: Hashable) -> Connection | None:
+        """Choose a connection of those that hold more than their share; None: nobody does."""
+        listeners = self._of_listener
+        share = self.config.connections_max // max(1, len(self.config.listen))
+        most, held = listeners.most_common(1)[0]
+        crowded = most if listeners[listener] < share and held >= listeners[listener] + 2 else listener
+        inside = [one for one in _sample(list(self.connections)) if one.listener == crowded]
+        largest = crowding([one.owner for one in inside], owner)
+        if largest is None and inside and crowded != listener:  # a place each: one of them goes all the same
+            largest = max(inside, key=lambda one: one.since).owner
+        return min([one for one in inside if one.owner == largest], key=lambda one: one.frames, default=None)
 
     # -- what they send
 
+    def _receive_in_turn(self, connection: Connection, receive: Callable[[], None]) -> None:
+        """Read a connection now, or at the end of this turn if its last chunk took long."""
+        if connection.cost_s > LIGHT_S:
+            self._waiting.append((connection, receive))
+        else:
+            receive()
+
     def _receive(self, connection: Connection) -> None:
-        """One turn of one connection: the hot path, per chunk."""
-        if not connection.open:  # it was closed earlier in this turn, to make room
+        """Take one turn of one connection: the hot path, once a chunk.
+
+        The order matters: what the chunk's frames gave is observed before the stream's state is looked at, so that
+        good frames ahead of a fault, or of STOP, count.
+        """
+        if not connection.open:  # closed earlier in this round of the selector, to make room
             return
         stream = connection.stream
         try:
-            n = connection.wire.recv_into(stream.free())
+            n = connection.wire.recv_into(stream.free()[: connection.chunk_bytes])
         except BlockingIOError:
             return
         except OSError as error:
@@ -234,19 +345,32 @@ class Senders:
         if not n:
             self._ended(connection, None)
             return
-        ingest = self.ingest
-        before = ingest.counters.frames
-        feed = ingest.feed if connection.sample is not None else functools.partial(connection.meet, ingest.feed)
+        ingest = self.ingest  # a reload may replace it at any time: one chunk has one rule set
+        counters = ingest.counters
+        before, costly = counters.frames, counters.costly
+        messages, empty = counters.messages, counters.empty
+        # the doctor's sample, of a chunk that chance chose; the first chunk tells besides who sends
+        is_sampled = connection.sample is None and ingest.reads and connection.chunks >= connection.sample_in
+        feed = functools.partial(connection.feed_and_sample, ingest.feed) if is_sampled else ingest.feed
+        began = self._clock()
         sightings = stream.received(n, feed)
         if sightings:
             self._keeper.observe(sightings, ingest.rules)
         connection.bytes += n
-        connection.frames += ingest.counters.frames - before
-        if stream.state is not State.STREAMING or connection.deadline is not None:
+        _charge(connection, began, self._clock())
+        if counters.frames != before:
+            connection.frames += counters.frames - before
+            connection.messages += counters.messages - messages
+            connection.empty += counters.empty - empty
+            connection.chunks += 1
+        if counters.costly != costly:
+            text = f"{counters.costly - costly} answers of one chunk were skipped: they are made to cost much"
+            self._note(Fault.COSTLY, connection.peer, text)
+        if stream.state is not StreamState.STREAMING or connection.deadline is not None:
             self._follow(connection)
 
     def _receive_tls(self, connection: Connection, wire: "TlsWire") -> None:
-        """The same where the selector can't tell of bytes that are decrypted already, of which a chunk gives 64 KiB."""
+        """Take a turn of a TLS connection: the selector can't tell of bytes decrypted already (up to 64 KiB)."""
         try:
             self._receive(connection)
             while connection.open and wire.more:
@@ -264,11 +388,11 @@ class Senders:
             return
         if stream.replies and not self._reply(connection):
             return
-        if stream.state is State.STREAMING:
+        if stream.state is StreamState.STREAMING:
             connection.deadline = None
             how = "bidirectional" if stream.bidirectional else "unidirectional"
             text = "%s sends DNSTap to %s (%s)"
-            self._log.say(logging.INFO, "start", text, connection.peer, connection.listener, how)
+            self._log.log(logging.INFO, "start", text, connection.peer, connection.listener, how)
         elif stream.over and not stream.bidirectional:
             self._ended(connection, None)
 
@@ -301,17 +425,44 @@ class Senders:
         elif connection.bytes:
             text = "%s ended its DNSTap stream after %d frames%s"
             suffix = f": {reason}" if reason else ""
-            self._log.say(logging.INFO, "end", text, connection.peer, connection.frames, suffix)
+            self._log.log(logging.INFO, "end", text, connection.peer, connection.frames, suffix)
         self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
         connection.open = False
-        self.connections.discard(connection)
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self._of_listener[connection.listener] -= 1
         self._selector.unregister(connection.sock)
         connection.sock.close()
 
     def _note(self, kind: str, peer: str, text: str) -> None:
-        before = self.troubles.get(kind)
+        times, _, _ = self._troubles.get(kind, (0, "", 0.0))
         last = f"{peer}: {text}"
-        self.troubles[kind] = Trouble(kind, 1 + (before.count if before else 0), last, self._clock())
-        self._log.say(logging.WARNING, kind, "DNSTap sender %s", last)
+        self._troubles[kind] = times + 1, last, self._clock()
+        self._log.log(logging.WARNING, kind, "DNSTap sender %s", last)
+
+
+def _charge(connection: Connection, began: float, now: float) -> None:
+    """Note how long a chunk took, and have the next one be as long as is good for the others."""
+    connection.read_at, connection.cost_s = now, now - began
+    if connection.cost_s > HEAVY_TURN_S:
+        connection.chunk_bytes = max(CHUNK_MIN_BYTES, connection.chunk_bytes // 2)
+    elif connection.cost_s < HEAVY_TURN_S / 4:
+        connection.chunk_bytes = min(BUFFER_BYTES, connection.chunk_bytes * 2)
+
+
+def _sample(connections: list[Connection]) -> list[Connection]:
+    """Take some of many, at random: looking at 4,096 for each newcomer of a flood would stall the tap."""
+    return connections if len(connections) <= SAMPLE else random.sample(connections, SAMPLE)
+
+
+def _first_silent(silent: Sequence[Connection]) -> Connection:
+    """Choose among connections without a frame: where the most are, one without START, the oldest of these."""
+    crowded = Counter([one.listener for one in silent]).most_common(1)[0][0]
+    inside = [one for one in silent if one.listener == crowded]
+    largest = Counter([one.owner for one in inside]).most_common(1)[0][0]
+    return min(
+        [one for one in inside if one.owner == largest],
+        key=lambda one: (one.deadline is None, one.since),
+    )

@@ -1,13 +1,12 @@
-"""How the instance is seen and steered from outside.
+"""HTTP to look at the instance and steer it: control socket and [http].
 
-services    the seam: what `running` starts, stops and tells; thread "doors"
-doors       the listening sockets: opened at once, served with the first client
-view        what can be asked of the parts at work: status, why, routes
-feed        live events for whoever watches
-apps        what is asked where: the control socket's and HTTP's handlers, in the thread "loop"
-gate        hostile clients: limits of connections and time, the Host header, headers of answers
-listing     /v1/routes, in steps
-steering    what only the control socket takes
-metrics     /metrics
-page        /, from page.html
+server       what `app` starts, stops and configures: the listening sockets, served with their first client
+http_app     routes and handlers of both, in the thread "loop"
+middleware   what every request passes: Host header, other sites' pages, security headers, errors as JSON
+inspector    answers about the parts at work: status, why
+routes_api   /v1/routes, in steps
+control_api  what only the control socket takes
+events       /v1/events; feed: from the parts to who watches
+metrics      /metrics
+page         /, from page.html
 """

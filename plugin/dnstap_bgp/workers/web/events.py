@@ -8,11 +8,13 @@ from dataclasses import asdict
 from aiohttp import web
 
 from dnstap_bgp import __version__
-from dnstap_bgp.core.status.findings import Finding
-from dnstap_bgp.workers.web.answers import Failure
-from dnstap_bgp.workers.web.feed import WATCHERS_HTTP_MAX, WATCHERS_MAX, Feed, encoded
-from dnstap_bgp.workers.web.gate import send
-from dnstap_bgp.workers.web.view import View
+from dnstap_bgp.core.status.report import Finding
+from dnstap_bgp.workers.net.fair_share import owner_of
+from dnstap_bgp.workers.net.http_server import send
+from dnstap_bgp.workers.process.loop import supervise
+from dnstap_bgp.workers.web.feed import WATCHERS_HTTP_MAX, WATCHERS_MAX, EventFeed, Watcher, encoded
+from dnstap_bgp.workers.web.inspector import Inspector
+from dnstap_bgp.workers.web.middleware import Failure
 
 KEEP_ALIVE_S = 15.0
 """A comment so often, so that a proxy in between, or we, notice that the other end is gone."""
@@ -21,27 +23,26 @@ LOOK_S = 2.0
 """How often it is looked for what changed in neighbors and findings, while somebody watches."""
 
 
-class Events:
+class EventStreams:
     """The handler, and what looks for events that nobody brings."""
 
-    def __init__(self, view: View, feed: Feed) -> None:
-        self._view = view
+    def __init__(self, inspector: Inspector, feed: EventFeed) -> None:
+        self._inspector = inspector
         self._feed = feed
         self._looking: asyncio.Task[None] | None = None
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Give a watcher all events until he leaves."""
-        at_most = WATCHERS_MAX if _is_local(request) else WATCHERS_HTTP_MAX
-        watcher = self._feed.join(asyncio.get_running_loop(), asyncio.Event(), at_most)
-        if watcher is None:
-            raise Failure(503, f"{at_most} watch already")
+        watcher = _watcher(request)
+        if not self._feed.join(asyncio.get_running_loop(), watcher):
+            raise Failure(503, f"{WATCHERS_MAX if watcher.is_local else WATCHERS_HTTP_MAX} watch already")
         try:
             if self._looking is None or self._looking.done():
-                self._looking = asyncio.create_task(self._look())
+                self._looking = asyncio.create_task(supervise("events of neighbors and findings", self._look))
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await response.prepare(request)
             await send(request, response, encoded("hello", {"version": __version__}))
-            while True:
+            while not watcher.is_displaced:
                 try:
                     async with asyncio.timeout(KEEP_ALIVE_S):
                         await watcher.wait()
@@ -49,6 +50,8 @@ class Events:
                     await send(request, response, b": keep-alive\n\n")
                 else:
                     await send(request, response, watcher.take())
+            await send(request, response, b": the place is needed for somebody else\n\n")
+            return response
         finally:
             self._feed.leave(watcher)
 
@@ -71,14 +74,25 @@ class Events:
 
     def _state(self) -> tuple[dict[str, bool], dict[tuple[str, str], Finding]]:
         """Neighbor -> whether it is up; findings by what stays the same while their texts tell durations."""
-        status = self._view.status()
+        status = self._inspector.status()
         neighbors = status.exabgp.neighbors if status.exabgp is not None else ()
         return {one.address: one.up for one in neighbors}, {(one.kind, one.subject): one for one in status.findings}
 
 
-def _is_local(request: web.Request) -> bool:
+def _watcher(request: web.Request) -> Watcher:
+    """Make the watcher behind a request.
+
+    Raises:
+        ConnectionResetError: It is gone already.
+    """
     sock = request.transport.get_extra_info("socket") if request.transport is not None else None
-    return sock is not None and sock.family == socket.AF_UNIX
+    if sock is None:
+        raise ConnectionResetError
+    try:
+        owner = owner_of(sock)
+    except OSError:
+        raise ConnectionResetError from None
+    return Watcher(asyncio.Event(), owner, is_local=sock.family == socket.AF_UNIX)
 
 
 def _finding(one: Finding, at: float, *, gone: bool) -> dict[str, object]:

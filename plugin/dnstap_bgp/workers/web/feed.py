@@ -7,13 +7,13 @@ What a watcher is too slow for is lost to it, and counted; nobody waits for a wa
 import json
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dnstap_bgp.core.model import Claim
-from dnstap_bgp.core.state.records import prefix_text
-from dnstap_bgp.core.status.why import name_text
+from dnstap_bgp.core.text import name_text, prefix_text
+from dnstap_bgp.workers.net.fair_share import crowding
 from dnstap_bgp.workers.routes.keeper import Keeper
 
 if TYPE_CHECKING:
@@ -38,10 +38,16 @@ class Watcher:
     """One who watches; for the loop's thread.
 
     Attributes:
+        owner: Who watches; see `fair_share.owner_of`.
+        is_local: Over the control socket.
+        is_displaced: Its place is another's by now: it is to end.
         lost: Events since the last `take` that it was too slow for.
     """
 
-    def __init__(self, wake: "asyncio.Event") -> None:
+    def __init__(self, wake: "asyncio.Event", owner: Hashable = None, *, is_local: bool = False) -> None:
+        self.owner = owner
+        self.is_local = is_local
+        self.is_displaced = False
         self.lost = 0
         self._queue: deque[bytes] = deque()
         self._wake = wake
@@ -71,7 +77,7 @@ class Watcher:
         return b"".join(parts)
 
 
-class Feed:
+class EventFeed:
     """Events from the parts to the watchers.
 
     Attributes:
@@ -86,24 +92,26 @@ class Feed:
         self._ends = 0
 
     def __len__(self) -> int:
-        """How many watch."""
+        """Count those who watch."""
         return len(self._watchers)
 
     # -- the loop's thread
 
-    def join(
-        self, loop: "asyncio.AbstractEventLoop", wake: "asyncio.Event", at_most: int = WATCHERS_MAX
-    ) -> Watcher | None:
-        """Begin to watch; None: too many do."""
-        if len(self._watchers) >= at_most:
-            return None
-        watcher = Watcher(wake)
+    def join(self, loop: "asyncio.AbstractEventLoop", watcher: Watcher) -> bool:
+        """Begin to watch; False: too many do, and nobody has more than a fair share of the places.
+
+        Args:
+            loop: Where events are given out.
+            watcher: Who; over TCP it takes no place of the control socket's.
+        """
+        if not self._make_room(watcher):
+            return False
         if not self._watchers:
             self._loop = loop
-            self._ends = self._keeper.table.past.ends
+            self._ends = self._keeper.table.history.ends
             self._keeper.record(on=True)
         self._watchers = (*self._watchers, watcher)
-        return watcher
+        return True
 
     def leave(self, watcher: Watcher) -> None:
         """Watch no more."""
@@ -119,6 +127,20 @@ class Feed:
             watcher.put(lines, lost)
             self.lost += watcher.lost - before
 
+    def _make_room(self, newcomer: Watcher) -> bool:
+        over_tcp = [one for one in self._watchers if not one.is_local]
+        if len(self._watchers) < WATCHERS_MAX and (newcomer.is_local or len(over_tcp) < WATCHERS_HTTP_MAX):
+            return True
+        rivals = self._watchers if newcomer.is_local else over_tcp
+        owner = crowding((one.owner for one in rivals), newcomer.owner)
+        if owner is None:
+            return False
+        displaced = next(one for one in rivals if one.owner == owner)  # the oldest
+        displaced.is_displaced = True
+        displaced.put((), 0)
+        self._watchers = tuple(one for one in self._watchers if one is not displaced)
+        return True
+
     # -- the timer's thread
 
     def take(self, claims: Sequence[Claim]) -> None:
@@ -131,7 +153,7 @@ class Feed:
             return
         with self._keeper.lock:
             table = self._keeper.table
-            ends, past = table.past.ends, table.past.ended_since(self._ends, TICK_MAX)
+            ends, past = table.history.ends, table.history.ended_since(self._ends, TICK_MAX)
             touched = {claim.address for claim in claims[:TICK_MAX]} | {one.address for one in past}
             routed = {address for address in touched if table.wanted(address) is not None}
         lost = max(0, len(claims) - TICK_MAX) + ends - self._ends - len(past)

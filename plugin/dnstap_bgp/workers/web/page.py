@@ -37,7 +37,7 @@ def _load() -> tuple[str, str]:
 
 
 def _source(content: str) -> str:
-    """What a policy calls this script or style (Content Security Policy Level 3, 2.3.1)."""
+    """Give the name by which a policy calls this script or style (Content Security Policy Level 3, 2.3.1)."""
     digest = hashlib.sha256(content.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 

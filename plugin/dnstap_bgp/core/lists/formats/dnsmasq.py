@@ -10,25 +10,35 @@ What they say of the names (a server, a set, an address) is no matter. Other set
 import re
 from collections.abc import Iterator
 
-from dnstap_bgp.core.lists.domains import RuleKind
-from dnstap_bgp.core.lists.formats.parts import ASCII_NAME, Format, Item, Kind, Skipped, before_spaced_hash, rule
+from dnstap_bgp.core.lists.lines import (
+    ASCII_NAME,
+    Detection,
+    Format,
+    Item,
+    Skipped,
+    SkippedKind,
+    before_spaced_hash,
+    rule,
+)
+from dnstap_bgp.core.lists.rules import RuleKind
 
 _OPTIONS = "server|address|local|ipset|nftset"
-_LINE = re.compile(rf"({_OPTIONS})\s*=\s*/(.*)/(\S*)")
+_LINE = re.compile(rf"({_OPTIONS})\s*=\s*/(.*)")
 _SIMPLE = re.compile(rf"((?:{_OPTIONS})=/){ASCII_NAME}/(?:[^/#\s][^/\s]*)?[ \t]*\r?\n?".encode())
 
-_OTHER = Skipped(Kind.DIRECTIVE, "a setting of dnsmasq that names no domain")
-_ANY = Skipped(Kind.PATTERN, "every name, or every name without a dot: a list can't say that")
-_WILDCARD = Skipped(Kind.PATTERN, "`*` in a part of a name")
+_OTHER = Skipped(SkippedKind.DIRECTIVE, "a setting of dnsmasq that names no domain")
+_ANY = Skipped(SkippedKind.PATTERN, "every name, or every name without a dot: a list can't say that")
+_WILDCARD = Skipped(SkippedKind.PATTERN, "`*` in a part of a name")
 
 
 def read(text: str) -> Iterator[Item]:
-    """Read a line."""
+    """Read a line of dnsmasq's configuration: a rule for each domain that it names."""
     line = _LINE.fullmatch(text)
-    if line is None:
+    domains, slash, value = line[2].rpartition("/") if line is not None else ("", "", "")
+    if line is None or not slash or any(map(str.isspace, value)):
         yield _OTHER
         return
-    option, domains, value = line.groups()
+    option = line[1]
     exception = option in ("server", "local") and value == "#"
     for domain in domains.split("/"):
         if domain in ("", "#"):
@@ -40,8 +50,10 @@ def read(text: str) -> Iterator[Item]:
 
 
 DNSMASQ = Format(
+    name="dnsmasq",
     read=read,
     simple=_SIMPLE,
     signs={f"{option}=/".encode(): (RuleKind.SUFFIX, False) for option in _OPTIONS.split("|")},
     uncommented=before_spaced_hash,
+    detection=Detection(rf"(?:{_OPTIONS})\s*=\s*/.*".encode()),
 )

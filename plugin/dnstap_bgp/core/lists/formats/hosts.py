@@ -1,14 +1,15 @@
-"""hosts files (hosts(5)): an address, then names.
+"""Hosts files (hosts(5)): an address, then names.
 
 A name there speaks for just itself, as it does in a resolver that reads such a file: `0.0.0.0 example.com` says nothing
 of `www.example.com`. The address is no matter. The names that such files have for the machine itself are passed over.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator
 
-from dnstap_bgp.core.lists.domains import RuleKind
-from dnstap_bgp.core.lists.formats.parts import ASCII_NAME, Format, Item, before_hash, rule
+from dnstap_bgp.core.lists.lines import ASCII_NAME, Detection, Format, Item, before_hash, rule
+from dnstap_bgp.core.lists.rules import RuleKind
 from dnstap_bgp.errors import ListError
 
 LOCAL = frozenset(
@@ -19,32 +20,54 @@ LOCAL = frozenset(
 )
 """Names of the machine itself and of its network, as systems and lists ship them."""
 
-ADDRESS = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?=[0-9A-Fa-f.]*:)[0-9A-Fa-f:.]{2,45}(?:%[0-9A-Za-z_.-]{1,15})?)"
-
-_LINE = re.compile(rf"{ADDRESS}\s+(\S.*)")
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")  # zeros in front are no matter here: no octal is meant
+_LINE = re.compile(r"(\S{2,60})\s+(\S.*)")
 # A name with a dot: those of the machine itself have none, but for the ones that begin with `localhost`.
 _SIMPLE = re.compile(
-    rf"(){ADDRESS}[ \t]+(?=\S*[^\s.]\.[^\s.])(?![Ll][Oo][Cc][Aa][Ll]){ASCII_NAME}[ \t]*(?:#.*)?\r?\n?".encode()
+    (
+        rf"()(?:(?:{_OCTET}\.){{3}}{_OCTET}|::1?)[ \t]+"
+        rf"(?=\S*[^\s.]\.[^\s.])(?![Ll][Oo][Cc][Aa][Ll]){ASCII_NAME}[ \t]*(?:#.*)?\r?\n?"
+    ).encode()
 )
 
 
 def is_line(text: str) -> bool:
-    """Whether it has the form of such a line."""
-    return _LINE.fullmatch(text) is not None
+    """Tell whether a text is a hosts line: an address and names."""
+    line = _LINE.fullmatch(text)
+    return line is not None and _is_address(line[1])
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether a text is an address, an IPv6 one with or without a zone: `404:` and `Face:` only look like one."""
+    if _IPV4.fullmatch(text):
+        return all(int(octet) < 256 for octet in text.split("."))
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read(text: str) -> Iterator[Item]:
-    """Read a line.
+    """Read a hosts line: a rule for each name behind the address.
 
     Raises:
         ListError: There is no address in front.
     """
     line = _LINE.fullmatch(text)
-    if line is None:
+    if line is None or not _is_address(line[1]):
         raise ListError("no line of a hosts file, which is an address and names")
-    for found in line[1].split():
+    for found in line[2].split():
         if found.lower().rstrip(".") not in LOCAL:
             yield rule(found, RuleKind.EXACT)
 
 
-HOSTS = Format(read=read, simple=_SIMPLE, signs={b"": (RuleKind.EXACT, False)}, uncommented=before_hash)
+HOSTS = Format(
+    name="hosts",
+    read=read,
+    simple=_SIMPLE,
+    signs={b"": (RuleKind.EXACT, False)},
+    uncommented=before_hash,
+    detection=Detection(rb"[0-9a-f:.]{2,45}(?:%\S{1,15})?\s+[^\s#].*", is_line=is_line),
+)

@@ -1,9 +1,11 @@
-"""Source files of v2fly's domain-list-community (geosite).
+r"""Source files of v2fly's domain-list-community (geosite).
 
     domain:example.com @ads     the name and all below it; `domain:` may be left out
+    domain:example.com:@ads,@cn the same, as published lists (the `release` branch's text files) write attributes
     full:example.com            just the name
     include:other @cn @-ads     the rules of the file `other` beside this one that have @cn and not @ads
-    keyword:example             skipped, as is regexp:
+    keyword:example             names that have it anywhere
+    regexp:^a[0-9]+\.b\.com$      names that it matches
     # a comment, also after a rule
 
 `&list` after a rule puts it into another list as well, which counts only for whoever compiles all lists together.
@@ -13,61 +15,65 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dnstap_bgp.core.lists.domains import RuleKind
-from dnstap_bgp.core.lists.formats.parts import (
+from dnstap_bgp.core.lists.lines import (
     ASCII_NAME,
+    NAMES,
     NEVER,
+    Detection,
     Format,
     Include,
     Item,
-    Kind,
-    Skipped,
     before_hash,
+    expression,
+    keyword,
     rule,
 )
+from dnstap_bgp.core.lists.rules import RuleKind
 from dnstap_bgp.errors import ListError
 
 _KINDS = {"": RuleKind.SUFFIX, "domain": RuleKind.SUFFIX, "full": RuleKind.EXACT}
-_SIMPLE = re.compile(rf"((?:domain:|full:)?){ASCII_NAME}[ \t]*(?:#.*)?\r?\n?".encode())
+_PUBLISHED = r"(?::@(?!-)[A-Za-z0-9!_-]{1,63}(?:,@(?!-)[A-Za-z0-9!_-]{1,63})*)?"  # attributes, without white space
+_KIND = "((?:domain:|full:)?)"
+_END = r"[ \t]*(?:#.*)?\r?\n?"
+_SIMPLE = re.compile(f"{_KIND}{ASCII_NAME}{_PUBLISHED}{_END}".encode())
+_WITHOUT_ATTRIBUTES = re.compile(f"{_KIND}{ASCII_NAME}{_END}".encode())  # passes filters that only exclude some
 
 _FILE = re.compile(r"[A-Za-z0-9!_][A-Za-z0-9!_.-]{0,99}")  # a name, never a path
 _ATTRIBUTE = re.compile(r"@(-?)([A-Za-z0-9!_-]{1,63})")
 _AFFILIATION = re.compile(r"&[A-Za-z0-9!_-]{1,99}")
 
-_ASIDE = {
-    "keyword": Skipped(Kind.KEYWORD, "a keyword: a part of a name"),
-    "regexp": Skipped(Kind.REGEXP, "a regular expression"),
-}
+_PATTERNS = {"keyword": keyword, "regexp": expression}
 
 
 def read(text: str) -> Iterator[Item]:
-    """Read a line, whatever attributes its rule has."""
+    """Read a line of a geosite source, whatever attributes its rule has."""
     return _read(text, ())
 
 
-def filtered(includes: Sequence[Include]) -> Format:
-    """Give the format of an included file: only rules that pass the filters of all these includes count."""
+def _including(includes: Sequence[Include]) -> Format:
+    """Make the format for an included file: only rules that pass the filters of all includes on the way count."""
     if not any(include.wanted or include.unwanted for include in includes):
         return V2FLY
-    simple = NEVER if any(include.wanted for include in includes) else V2FLY.simple
+    simple = NEVER if any(include.wanted for include in includes) else _WITHOUT_ATTRIBUTES
     return replace(V2FLY, read=lambda text: _read(text, includes), simple=simple)
 
 
 def _read(text: str, includes: Sequence[Include]) -> Iterator[Item]:
-    # Of a regular expression only what stands before white space matters, and not even that.
+    # An expression ends at white space, as v2fly's own reader has it.
     word, *marks = text.split()
     kind, colon, value = word.partition(":")
     if not colon:
         kind, value = "", word
     kind = kind.lower()
-    if kind in _ASIDE:
-        yield _ASIDE[kind]
-    elif kind == "include":
+    value, published, attributes_text = value.partition(":@")
+    if published:
+        marks += f"@{attributes_text}".split(",")
+    if kind == "include":
         yield _include(value, marks)
-    elif kind in _KINDS:
+    elif kind in _KINDS or kind in _PATTERNS:
         attributes = _attributes(marks)
         if all(include.wanted <= attributes and not include.unwanted & attributes for include in includes):
-            yield rule(value, _KINDS[kind])
+            yield _PATTERNS[kind](value) if kind in _PATTERNS else rule(value, _KINDS[kind])
     else:
         raise ListError("none of domain:, full:, keyword:, regexp: and include:")
 
@@ -98,6 +104,8 @@ def _marked(mark: str) -> tuple[str, str]:
 
 
 V2FLY = Format(
+    name="v2fly",
+    aliases=("geosite",),
     read=read,
     simple=_SIMPLE,
     signs={
@@ -106,4 +114,10 @@ V2FLY = Format(
         b"full:": (RuleKind.EXACT, False),
     },
     uncommented=before_hash,
+    detection=Detection(
+        # `keyword:` and `regexp:` mean the same in a plain file, and so say nothing.
+        rb"(?:domain|full|include):[^\s/].*|[A-Za-z0-9._\x80-\xff-]+\s+[@&]\S.*",
+        reads=frozenset({NAMES}),
+    ),
+    including=_including,
 )

@@ -1,0 +1,273 @@
+"""The Adj-RIB-Out (RFC 4271, 3.2): every prefix that ExaBGP was told to announce and not to withdraw.
+
+Three things make the knowledge of it less than certain:
+
+- An entry is *stale* where nobody knows whether ExaBGP has it so: an earlier process's last commands may be lost in a
+  dead pipe, an answer may be lost, a repeated announce may be refused. A stale entry is announced again if it is
+  wanted, and withdrawn if it is not.
+- After a respawn the last attribute change may not have been read: neighbors that are down may still have the
+  *previous attributes* pending.
+- The state file learns of an announcement before the line is written, so it needs a *correction* where that was refused
+  or never written.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from copy import copy
+from dataclasses import dataclass, field
+
+from dnstap_bgp.core.exabgp.grammar import family
+from dnstap_bgp.core.exabgp.update_queue import ATTRIBUTE_CHANGE, Transition, UpdateBatch, transition
+from dnstap_bgp.core.model import UNKNOWN_ATTRIBUTES, Attributes, Prefix
+from dnstap_bgp.core.prefix_map import SHARDS, PrefixMap
+
+
+class AdjRibOut(PrefixMap[Attributes]):
+    """Announced prefixes with their attributes: a withdraw names exactly these.
+
+    Attributes:
+        count: How many prefixes of each family are announced.
+        repair_due: Some prefixes were recalled with unknown attributes: once they are withdrawn or announced anew, each
+            neighbor is sent its whole table again.
+    """
+
+    __slots__ = ("_corrections", "_previous", "_refused_previous", "_stale", "count", "repair_due")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count: Counter[str] = Counter()
+        self.repair_due = False
+        self._stale: list[set[Prefix]] = [set() for _ in range(SHARDS)]
+        self._previous: OrderedDict[Prefix, Attributes] = OrderedDict()
+        self._refused_previous: set[Prefix] = set()  # of a refused line: they go alone
+        self._corrections: list[tuple[Prefix, Attributes | None]] = []
+
+    def announced(self, prefix: Prefix, attributes: Attributes) -> None:
+        """Enter a prefix as announced with these attributes."""
+        shard = self.shards[prefix[-1]]
+        if prefix not in shard:
+            self.count[family(prefix)] += 1
+        shard[prefix] = attributes
+
+    def withdrawn(self, prefix: Prefix) -> bool:
+        """Remove a prefix as withdrawn; returns whether it was announced."""
+        if self.pop(prefix, None) is None:
+            return False
+        self.count[family(prefix)] -= 1
+        self.mark_known(prefix)
+        return True
+
+    def refused(self, prefix: Prefix, update: Transition) -> None:
+        """Put back what was announced before an update that ExaBGP refused.
+
+        That is stale then: before other attributes are announced the old ones are withdrawn where a neighbor is down.
+        """
+        if update.wanted is None:
+            return  # the entry was never removed
+        if update.announced is None:
+            self.withdrawn(prefix)
+        else:
+            self.announced(prefix, update.announced)
+            self.mark_stale(prefix)
+        if update.announced != update.wanted:  # or else it only repeated what is recorded
+            self.correct(prefix)
+
+    def answer_lost(self, prefix: Prefix, update: Transition) -> None:
+        """Mark as stale what an update with a lost answer may or may not have changed."""
+        if update.is_attribute_change and update.announced is not None:
+            self._remember_previous(prefix, update.announced)
+        if prefix in self:
+            self.mark_stale(prefix)
+
+    def recall(self, announced: Iterable[tuple[Prefix, Attributes]], withdrawn: Iterable[Prefix]) -> None:
+        """Enter what an earlier process announced and withdrew, in the order of its records; all of it is stale."""
+        for prefix in withdrawn:
+            self._previous.pop(prefix, None)
+            self.withdrawn(prefix)
+        for prefix, attributes in announced:
+            before = self.get(prefix)
+            if before is not None and before != attributes:
+                self._remember_previous(prefix, before)
+            self.announced(prefix, attributes)
+            self.mark_stale(prefix)
+            self.repair_due = self.repair_due or attributes in UNKNOWN_ATTRIBUTES
+
+    def fork(self) -> "AdjRibOut":
+        """Copy everything but the corrections, which are the caller's to take."""
+        twin = copy(self)
+        twin.shards = [shard.copy() for shard in self.shards]
+        twin.count = self.count.copy()
+        for name, value in (
+            ("_stale", [stale.copy() for stale in self._stale]),
+            ("_previous", self._previous.copy()),
+            ("_refused_previous", self._refused_previous.copy()),
+            ("_corrections", []),
+        ):
+            setattr(twin, name, value)
+        return twin
+
+    # -- stale entries
+
+    def mark_stale(self, prefix: Prefix) -> None:
+        """Note that nobody knows whether ExaBGP has this entry."""
+        self._stale[prefix[-1]].add(prefix)
+
+    def mark_known(self, prefix: Prefix) -> None:
+        """Note that the entry is certain: a line about the prefix is under way, or the entry is gone."""
+        stale = self._stale[prefix[-1]]
+        if prefix in stale:
+            stale.remove(prefix)
+            if not stale:
+                stale.clear()  # an emptied set keeps its hash table: 33 MB after a restore of 1,000,000
+
+    def is_stale(self, prefix: Prefix) -> bool:
+        """Tell whether nobody knows if ExaBGP has this entry."""
+        return prefix in self._stale[prefix[-1]]
+
+    def stale(self, shard: int) -> AbstractSet[Prefix]:
+        """All stale prefixes of one shard."""
+        return self._stale[shard]
+
+    # -- previous attributes
+
+    @property
+    def has_previous(self) -> bool:
+        """Previous attributes wait: `take_previous` has something."""
+        return bool(self._previous)
+
+    def previous(self, shard: int) -> list[tuple[Prefix, Attributes]]:
+        """Copy the previous attributes of one shard's prefixes that are still announced."""
+        return [(prefix, attributes) for prefix, attributes in self._previous.items() if prefix[-1] == shard]
+
+    def take_previous(self) -> UpdateBatch:
+        """Take the attributes that some prefixes may have had before the last known change, a line's worth.
+
+        For neighbors that are down: there they are to be withdrawn before any other line names these prefixes.
+        """
+        first, attributes = next(iter(self._previous.items()))
+        prefixes = tuple(
+            prefix
+            for prefix, previous in self._previous.items()
+            if previous == attributes and family(prefix) == family(first) and prefix not in self._refused_previous
+        )
+        if first in self._refused_previous:
+            prefixes = (first,)
+        for prefix in prefixes:
+            del self._previous[prefix]
+            self._refused_previous.discard(prefix)
+        return UpdateBatch(transition(prefixes[0], attributes, None), prefixes)
+
+    def refuse_previous(self, batch: UpdateBatch) -> bool:
+        """Put back what `take_previous` gave and ExaBGP refused; each prefix then goes alone.
+
+        Returns:
+            Whether it is given up, because it was refused alone.
+        """
+        if len(batch.prefixes) == 1:
+            return True
+        for prefix in batch.prefixes:
+            self._previous[prefix] = batch.transition.attributes
+            self._refused_previous.add(prefix)
+        return False
+
+    def forget_previous(self) -> None:
+        """Drop all previous attributes: no neighbor is down, so that none has them pending."""
+        self._previous.clear()
+        self._refused_previous.clear()
+
+    def _remember_previous(self, prefix: Prefix, attributes: Attributes) -> None:
+        """Remember previous attributes; only the last line can have been lost, so a line's worth is enough."""
+        self._previous.pop(prefix, None)
+        self._previous[prefix] = attributes
+        if len(self._previous) > ATTRIBUTE_CHANGE.prefixes_max:
+            self._previous.popitem(last=False)
+
+    # -- corrections of the state file
+
+    def correct(self, prefix: Prefix) -> None:
+        """Have the state file learn the entry of a prefix as it is now."""
+        self._corrections.append((prefix, self.get(prefix)))
+
+    def take_corrections(self) -> list[tuple[Prefix, Attributes | None]]:
+        """Take what the state file must learn now: (prefix, announced attributes, or None where there are none)."""
+        corrections, self._corrections = self._corrections, []
+        return corrections
+
+
+@dataclass(slots=True)
+class Replay:
+    """A walk over the Adj-RIB-Out for one neighbor that came after the announcements: holds one shard at most.
+
+    Attributes:
+        neighbor: The neighbor's address.
+        families: Families of which the neighbor knows nothing yet.
+        ended: Whether the walk is at its end.
+        after: Lines before this number may not have named the neighbor; the walk begins when they are answered.
+    """
+
+    neighbor: str
+    families: frozenset[str]
+    ended: bool = False
+    after: int = 0
+    _shard: int = 0
+    _groups: dict[Transition, list[Prefix]] | None = None
+    _alone: list[tuple[Prefix, Transition]] = field(default_factory=list)  # of refused lines, to be tried alone
+    _refused_alone: set[Prefix] = field(default_factory=set)
+
+    @classmethod
+    def retry(cls, neighbor: str, given_up: dict[Prefix, Transition]) -> "Replay":
+        """Make a walk over nothing but what was given up before."""
+        return cls(neighbor, frozenset(), _shard=SHARDS, _alone=list(given_up.items()))
+
+    def refused(self, batch: UpdateBatch) -> Prefix | None:
+        """Have each prefix of a refused line tried alone.
+
+        Returns:
+            The prefix that is given up, because it was refused alone twice.
+        """
+        if len(batch.prefixes) == 1:
+            prefix = batch.prefixes[0]
+            if prefix in self._refused_alone:
+                self._refused_alone.remove(prefix)
+                return prefix
+            self._refused_alone.add(prefix)
+        self._alone += ((prefix, batch.transition) for prefix in reversed(batch.prefixes))
+        return None
+
+    @property
+    def has_alone(self) -> bool:
+        """Some prefix has to be tried alone, before the walk goes on."""
+        return bool(self._alone)
+
+    def next(self, rib: AdjRibOut) -> Transition | None:
+        """Find the transition of the next line; None: nothing is left to be said."""
+        if self._alone:
+            return self._alone[-1][1]
+        return next(iter(self._groups)) if self._group(rib) and self._groups else None
+
+    def take(self, count: int) -> list[Prefix]:
+        """Take at most so many prefixes of the transition that `next` gave."""
+        if self._alone:
+            return [self._alone.pop()[0]]
+        assert self._groups
+        update = next(iter(self._groups))
+        waiting = self._groups.pop(update)
+        if waiting[count:]:
+            self._groups[update] = waiting[count:]
+        return waiting[:count]
+
+    def _group(self, rib: AdjRibOut) -> bool:
+        """Group the next shard that has something, if nothing is left of the one at hand; False at the end."""
+        while not self._groups:
+            if self._shard == SHARDS:
+                return False
+            self._groups = {}
+            for prefix, attributes in rib.shards[self._shard].items():
+                kind = family(prefix)
+                if attributes in UNKNOWN_ATTRIBUTES:
+                    continue  # nothing is announced with them
+                if kind in self.families and (not attributes.neighbors or self.neighbor in attributes.neighbors):
+                    self._groups.setdefault(Transition(attributes, attributes, kind), []).append(prefix)
+            self._shard += 1
+        return True

@@ -1,0 +1,59 @@
+"""JSON text of others -> values: bounded in depth, no key twice, and each fault told with its place."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from dnstap_bgp.errors import ListError
+
+
+class _KeyTwice(dict[str, Any]):
+    """An object in which a key stands twice: what it means depends on the reader, so nobody reads it."""
+
+    key = ""
+
+
+def load(content: bytes) -> Any:  # noqa: ANN401 - whatever is in it
+    """Read JSON (RFC 8259).
+
+    Raises:
+        ListError: It is none, nested too deeply, or has an object in which a key stands twice.
+    """
+    twice: list[_KeyTwice] = []
+
+    def objected(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) == len(pairs):
+            return found
+        seen: set[str] = set()
+        marked = _KeyTwice(found)
+        marked.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        twice.append(marked)
+        return marked
+
+    try:
+        value = json.loads(content.decode("utf-8-sig"), object_pairs_hook=objected)
+        if twice:
+            path, key = next(_places(value, ""))
+            raise ListError(f"{path or 'its object'}: the key {key[:40]!a} stands there twice")
+    except UnicodeDecodeError as error:
+        raise ListError(f"no UTF-8 at byte {error.start + 1}") from None
+    except json.JSONDecodeError as error:
+        raise ListError(f"line {error.lineno}, column {error.colno}: no JSON: {error.msg}") from None
+    except RecursionError:
+        raise ListError("it is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise ListError(f"no JSON of ours: {error}") from None
+    return value
+
+
+def _places(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Find the objects in which a key stands twice: the path to each, and the key."""
+    if isinstance(value, _KeyTwice):
+        yield path, value.key
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _places(inner, f"{path}.{key[:40]}" if path else key[:40])
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _places(inner, f"{path}[{number}]")

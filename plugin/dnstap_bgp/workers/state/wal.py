@@ -1,0 +1,232 @@
+"""Write-ahead log of the state file: open and repair, append, sync, replace by a snapshot; no thread of its own.
+
+When the file has grown to twice its last snapshot, and whenever appending can't make it whole again (the queue has
+overflowed, a sync has failed, the file is gone), all that is held is walked out of the keeper into a draft, which then
+replaces the file. What is appended meanwhile goes into both.
+"""
+
+import errno
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+from dnstap_bgp.core.model import Claim, RibRecord, is_of_views
+from dnstap_bgp.core.state.blocks import VERSION, VERSION_VIEWS, BlockKind
+from dnstap_bgp.core.state.pending import WriteBatch
+from dnstap_bgp.core.state.records import RECORDS_MAX, frames
+from dnstap_bgp.workers.process.clocks import Clock, process_clock
+from dnstap_bgp.workers.state.statefile import AppendOnlyFile, SnapshotDraft, StateFile
+from dnstap_bgp.workers.state.write_queue import WriteQueue
+
+if TYPE_CHECKING:
+    from dnstap_bgp.workers.state.restore import LoadReport
+
+logger = logging.getLogger(__name__)
+
+GROWTH_MIN_BYTES = 4 << 20
+"""A small table isn't rewritten for every few changes."""
+
+PAUSE_MAX_S = 0.02
+"""Between two blocks of a snapshot: a slow disk already gives the others all the time that they want."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The file is whole, and takes more as soon as there is room; any other failure makes a new one."""
+
+Walk: TypeAlias = Callable[[], Iterator[tuple[list[Claim], list[RibRecord]]]]
+"""Gives all that is held in bounded copies: claims, and the prefixes that were announced."""
+
+
+class WriteAheadLog:
+    """Writer of the state file, for one thread; a failure is an OSError, after which every call may be tried again.
+
+    Attributes:
+        report: What `restore` found in the file; None: nothing that one may append to.
+        damaged: The file is to be kept under another name before it changes.
+        written_bytes: Bytes written, snapshots included.
+        snapshots: How many replaced the file.
+        snapshots_begun: How many were begun; counted before the walk, and before the queue is dropped for it.
+        synced: When the disk last had everything, process clock; None: not yet.
+        of_views: The file has records that are about the neighbors of one view, and so is of version 2.
+    """
+
+    def __init__(self, file: StateFile, queue: WriteQueue, clock: Clock, sync_interval_s: float) -> None:
+        self._file = file
+        self._queue = queue
+        self._clock = clock
+        self._sync_interval_s = sync_interval_s
+        self.report: LoadReport | None = None
+        self.damaged = False
+        self.walk: Walk = lambda: iter(())
+        self.written_bytes = self.snapshots = self.snapshots_begun = 0
+        self.synced: float | None = None
+        self.of_views = False
+        self._prepared = False
+        self._rewrite = False  # a snapshot is wanted, though the file is whole
+        self._snapshot_bytes = 0
+        self._dirty_since: float | None = None
+        self._drafted = 0  # number of the last ticket whose records are in the draft
+
+    @property
+    def sync_at(self) -> float | None:
+        """Give the time of the next sync, process clock; None: the disk has everything."""
+        return None if self._dirty_since is None else self._dirty_since + self._sync_interval_s
+
+    def owed(self) -> bool:
+        """Tell whether only a snapshot makes the file whole."""
+        return self._file.output is None or self._queue.overflowed()
+
+    def wanted(self) -> bool:
+        """Tell whether a snapshot would do good."""
+        output = self._file.output
+        grown = output is not None and output.size > 2 * self._snapshot_bytes + GROWTH_MIN_BYTES
+        return grown or self._rewrite or self._queue.snapshots.given > self._queue.snapshots.served
+
+    def prepare(self) -> None:
+        """Get the lock, and open or repair what `load` has read; once."""
+        if self._prepared:
+            return
+        file, report = self._file, self.report
+        if not file.lock():
+            msg = "another process holds its lock"
+            raise BlockingIOError(msg)
+        size = file.size_on_disk()
+        if self.damaged and size:
+            aside = file.set_aside(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock().wall_s)))
+            logger.error("the state file %s is damaged and kept as %s; what could be read is in use", file.path, aside)
+            self.damaged = False
+            self._rewrite = True
+        if report is not None and report.survey.blocks and size == report.size:
+            if report.survey.torn_only:
+                file.resume(report.survey.end)
+                for hole in report.survey.holes:
+                    logger.warning("the state file %s ended in a torn write, now cut: %s", file.path, hole)
+            else:
+                file.salvage()
+            self._snapshot_bytes = report.survey.snapshot_bytes
+            self.of_views = report.survey.of_views
+            self._rewrite |= not report.same_boot  # stamps of this boot don't depend on the wall clock
+        self._prepared = True
+
+    def serve(self, draft: SnapshotDraft | None = None) -> None:
+        """Write the queued records: into the file if it is whole, and into the draft if there is one."""
+        output = self._file.output
+        taken = self._queue.take() if output is not None or draft is not None else None
+        if taken is None or taken[1] == (self._drafted if output is None else self._queue.records.served):
+            return
+        batch, number = taken
+        data = b"".join(frames(BlockKind.CHANGES, batch.claims, batch.records, self._clock()))
+        of_views = is_of_views(key for key, _ in batch.records)
+        if output is not None:
+            self._append(output, data, batch, of_views=of_views)
+            self._queue.serve(self._queue.records, number)
+        if draft is not None:
+            if of_views:
+                draft.set_version(VERSION_VIEWS)
+            draft.append(data)
+            self._drafted = number
+
+    def _append(self, output: AppendOnlyFile, data: bytes, batch: WriteBatch, *, of_views: bool) -> None:
+        try:
+            if of_views:
+                # Before the first such record: a program that doesn't know the version must not read on without it.
+                output.set_version(VERSION_VIEWS)
+                self.of_views = True
+            output.append(data)
+        except OSError as error:
+            self._queue.give_back(batch)
+            if error.errno not in _FULL:
+                self._file.close_output()
+            raise
+        self.written_bytes += len(data)
+        if self._dirty_since is None:
+            self._dirty_since = process_clock()
+
+    def sync_when_due(self) -> None:
+        """Make the disk take all that was written, once in an interval."""
+        if self.sync_at is not None and process_clock() >= self.sync_at:
+            self.sync()
+
+    def sync(self) -> None:
+        """Make the disk take all that was written; see that the file still is at its path."""
+        output = self._file.output
+        if output is None:
+            return
+        try:
+            output.sync()
+        except OSError:
+            self._file.close_output()  # what the system could not write it may have forgotten: all of it again
+            raise
+        self._dirty_since = None
+        self.synced = process_clock()
+        if not output.is_at(self._file.path):
+            logger.warning("the state file %s was moved or removed: writing it anew", self._file.path)
+            self._file.close_output()
+
+    def snapshot(self) -> None:
+        """Replace the file by all that is held now; given up where the thread is to end.
+
+        Records that come during the walk are written into the draft behind the part that was walked. So whatever the
+        walk has missed stands behind it, and the last record of a prefix wins when the file is read. That needs what
+        is appended to be visible to the walk before: then it is in the walk, or behind it, or both. The one exception
+        is a line that is prepared: it is recorded before its prefixes are in the Adj-RIB-Out, so the writer records it
+        once more if `snapshots_begun` has changed by the time that it is taken.
+        """
+        self.snapshots_begun += 1
+        owed, asked = self.owed(), self._queue.snapshots.given
+        if owed:
+            self._file.close_output()  # what comes meanwhile is served with the snapshot, not before
+            self._drafted = self._queue.restart()
+        draft = self._file.draft()
+        try:
+            if not self._write_all(draft, owed=owed):
+                return
+            self.serve(draft)
+            output = self._file.publish(draft)
+        finally:
+            draft.discard()
+        self._snapshot_bytes = output.size
+        self.of_views = output.version != VERSION
+        self.written_bytes += output.size
+        self.snapshots += 1
+        self._rewrite = False
+        self._dirty_since = None
+        self.synced = process_clock()
+        self._queue.serve(self._queue.records, self._drafted)
+        self._queue.serve(self._queue.snapshots, asked)
+
+    def _write_all(self, draft: SnapshotDraft, *, owed: bool) -> bool:
+        """Write what is held and what comes meanwhile; False: given up."""
+        began = process_clock()
+        for block in self._snapshot_blocks(draft):
+            draft.append(block)
+            self.serve(draft)
+            self.sync_when_due()
+            if not self._pause(process_clock() - began, owed=owed):
+                return False
+            began = process_clock()
+        return True
+
+    def _snapshot_blocks(self, draft: SnapshotDraft) -> Iterator[bytes]:
+        """Give all that is held, in full blocks; at least one, so that the file has a stamp."""
+        claims: list[Claim] = []
+        announced: list[RibRecord] = []
+        for more_claims, more_told in self.walk():
+            claims += more_claims
+            announced += more_told
+            if is_of_views(key for key, _ in more_told):
+                draft.set_version(VERSION_VIEWS)
+            if max(len(claims), len(announced)) >= RECORDS_MAX:
+                yield from frames(BlockKind.SNAPSHOT, claims, announced, self._clock())
+                claims, announced = [], []
+        yield from frames(BlockKind.SNAPSHOT, claims, announced, self._clock())
+
+    def _pause(self, worked_s: float, *, owed: bool) -> bool:
+        """Let the others work for as long as this thread did; False: give the snapshot up."""
+        queue = self._queue
+        with queue.work:
+            if queue.stop_by is not None:
+                return owed and process_clock() < queue.stop_by
+            if not len(queue):
+                queue.work.wait(min(worked_s, PAUSE_MAX_S))
+        return True

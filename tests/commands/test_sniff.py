@@ -1,0 +1,34 @@
+"""The arguments of `sniff`: what is wrong is named before anything is opened."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands.running import cli
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--interface", "any", "--server", "nope", "--to", "/x"], "--server nope: is no address"),
+        (
+            ["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--tls-cert", "c"],
+            "of no use without --tls-ca",
+        ),
+        (["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--tls-ca", "/nope"], "--tls-ca"),
+        (["--interface", "any", "--server", "192.0.2.1", "--config", "/nope.toml"], "/nope.toml"),
+        (["--interface", "nope", "--server", "192.0.2.1", "--to", "/x"], "interface nope"),
+        (["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--user", "nobody-at-all"], "nobody-at-all"),
+    ],
+)
+def test_what_is_wrong_is_told(words: list[str], said: str):
+    done = cli("sniff", *words)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_server_is_asked_for(tmp_path: Path):
+    done = cli("sniff", "--interface", "any", "--to", str(tmp_path / "tap"))
+    assert done.returncode == 2
+    assert "--server" in done.stderr

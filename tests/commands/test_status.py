@@ -1,0 +1,77 @@
+"""`dnstap-bgp status`: a newcomer's question whether it works, and monitoring's."""
+
+import pytest
+
+from dnstap_bgp.commands import status
+from tests.commands.asking_kit import Asked
+
+
+def test_is_it_working(asked: Asked):
+    found = asked.json("status")
+    assert found["tap"]["counters"]["frames"] >= 4
+    [sender] = found["tap"]["connections"]
+    assert (sender["identity"], sender["version"], sender["state"]) == ("ns1", "unbound 1.17.1", "streaming")
+    assert {one["name"]: one["routes"] for one in found["lists"]} == {"default": 2, "video": 1}
+    [neighbor] = found["exabgp"]["neighbors"]
+    assert (neighbor["address"], neighbor["up"]) == ("127.0.0.2", False)
+    assert found["state"]["durable"]
+    memo = found["tap"]["memo"]
+    assert memo["asked"] >= memo["recalled"] + memo["ruled_out"]
+    assert 0 < memo["names"] * 80 < memo["bytes"] < memo["max_bytes"] == 8_000_000
+    text = asked.text("status")
+    for words in (
+        "ns1 unbound 1.17.1",
+        "3 (2 IPv4, 1 IPv6)",
+        "neighbor 127.0.0.2 AS 65002: down",
+        "refused: private 1",
+        " of 8 MB, ",
+    ):
+        assert words in text
+
+
+def test_monitoring_gets_a_status(asked: Asked):
+    done = asked.run("status", "--check")
+    found = asked.json("status")
+    assert done.returncode == status.is_wrong(found) == any(one["level"] != "note" for one in found["findings"])
+
+
+@pytest.mark.parametrize(
+    ("ready", "levels", "wrong"),
+    [
+        (True, [], False),
+        (True, ["note"], False),
+        (True, ["note", "warning"], True),
+        (True, ["error"], True),
+        (False, [], True),
+    ],
+)
+def test_what_is_worth_an_alarm(ready: bool, levels: list[str], wrong: bool):
+    assert status.is_wrong({"ready": ready, "findings": [{"level": level} for level in levels]}) is wrong
+
+
+def test_hooks_are_told_with_their_figures():
+    hook = {"hook": "unbound", "asked": 1234, "told": 5, "verdicts": {"not_ours": 1200, "settled": 34, "gave_up": 0}}
+    figures = {"held_p50_s": 0.0061, "held_p99_s": 0.0122, "stood_share": 0.995}
+    closed = {"address": "udp://127.0.0.1:53", "problem": "another process listens on it"}
+    hold = {"is_on": True, "bound_s": 0.05, "waiting": 1, "listeners": [closed], "hooks": [{**hook, **figures}]}
+    told = "1,234 asked, 5 only told: not ours 1,200, settled 34; held p50 6.1 ms, p99 12.2 ms"
+    assert list(status._hold(hold)) == [
+        "hold: answers wait 50 ms at most; 1 wait now",
+        "  hooks can't ask at udp://127.0.0.1:53: another process listens on it",
+        f"  unbound: {told}; 99.5% of new routes stood before the answer left",
+    ]
+    silent = {**hook, **dict.fromkeys(figures), "verdicts": {}}
+    assert list(status._hold({**hold, "is_on": False, "listeners": [], "hooks": [silent]})) == [
+        "hold: switched off, everything is answered at once (`dnstap-bgp hold on`)",
+        "  unbound: 1,234 asked, 5 only told: nothing yet",
+    ]
+
+
+def test_the_refresh_is_told_in_one_line():
+    refresh = {"resolver": "127.0.0.1", "names": 1200, "exact": 200, "asked": 5000, "answered": 4900, "returned": 4800}
+    well = {**refresh, "late_s": 0.2, "silent": False, "blind": False}
+    counts = "5,000 asked, 4,900 answered, 4,800 returned"
+    assert status._refresh(well) == f"refresh: 1,200 names (200 exact); 127.0.0.1 answers; {counts}"
+    late = {**well, "late_s": 90.0, "silent": True}
+    assert status._refresh(late) == f"refresh: 1,200 names (200 exact), 1 min 30 s late; 127.0.0.1 silent; {counts}"
+    assert "unseen by the tap" in status._refresh({**well, "blind": True})

@@ -1,0 +1,41 @@
+"""Samples of senders."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnstap_bgp.core.doctor.evidence import PASSED_MAX, SAMPLE_MAX_BYTES, TYPES_MAX, SenderSamples, sample_of
+from tests.core.doctor.frames import frames
+
+
+def test_samples_add_up_and_what_is_cut_waits():
+    sample = frames(6, 5, 6)
+    total = SenderSamples().plus(sample + sample[:9]).plus(sample)
+    assert (total.frames, total.undecodable, total.types, total.wires) == (6, 0, {6: 4, 5: 2}, {6: 4, 5: 2})
+
+
+def test_made_up_types_take_no_memory():
+    total = SenderSamples()
+    for start in range(0, 2000, 100):
+        total = total.plus(frames(*range(start, start + 100))[:SAMPLE_MAX_BYTES])
+    assert len(total.types) == TYPES_MAX
+
+
+@given(st.lists(st.integers(1, 300), max_size=30), st.integers(0, PASSED_MAX), st.integers(0, 50))
+def test_a_sample_begins_with_a_frame(sizes, passed, cut):
+    whole = [len(body := random.randbytes(size)).to_bytes(4, "big") + body for size in sizes]
+    chunk = b"head" + b"".join(whole)
+    end = max(4, len(chunk) - cut)
+    sample = sample_of(bytearray(chunk), 4, end, passed)
+    assert len(sample) <= SAMPLE_MAX_BYTES
+    starts = [4 + sum(map(len, whole[:number])) for number in range(max(1, len(whole)))]
+    assert any(chunk[at:end].startswith(sample) and len(sample) == min(SAMPLE_MAX_BYTES, end - at) for at in starts)
+
+
+def test_samples_come_from_all_over_a_chunk():
+    chunk = bytearray(frames(*[5] * 60, *[6] * 60))
+    total = SenderSamples()
+    for passed in range(0, PASSED_MAX, 5):
+        total = total.plus(sample_of(chunk, 0, len(chunk), passed))
+    assert {5, 6} <= total.types.keys()

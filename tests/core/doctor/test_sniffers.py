@@ -1,0 +1,26 @@
+"""Captures: what their counters tell, and what is too little to tell anything."""
+
+import pytest
+
+from dnstap_bgp.core.doctor import sniffers
+from dnstap_bgp.core.doctor.sniffers import SnifferReport
+
+GOOD = SnifferReport("eth0", 3.0, 1000, 990, 5, 0)
+
+
+def kinds(report: SnifferReport) -> list[str]:
+    return [found.kind for found in sniffers.examine([report])]
+
+
+@pytest.mark.parametrize(
+    ("report", "found"),
+    [
+        (GOOD, []),
+        (GOOD._replace(answered=0), ["sniff-no-answers"]),
+        (GOOD._replace(answered=0, questions=19), []),
+        (GOOD._replace(answered=0, age_s=31.0), []),
+        (GOOD._replace(lost=7), ["sniff-lost"]),
+    ],
+)
+def test_what_counters_tell(report: SnifferReport, found: list[str]):
+    assert kinds(report) == found

@@ -1,0 +1,21 @@
+"""Notes for the log: each kind of thing at a bounded rate."""
+
+from dnstap_bgp.core.exabgp.notes import NOTE_EVERY_S, Level, Note, Notes
+
+
+def test_one_kind_is_noted_once_a_minute():
+    notes = Notes()
+    for now in (0.0, 1.0, NOTE_EVERY_S - 1, NOTE_EVERY_S):
+        notes.say("silent", now, Level.WARNING, f"at {now}")
+    assert notes.take() == [Note(Level.WARNING, "at 0.0"), Note(Level.WARNING, f"at {NOTE_EVERY_S}")]
+
+
+def test_kinds_do_not_hold_each_other_back_and_are_given_once():
+    notes = Notes()
+    assert not notes.waiting
+    notes.say("silent", 0.0, Level.ERROR, "one")
+    notes.say("refused", 0.0, Level.INFO, "other")
+    assert notes.waiting
+    assert [note.text for note in notes.take()] == ["one", "other"]
+    assert notes.take() == []
+    assert not notes.waiting

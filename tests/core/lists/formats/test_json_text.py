@@ -1,0 +1,28 @@
+"""JSON of others: what is read, and what is refused with its place."""
+
+import pytest
+
+from dnstap_bgp.core.lists.formats.json_text import load
+from dnstap_bgp.errors import ListError
+
+
+def test_values():
+    assert load('\ufeff{"a": [1, "b", null]}'.encode()) == {"a": [1, "b", None]}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"a": 1, "a": 2}', "its object: the key 'a' stands there twice"),
+        (b'[0, {"b": {"c": 1, "d": 2, "c": 3}}]', r"\[1\].b: the key 'c' stands there twice"),
+        (b'{"a": {"x": 1, "x": 2}, "b": {"y": 1, "y": 2}}', "a: the key 'x'"),
+        (b"[1,\n2,,]", "line 2, column 3: no JSON"),
+        (b'"\xff"', "no UTF-8 at byte 2"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (b"1" * 10_000, "no JSON of ours"),
+        (b"", "line 1, column 1"),
+    ],
+)
+def test_what_is_refused(content: bytes, reason: str):
+    with pytest.raises(ListError, match=reason):
+        load(content)

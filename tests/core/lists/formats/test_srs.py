@@ -1,0 +1,161 @@
+"""Binary rule-sets of sing-box, as an independent writer makes them, and damaged ones."""
+
+import struct
+import zlib
+
+import pytest
+
+from dnstap_bgp.core.lists.formats import detect, srs
+from dnstap_bgp.core.lists.lines import SkippedKind
+from tests.core.lists.formats.encoders import (
+    addresses_item,
+    adguard_item,
+    default_rule,
+    domain_item,
+    logical_rule,
+    succinct,
+    texts_item,
+    varint,
+)
+from tests.core.lists.formats.encoders import srs as packed
+from tests.core.lists.formats.format_kit import is_refused, read_whole
+
+DOMAINS = domain_item(["www.foo.com", "a.com"], ["bar.com", ".baz.com", "cn"])
+RULES = {"=www.foo.com", "=a.com", "bar.com", "*.baz.com", "cn"}
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_names(version: int):
+    rules, complaints = read_whole("srs", packed(default_rule(DOMAINS), version=version))
+    assert set(rules) == RULES
+    assert len(rules) == 5
+    assert complaints == []
+
+
+def test_the_first_versions_way_of_suffixes():
+    rules, _ = read_whole("srs", packed(default_rule(domain_item(["a.com"], ["bar.com"], legacy=True)), version=1))
+    assert set(rules) == {"=a.com", "=bar.com", "*.bar.com"}
+
+
+def test_prefixes_and_filters():
+    content = packed(
+        default_rule(addresses_item(6, ["192.0.2.0/24", "198.51.100.7/32", "2001:db8::/32"])),
+        default_rule(adguard_item(["||ads.com^", "|x.com^", "||open.com", "y.com^", "||*.z.com^"])),
+    )
+    rules, complaints = read_whole("srs", content)
+    assert sorted(rules) == sorted(["192.0.2.0/24", "198.51.100.7", "2001:db8::/32", "ads.com", "=x.com"])
+    assert [one.kind for one in complaints] == [SkippedKind.PATTERN] * 3
+
+
+def test_ranges_that_are_no_prefix():
+    item = b"\x06\x01" + struct.pack(">Q", 1) + b"\x04\xc0\x00\x02\x01\x04\xc0\x00\x02\x04"
+    mapped = b"\x06\x01" + struct.pack(">Q", 1) + (b"\x10" + bytes(10) + b"\xff\xff\xc0\x00\x02\x00") * 2
+    assert read_whole("srs", packed(default_rule(item)))[0] == ["192.0.2.1", "192.0.2.2/31", "192.0.2.4"]
+    assert read_whole("srs", packed(default_rule(mapped)))[0] == ["192.0.2.0"]
+
+
+OTHERS = [
+    (b"\x00" + varint(1) + b"\x00\x01", "query_type"),
+    (texts_item(1, ["tcp"]), "network"),
+    (addresses_item(5, ["192.0.2.0/24"]), "source_ip_cidr"),
+    (b"\x07" + varint(2) + bytes(4), "source_port"),
+    (texts_item(8, ["1:2"]), "source_port_range"),
+    (b"\x09" + varint(1) + bytes(2), "port"),
+    (texts_item(10, ["1:2"]), "port_range"),
+    *((texts_item(kind, ["x", "y"]), "process") for kind in (11, 12, 17)),
+    (texts_item(13, ["x"]), "package_name"),
+    (texts_item(14, ["x"]), "wifi_ssid"),
+    (texts_item(15, ["x"]), "wifi_bssid"),
+    (b"\x12" + varint(1) + b"\0", "network_type"),
+    (b"\x13", "network_is_expensive"),
+    (b"\x14", "network_is_constrained"),
+    (b"\x15" + varint(1) + b"\0" + varint(1) + b"\x04\xc0\x00\x02\x00\x18", "network_interface_address"),
+    (b"\x16" + varint(1) + b"\x04\xc0\x00\x02\x00\x18", "default_interface_address"),
+]
+
+
+@pytest.mark.parametrize(("item", "told"), OTHERS, ids=[f"{item[0]}" for item, _ in OTHERS])
+@pytest.mark.parametrize("first", [True, False])
+def test_rules_with_other_conditions_are_skipped(item: bytes, told: str, *, first: bool):
+    items = (item, DOMAINS) if first else (DOMAINS, item)
+    rules, complaints = read_whole("srs", packed(default_rule(*items), default_rule(domain_item(["b.com"], []))))
+    assert rules == ["=b.com"]
+    assert [one.kind for one in complaints] == [SkippedKind.CONDITION]
+    assert told in complaints[0].reason
+
+
+def test_logical_rules_and_inverse_ones():
+    one, two = default_rule(domain_item(["a.com"], [])), default_rule(domain_item(["b.com"], []))
+    assert read_whole("srs", packed(logical_rule(1, one, two)))[0] == ["=a.com", "=b.com"]
+    for content in (
+        packed(logical_rule(0, one, two)),
+        packed(logical_rule(1, one, invert=True)),
+        packed(default_rule(DOMAINS, invert=True)),
+    ):
+        rules, complaints = read_whole("srs", content)
+        assert rules == []
+        assert [found.kind for found in complaints] == [SkippedKind.CONDITION]
+
+
+def test_the_oldest_suffixes_end_anywhere_in_a_label():
+    rules, complaints = read_whole("srs", packed(default_rule(b"\x02" + succinct(["moc.oof\r"]))))
+    assert rules == []
+    assert complaints[0].kind is SkippedKind.PATTERN
+
+
+def unpacked(content: bytes, version: int = 3) -> bytes:
+    return b"SRS" + bytes([version]) + zlib.compress(content)
+
+
+GOOD = packed(default_rule(DOMAINS))
+CHAIN = succinct(["a" * 400])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"SR", "no binary rule-set of sing-box"),
+        (b"XRS\3" + GOOD[4:], "no binary rule-set of sing-box"),
+        (GOOD[:3] + b"\0" + GOOD[4:], "version 0: 1 to 4 are read"),
+        (GOOD[:3] + b"\5" + GOOD[4:], "version 5: 1 to 4 are read"),
+        (GOOD[:-5], "it is cut: its compressed content ends in the middle"),
+        (GOOD + b"x", "1 bytes of something else follow"),
+        (b"SRS\3garbage", "it can't be decompressed"),
+        (unpacked(b""), "at byte 0 of its unpacked content: it is cut"),
+        (unpacked(b"\1"), "at byte 1"),
+        (unpacked(b"\1\2"), "no rule has the type 2"),
+        (unpacked(b"\1\0\x40"), "no item of a rule has the type 64"),
+        (unpacked(b"\1\1\2"), "no logical rule has the mode 2"),
+        (unpacked(b"\0\0"), "something follows the last rule"),
+        (unpacked(b"\xff" * 20), "a number of more than 64 bits"),
+        (unpacked(b"\1\0\x03" + varint(1) + varint(1 << 60)), "it is cut"),
+        (unpacked(b"\1\0\x02\0" + varint(1 << 50)), "it is cut"),
+        (unpacked(b"\1\0\x02\0" + varint(0) * 3 + b"\xff\0"), "it is damaged"),
+        (unpacked(b"\1\0\x06\2"), "addresses of the version 2"),
+        (unpacked(b"\1\0\x06\1" + struct.pack(">Q", 1) + b"\3abc\3abc"), "an address of 3 bytes"),
+        (unpacked(b"\1\0\x06\1" + struct.pack(">Q", 1) + b"\4\2\0\0\0\4\1\0\0\0"), "no range of addresses"),
+        (unpacked(b"\1" + b"\1\1\1" * 40), "more than 16 logical rules"),
+        (packed(default_rule(b"\x02" + CHAIN)), "a name of more than 300 bytes"),
+    ],
+)
+def test_damaged_files(content: bytes, reason: str):
+    is_refused("srs", content, reason)
+
+
+@pytest.mark.parametrize(
+    ("bits", "labels", "reason"),
+    [(0b011, b"a", "1 labels and 2 nodes"), (0b10101, b"ab", "nodes that hang in the air"), (0b1, b"ab", "1 nodes")],
+)
+def test_tries_that_are_none(bits: int, labels: bytes, reason: str):
+    item = b"\x02\0" + varint(0) + varint(1) + struct.pack(">Q", bits) + varint(len(labels)) + labels
+    is_refused("srs", unpacked(b"\1\0" + item + b"\xff\0"), reason)
+
+
+def test_a_bomb(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(srs, "INFLATED_MAX_BYTES", 1 << 16)
+    is_refused("srs", unpacked(bytes(1 << 17)), "more than 65536 bytes are packed in it")
+
+
+def test_detection():
+    assert detect(GOOD) == "srs"
+    assert detect(b"SRS.example.com\n") == "plain"

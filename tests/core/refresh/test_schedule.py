@@ -1,0 +1,259 @@
+"""Schedule: when names are due, whose questions keep them, and that there are never too many."""
+
+import math
+import random
+from itertools import pairwise
+
+import pytest
+
+from dnstap_bgp.core.refresh.asked_names import NotedName
+from dnstap_bgp.core.refresh.schedule import (
+    ANSWERLESS_FIRST_S,
+    ECHO_S,
+    INTERVAL_MIN_S,
+    JITTER_MAX_S,
+    TTL_OVER_S,
+    UNANSWERED_S,
+    RefreshSchedule,
+)
+
+DAY_S = 86_400.0
+WWW = b"www.example"
+
+
+def client(dns_ttl_s: int = 60) -> NotedName:
+    return NotedName("tunnel", dns_ttl_s, by_client=True)
+
+
+def ours(dns_ttl_s: int = 60) -> NotedName:
+    return NotedName("tunnel", dns_ttl_s, by_client=False)
+
+
+def schedule(names_max: int = 100, chance: float = 0.0) -> RefreshSchedule:
+    made = RefreshSchedule(names_max, lambda: chance)
+    made.knows_own = True
+    return made
+
+
+def due_at(made: RefreshSchedule, start: float) -> tuple[bytes, float]:
+    """The next name and the second in which it is due; looks a year ahead."""
+    now = start
+    while now < start + 366 * DAY_S:
+        name = made.next(now)
+        if name is not None:
+            return name, now
+        now += 1.0
+    raise AssertionError("never due")
+
+
+def test_a_seen_name_is_due_when_its_ttl_is_over():
+    made = schedule()
+    made.take(WWW, client(60), DAY_S, 1000.0)
+    assert made.next(1060.0) is None
+    assert due_at(made, 1060.0) == (WWW, 1060.0 + TTL_OVER_S)
+
+
+def test_a_claim_that_ends_before_the_ttl_is_refreshed_before_it_ends():
+    made = schedule()
+    made.take(WWW, client(3600), 100.0, 1000.0)
+    assert due_at(made, 1000.0) == (WWW, 1090.0)
+
+
+def test_a_ttl_of_nothing_is_no_flood():
+    made = schedule()
+    made.take(WWW, client(0), DAY_S, 0.0)
+    assert due_at(made, 0.0) == (WWW, INTERVAL_MIN_S)
+
+
+def test_the_shorter_ttl_of_both_families_counts_and_jitter_only_delays():
+    made = schedule(chance=1.0)
+    made.take(WWW, client(300), DAY_S, 0.0)
+    made.take(WWW, client(30), DAY_S, 0.0)
+    _, at = due_at(made, 0.0)
+    assert 31.0 <= at <= 31.0 + JITTER_MAX_S
+
+
+def test_a_name_that_only_we_ask_for_ends():
+    made = schedule()
+    made.take(WWW, client(60), 1000.0, 0.0)
+    now, questions = 0.0, 0
+    while len(made):
+        now += 1.0
+        assert now < 3000.0, "it is kept alive"
+        if made.next(now) is not None:
+            questions += 1
+            made.take(WWW, ours(60), 1000.0, now)
+    assert questions == 16  # one each 61 s, until 1000 s after the client
+
+
+def test_a_client_keeps_its_name():
+    made = schedule()
+    made.take(WWW, client(60), 100.0, 0.0)
+    made.take(WWW, client(60), 100.0, 90.0)
+    assert due_at(made, 100.0)[1] <= 190.0
+    assert len(made) == 1
+
+
+def test_while_own_answers_are_not_known_what_comes_soon_after_a_question_is_none_of_a_client():
+    made = schedule()
+    made.knows_own = False
+    made.take(WWW, client(60), 100.0, 0.0)
+    _, asked = due_at(made, 0.0)
+    made.take(WWW, client(60), 100.0, asked + ECHO_S)  # by a proxy, our own answer looks like this
+    assert made.next(asked + 100.0) is None
+    assert not len(made)
+    made.take(WWW, client(60), 100.0, 1000.0)
+    _, asked = due_at(made, 1000.0)
+    made.take(WWW, client(60), 100.0, asked + ECHO_S + 1)
+    assert due_at(made, asked + 100.0) == (WWW, asked + 100.0)
+
+
+def test_what_tells_no_id_soon_after_a_question_is_none_of_a_client_though_the_tap_knows_ours():
+    """A hook shows our own answer without its ID, beside a tap that knows it: the name must end all the same."""
+    unknown = NotedName("tunnel", 60, by_client=False, by_unknown=True)
+    made = schedule()
+    made.take(WWW, unknown, 1000.0, 0.0)
+    now = 0.0
+    while len(made):
+        now += 1.0
+        assert now < 3000.0, "it extends itself for ever"
+        if made.next(now) is not None:
+            made.take(WWW, unknown, 1000.0, now)
+            made.take(WWW, ours(60), 1000.0, now)
+    made.take(WWW, unknown, 100.0, 3000.0)
+    _, asked = due_at(made, 3000.0)
+    made.take(WWW, unknown, 100.0, asked + ECHO_S + 1)
+    assert due_at(made, asked + 100.0) == (WWW, asked + 100.0), "a client's by a hook counts"
+
+
+def test_exact_names_are_asked_before_seen_ones_that_are_due_for_longer():
+    made = schedule()
+    for number in range(5):
+        made.take(b"%d.seen" % number, client(5), DAY_S, 0.0)
+    made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 50.0)
+    assert made.late_s(60.0) == 54.0
+    assert made.next(60.0) == WWW
+    assert made.next(60.0) == b"0.seen"
+    assert made.late_s(60.0) == 54.0
+
+
+def test_an_owner_with_more_than_its_share_makes_room_itself():
+    made = schedule(names_max=10)
+    made.owner_of = lambda _list, name: name.rpartition(b".")[2]
+    others = [b"%d.small%d" % (number, number) for number in range(4)]
+    for name in others:
+        made.take(name, client(), DAY_S, 0.0)
+    for number in range(100):
+        made.take(b"%d.large" % number, client(), DAY_S, 1.0 + number)
+    assert all(made.list_of(name) for name in others)
+    assert [number for number in range(100) if made.list_of(b"%d.large" % number)] == [*range(94, 100)]
+    made.take(b"new.newcomer", client(), DAY_S, 200.0)
+    assert made.list_of(b"new.newcomer")
+    assert len(made) == 10
+
+
+def test_an_answer_for_another_instance_makes_no_name():
+    made = schedule()
+    made.take(WWW, ours(), DAY_S, 0.0)
+    assert not len(made)
+
+
+def test_exact_names_are_due_at_once_and_for_good():
+    made = schedule()
+    made.replace_exact({b"a.example": "tunnel", b"b.example": "tunnel"}, lambda _: "tunnel", 5.0)
+    assert {made.next(5.0), made.next(5.0)} == {b"a.example", b"b.example"}
+    assert made.next(5.0) is None
+    made.take(b"a.example", ours(60), 100.0, 5.0)
+    for _ in range(50):
+        name, at = due_at(made, 5.0)
+        made.take(name, ours(60), 100.0, at)
+    assert made.exact == len(made) == 2
+
+
+def test_without_an_address_questions_grow_seldom():
+    made = schedule()
+    made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
+    times = [due_at(made, 0.0)[1]]
+    for _ in range(6):
+        times.append(due_at(made, times[-1] + 1)[1])
+    pauses = [after - before for before, after in pairwise(times)]
+    assert pauses == [ANSWERLESS_FIRST_S, 600.0, 1200.0, 2400.0, 3600.0, 3600.0]
+
+
+def test_a_lost_question_is_asked_soon_again():
+    made = schedule()
+    made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
+    for number in range(5):
+        assert made.next(number * UNANSWERED_S) == WWW
+        made.put_back(WWW, number * UNANSWERED_S)
+        made.put_back(WWW, number * UNANSWERED_S)  # of both families
+        assert made.next((number + 1) * UNANSWERED_S - 1) is None
+    made.put_back(b"gone.example", 0.0)
+
+
+def test_a_reload_drops_what_is_listed_no_more_and_asks_for_what_is_new():
+    made = schedule()
+    made.replace_exact({b"a.example": "tunnel", b"b.example": "tunnel"}, lambda _: "tunnel", 0.0)
+    made.next(0.0), made.next(0.0)
+    made.take(WWW, client(), DAY_S, 0.0)
+    made.take(b"gone.example", client(), DAY_S, 0.0)
+    lists = {WWW: "other", b"b.example": "tunnel", b"c.example": "tunnel"}
+    made.replace_exact({b"b.example": "tunnel", b"c.example": "tunnel"}, lists.get, 1.0)
+    assert made.next(1.0) == b"c.example"
+    assert made.next(1.0) is None
+    assert (len(made), made.exact) == (3, 2)
+    assert made.list_of(WWW) == "other"
+    assert made.list_of(b"gone.example") is None
+
+
+def test_exact_names_have_the_room_first_and_then_the_latest_clients():
+    made = schedule(names_max=4)
+    for number in range(5):
+        made.take(b"%d.seen" % number, client(), DAY_S, float(number))
+    made.take(b"1.seen", client(), DAY_S, 9.0)
+    assert [made.list_of(b"%d.seen" % number) for number in range(5)] == [None, *["tunnel"] * 4]
+    made.replace_exact({b"%d.exact" % number: "tunnel" for number in range(2)}, lambda _: "tunnel", 10.0)
+    assert [made.list_of(b"%d.seen" % number) for number in range(5)] == [None, "tunnel", None, None, "tunnel"]
+    made.replace_exact({b"%d.exact" % number: "tunnel" for number in range(7)}, lambda _: "tunnel", 10.0)
+    assert (len(made), made.exact, made.left_out) == (4, 4, 3)
+    made.take(b"new.seen", client(), DAY_S, 11.0)
+    assert len(made) == 4
+    made.replace_exact({b"%d.exact" % number: "tunnel" for number in range(4)}, lambda _: "tunnel", 12.0, left_out=9)
+    assert made.left_out == 9
+
+
+def test_lateness_is_that_of_the_longest_due():
+    made = schedule()
+    assert made.late_s(0.0) is None
+    made.take(WWW, client(60), DAY_S, 0.0)
+    assert made.late_s(60.0) is None
+    assert made.late_s(71.0) == 10.0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_comes_memory_is_bounded_and_no_name_is_asked_too_often(seed):
+    chance = random.Random(seed)
+    made = RefreshSchedule(20, chance.random)
+    made.knows_own = True
+    last: dict[bytes, float] = {}
+    now = 0.0
+    for _ in range(5000):
+        now += chance.expovariate(2.0)
+        name = b"%d.example" % chance.randrange(60)
+        roll = chance.random()
+        if roll < 0.5:
+            made.take(name, client(chance.choice((0, 1, 30, 300))), chance.choice((30.0, 600.0)), now)
+        elif roll < 0.52:
+            exact = {b"%d.example" % chance.randrange(60): "tunnel" for _ in range(chance.randrange(30))}
+            made.replace_exact(exact, lambda _: "tunnel", now)
+            last.clear()
+        elif (asked := made.next(now)) is not None:
+            assert now - last.get(asked, -math.inf) >= INTERVAL_MIN_S - 1e-6
+            last[asked] = now
+            if chance.random() < 0.8:
+                made.take(asked, ours(chance.choice((0, 30, 300))), 600.0, now)
+        for gone in set(last) - {one for one in last if made.list_of(one)}:
+            del last[gone]
+        assert len(made) <= 20
+        assert sorted(made._seen) == sorted(name for names in made._by_owner.values() for name in names)
+        assert all(len(heap) <= 4 * 40 + 1 for heap in made._heaps)  # twice the names, while new rules are taken

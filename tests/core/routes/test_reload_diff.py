@@ -1,0 +1,100 @@
+"""A preview tells rules, routes and networks by list, with examples; that its counts come true, property tests show."""
+
+import ipaddress
+from dataclasses import replace
+
+from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
+from dnstap_bgp.core.model import Attributes, Claim, Policy
+from dnstap_bgp.core.routes.guard import Guard
+from dnstap_bgp.core.routes.policy import Caps, Policies
+from dnstap_bgp.core.routes.reload_diff import EXAMPLES_MAX, ReloadDiff
+
+A, B = bytes((11, 0, 0, 1)), bytes((11, 0, 0, 2))
+NETWORK = ipaddress.ip_address("12.0.0.0").packed + b"\x08"
+
+
+def policy(name: str, hop: int = 1) -> Policy:
+    return Policy(name, Attributes(bytes((192, 0, 2, hop))), None, 100.0)
+
+
+def rule_set(**lists: list[Rule]) -> RuleSet:
+    return RuleSet.build(list(lists.items()))
+
+
+def claim(address: bytes, list_name: str, name: bytes) -> Claim:
+    return Claim(address, list_name, name, seen=0.0, first=0.0, ttl_s=100.0)
+
+
+def test_rules_by_list():
+    before = rule_set(one=[Rule(b"a.example"), Rule(b"b.example")], two=[Rule(b"a.example", RuleKind.EXACT)])
+    after = rule_set(
+        two=[Rule(b"a.example", RuleKind.EXACT), Rule(b"c.example", RuleKind.SUBDOMAINS, exception=True)],
+        one=[Rule(b"b.example")],
+        three=[Rule(b"b.example")],
+    )
+    preview = ReloadDiff(Policies([], Guard()), Policies([], Guard()))
+    list(preview.take_rules(before, after))
+    told = {name: found.examples for name, found in preview.rules.items()}
+    assert told == {
+        "one": {"+": [], "-": ["a.example"], "~": []},
+        "two": {"+": ["!*.c.example"], "-": [], "~": []},
+        "three": {"+": ["b.example"], "-": [], "~": []},
+    }
+
+
+def test_many_rules_are_counted_and_some_told():
+    after = rule_set(one=[Rule(b"n%d.example" % number) for number in range(1000)])
+    preview = ReloadDiff(Policies([], Guard()), Policies([policy("one")], Guard()))
+    list(preview.take_rules(rule_set(one=[]), after))
+    assert preview.rules["one"].counts["+"] == 1000
+    lines = preview.lines()
+    assert lines[0] == "list one: rules: 1000 added, 0 withdrawn"
+    assert len(lines) == 1 + EXAMPLES_MAX + 1
+    assert lines[-1] == "  + ... 1000 in all"
+
+
+def test_routes_and_networks_by_list():
+    before = Policies([policy("one"), policy("two", 2)], Guard(), prefixes={"one": [NETWORK]})
+    after = Policies([policy("two", 2), policy("one")], Guard(), prefixes={"two": [NETWORK[:1] + b"\1\0\0\x10"]})
+    preview = ReloadDiff(before, after)
+    names = {b"both.example": ("two", "one"), b"gone.example": ()}
+    preview.take_claims(
+        [claim(A, "one", b"both.example"), claim(A, "two", b"both.example")], lambda name: names[name], 1.0
+    )
+    preview.take_claims([claim(B, "one", b"gone.example")], lambda name: names[name], 1.0)
+    preview.take_statics()
+    assert preview.lines() == [
+        "list one: routes: 0 added, 2 withdrawn",
+        "  - 11.0.0.2",
+        "  - 12.0.0.0/8",
+        "list two: routes: 1 added, 0 withdrawn, 1 changed",
+        "  + 12.1.0.0/16",
+        "  ~ 11.0.0.1",
+    ]
+
+
+def test_what_caps_would_let_go():
+    rules = rule_set(one=[Rule(b"example")])
+    lowered = Policies([replace(policy("one"), routes_max=4)], Guard(), Caps(routes_max=3, name_routes_max=2))
+    preview = ReloadDiff(Policies([policy("one")], Guard()), lowered)
+    for host in range(5):
+        names = (b"a.example", b"b.example") if host == 4 else (b"a.example",)
+        claims = [claim(bytes((11, 0, 0, host)), "one", name) for name in names]
+        preview.take_claims(claims, rules.lists, 1.0)
+    assert preview.lines() == [
+        "list one: no change",
+        "list one: 1 over max_routes = 4: the least recently seen go",
+        "guard: 2 over max_routes = 3: the least recently seen go",
+        "guard: 3 over max_routes_per_name = 2: the least recently seen of each name go",
+    ]
+
+
+def test_nothing_changes():
+    policies = Policies([policy("one")], Guard(), prefixes={"one": [NETWORK]})
+    rules = rule_set(one=[Rule(b"a.example")])
+    preview = ReloadDiff(policies, Policies([policy("one")], Guard(), prefixes={"one": [NETWORK]}))
+    list(preview.take_rules(rules, rule_set(one=[Rule(b"a.example")])))
+    preview.take_claims([claim(A, "one", b"a.example")], rules.lists, 1.0)
+    preview.take_statics()
+    assert preview.lines() == ["list one: no change"]
+    assert not preview.routes["one"]

@@ -1,0 +1,298 @@
+"""Which answers count, and the frame of each as the tap reads it."""
+
+import struct
+
+import dns.message
+import dns.rrset
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnstap_bgp.core.sniff import answers
+from dnstap_bgp.core.sniff.answers import QUESTION_S, AnswerReader
+from dnstap_bgp.core.tap import dnstap_pb2
+from tests.core.sniff.wire import fragments4, ip, ipv4, ipv6, tcp, udp
+
+CLIENT, SERVER, EVE = "192.0.2.1", "192.0.2.53", "203.0.113.6"
+SERVER6, CLIENT6 = "2001:db8::53", "2001:db8::1"
+
+
+def query(name: str = "www.example.com", number: int = 7) -> dns.message.Message:
+    message = dns.message.make_query(name, "A")
+    message.id = number
+    return message
+
+
+def answer(name: str = "www.example.com", number: int = 7, address: str = "11.1.0.1") -> bytes:
+    message = dns.message.make_response(query(name, number))
+    message.answer.append(dns.rrset.from_text(f"{name}.", 300, "IN", "A", address))
+    return message.to_wire()
+
+
+LAN, WAN, TAGGED = 2, 3, 4
+SERVERS = frozenset({ip(SERVER), ip(SERVER6)})
+
+
+def reader() -> AnswerReader:
+    """On the resolver's own machine."""
+    return AnswerReader(SERVERS, b"me", b"v1", own=SERVERS)
+
+
+def router() -> AnswerReader:
+    """On a router between the clients and the servers."""
+    return AnswerReader(SERVERS, b"me", b"v1", own=frozenset({ip("192.0.2.254")}))
+
+
+def asked(
+    found: AnswerReader,
+    wire: bytes | None = None,
+    now: float = 0.0,
+    port: int = 1000,
+    at: int = LAN,
+    *,
+    outgoing: bool = False,
+) -> None:
+    data = query().to_wire() if wire is None else wire
+    assert found.read(ipv4(CLIENT, SERVER, 17, udp(port, 53, data)), now, outgoing=outgoing, interface=at) == []
+
+
+def answered(
+    found: AnswerReader,
+    wire: bytes | None = None,
+    now: float = 0.0,
+    port: int = 1000,
+    at: int = WAN,
+    *,
+    outgoing: bool = False,
+) -> list[bytes]:
+    data = answer() if wire is None else wire
+    return found.read(ipv4(SERVER, CLIENT, 17, udp(53, port, data)), now, outgoing=outgoing, interface=at)
+
+
+def passed(found: AnswerReader, wire: bytes | None = None, now: float = 0.0, port: int = 1000) -> None:
+    """A router passes a question: it comes in and leaves."""
+    asked(found, wire, now, port)
+    asked(found, wire, now, port, at=WAN, outgoing=True)
+
+
+def over_tcp(
+    found: AnswerReader, at: int, *, answer_at: int, outgoing: bool = False, data: bytes | None = None
+) -> list[bytes]:
+    """A whole conversation over TCP through a router; the question comes in at one interface and leaves at `WAN`."""
+    question, data = query().to_wire(), answer() if data is None else data
+    frames = []
+    for segment in (tcp(1000, 53, 5, flags=2), tcp(1000, 53, 6, struct.pack("!H", len(question)) + question)):
+        frames += found.read(ipv4(CLIENT, SERVER, 6, segment), 0, outgoing=False, interface=at)
+        frames += found.read(ipv4(CLIENT, SERVER, 6, segment), 0, outgoing=True, interface=WAN)
+    for segment in (tcp(53, 1000, 9, flags=2), tcp(53, 1000, 10, struct.pack("!H", len(data)) + data)):
+        frames += found.read(ipv4(SERVER, CLIENT, 6, segment), 0, outgoing=outgoing, interface=answer_at)
+    return frames
+
+
+def test_an_answer_that_was_asked_for():
+    found = router()
+    passed(found)
+    [frame] = answered(found)
+    read = dnstap_pb2.Frame.FromString(frame)
+    assert (read.identity, read.type, read.message.type) == (b"me", 1, 6)
+    assert (read.message.response_address, read.message.response_message) == (ip(SERVER), answer())
+    assert dnstap_pb2.FrameSender.FromString(frame).version == b"v1"
+    assert (found.counters.questions, found.counters.answers) == (2, 1), "each time that it passes"
+
+
+def test_an_answer_that_this_host_sends():
+    assert len(answered(reader(), outgoing=True)) == 1
+
+
+def test_in_the_name_of_this_host_nothing_counts_that_comes_in():
+    """Who forges the question with its answer has guessed nothing."""
+    found = reader()
+    for at in (LAN, WAN):
+        asked(found)
+        assert answered(found, at=at) == []
+    assert found.counters.unasked == 2
+    assert over_tcp(found, LAN, answer_at=WAN) == []
+    assert all(flow[0] == ip(CLIENT) for flow in found.streams._streams), "they take no place"
+    assert len(over_tcp(found, LAN, answer_at=LAN, outgoing=True)) == 1
+
+
+def test_loopback_addresses_are_this_hosts():
+    found = AnswerReader(frozenset({ip("127.0.0.53")}), b"me", b"v1")
+    packet = ipv4("127.0.0.53", "127.0.0.1", 17, udp(53, 9, answer()))
+    assert found.read(packet, 0, outgoing=False, interface=1) == []
+    assert len(found.read(packet, 0, outgoing=True, interface=1)) == 1
+
+
+def test_an_answer_that_this_host_only_passes_on_counts_where_it_comes_in():
+    """A router sends it on: anybody may have written it."""
+    found = router()
+    passed(found)
+    assert answered(found, at=LAN, outgoing=True) == []
+    assert found.counters.passed_on == 1
+    assert len(answered(found)) == 1
+
+
+def test_an_answer_that_comes_in_where_its_question_did_is_forged():
+    """A router sees the forged question go out to the server, too."""
+    found = router()
+    asked(found)
+    asked(found, at=WAN, outgoing=True)
+    assert answered(found, at=LAN) == []
+    assert answered(found, at=WAN, outgoing=True) == []
+    assert (found.counters.unasked, found.counters.passed_on) == (1, 1)
+    assert len(answered(found, at=WAN)) == 1
+    assert over_tcp(router(), LAN, answer_at=LAN) == []
+    assert len(over_tcp(router(), LAN, answer_at=WAN)) == 1
+
+
+def test_of_one_interface_towards_the_server_questions_go_out():
+    found = router()
+    asked(found, at=WAN, outgoing=True)
+    assert len(answered(found, at=WAN)) == 1
+
+
+def test_a_question_that_was_seen_to_leave_nowhere_has_no_answer():
+    """The copy that came in may be lost in a flood: what leaves decides, too."""
+    found = router()
+    asked(found, at=WAN, outgoing=True)
+    assert answered(found, at=LAN) == []
+    assert len(answered(found, at=WAN)) == 1
+    asked(found, query(number=8).to_wire(), at=LAN)
+    assert answered(found, answer(number=8), at=WAN) == []
+
+
+def test_a_router_of_vlans_on_one_interface():
+    """All comes in by the interface below and again by that of its VLAN, and leaves by both."""
+    found, below, clients, servers = router(), LAN, TAGGED, WAN
+    asked(found, at=below)
+    asked(found, at=clients)
+    asked(found, at=servers, outgoing=True)
+    asked(found, at=below, outgoing=True)
+    assert answered(found, at=below) + answered(found, at=clients) == []
+    assert len(answered(found, at=servers)) == 1
+
+
+@pytest.mark.parametrize("others", range(0, 120, 17))
+@pytest.mark.parametrize("later", range(0, 120, 17))
+def test_where_a_question_came_in_is_known_as_long_as_the_question(
+    monkeypatch: pytest.MonkeyPatch, others: int, later: int
+):
+    """However many questions come before it leaves by the same interface, and after that."""
+    monkeypatch.setattr(answers, "QUESTIONS_MAX", 100)
+    found = router()
+    asked(found)
+    for number in range(others):
+        asked(found, query(number=1000 + number).to_wire())
+    asked(found, at=LAN)
+    asked(found, at=LAN, outgoing=True)
+    for number in range(later):
+        asked(found, query(number=2000 + number).to_wire())
+    assert answered(found, at=LAN) == []
+
+
+def test_segments_of_another_interface_do_not_mix_with_a_connection():
+    found = router()
+    passed(found)
+    framed = struct.pack("!H", len(answer())) + answer()
+    syn, first, rest = tcp(53, 1000, 9, flags=2), tcp(53, 1000, 10, framed[:-4]), framed[-4:]
+    for segment in (syn, first):
+        found.read(ipv4(SERVER, CLIENT, 6, segment), 0, outgoing=False, interface=LAN)
+    last = tcp(53, 1000, 10 + len(framed) - 4, rest)
+    assert found.read(ipv4(SERVER, CLIENT, 6, last), 0, outgoing=False, interface=WAN) == []
+
+
+def test_at_a_mirror_port_both_come_in_by_one_interface():
+    found = AnswerReader(SERVERS, b"me", b"v1", is_mirror=True)
+    assert answered(found, at=LAN) == []
+    asked(found)
+    assert len(answered(found, at=LAN)) == 1
+    assert len(over_tcp(found, LAN, answer_at=LAN, data=answer(address="11.1.0.2"))) == 1
+
+
+def test_an_answer_that_nobody_asked_for_is_counted_and_dropped():
+    found = router()
+    assert answered(found) == []
+    passed(found)
+    for forged in (
+        answer(number=8),
+        answer("www.example.org"),
+    ):
+        assert answered(found, forged) == []
+    assert answered(found, port=1001) == [], "another port"
+    assert answered(found, now=QUESTION_S + 1) == [], "too late"
+    assert found.counters.unasked == 5
+
+
+def test_upper_case_is_the_same_question():
+    found = router()
+    passed(found, query("WwW.eXample.com").to_wire())
+    assert len(answered(found)) == 1
+
+
+def test_servers_of_others_do_not_count():
+    found = reader()
+    assert found.read(ipv4(EVE, CLIENT, 17, udp(53, 9, answer())), 0, outgoing=True, interface=WAN) == []
+    assert found.read(ipv4(SERVER, CLIENT, 17, udp(54, 9, answer())), 0, outgoing=True, interface=WAN) == []
+
+
+def test_an_answer_on_several_interfaces_counts_once():
+    found = router()
+    passed(found)
+    assert len(answered(found)) == 1
+    assert answered(found, at=TAGGED) == []
+    assert answered(found, outgoing=True) == []
+    assert found.counters.repeated == 2
+    assert len(answered(found, answer(address="11.1.0.2"))) == 1, "another answer"
+
+
+def test_what_has_no_address_is_left_out():
+    empty = dns.message.make_response(query()).to_wire()
+    error = bytearray(answer())
+    error[3] |= 3
+    found = reader()
+    asked(found)
+    assert answered(found, empty) + answered(found, bytes(error)) == []
+    assert found.counters.empty == 2
+
+
+def test_fragments_ipv6_and_tcp():
+    found = reader()
+    message = dns.message.make_response(query())
+    message.answer.append(
+        dns.rrset.from_text_list("www.example.com.", 300, "IN", "A", [f"11.1.{n >> 8}.{n & 255}" for n in range(200)])
+    )
+    big = message.to_wire()
+    pieces = fragments4(SERVER, CLIENT, udp(53, 1000, big), 1480)
+    assert len(pieces) > 1
+    frames = [frame for piece in pieces for frame in found.read(piece, 0, outgoing=True, interface=WAN)]
+    assert [dnstap_pb2.Frame.FromString(frame).message.response_message for frame in frames] == [big]
+    assert len(found.read(ipv6(SERVER6, CLIENT6, 17, udp(53, 9, answer())), 0, outgoing=True, interface=WAN)) == 1
+    syn, framed = tcp(53, 1000, 10, flags=2), struct.pack("!H", len(big)) + big
+    found = reader()
+    found.read(ipv4(SERVER, CLIENT, 6, syn), 0, outgoing=True, interface=WAN)
+    frames = []
+    for at in range(0, len(framed), 500):
+        segment = tcp(53, 1000, 11 + at, framed[at : at + 500])
+        frames += found.read(ipv4(SERVER, CLIENT, 6, segment), 0, outgoing=True, interface=WAN)
+    assert len(frames) == 1
+
+
+def test_questions_over_tcp_count_for_answers_over_tcp():
+    assert len(over_tcp(router(), LAN, answer_at=WAN)) == 1
+
+
+def test_a_flood_of_questions_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(answers, "QUESTIONS_MAX", 1000)
+    found = router()
+    for number in range(5000):
+        passed(found, query(number=number).to_wire(), now=number / 1000)
+        assert len(found._asked._new) + len(found._asked._old) <= 1000
+    assert len(answered(found, answer(number=4999), now=5.0)) == 1, "the newest are there"
+
+
+@given(st.binary(max_size=120), st.booleans())
+def test_any_message(data: bytes, outgoing: bool):
+    found = reader() if outgoing else router()
+    for wire in (ipv4(SERVER, CLIENT, 17, udp(53, 9, data)), ipv4(CLIENT, SERVER, 17, udp(9, 53, data))):
+        for frame in found.read(wire, 0, outgoing=outgoing, interface=LAN):
+            assert dnstap_pb2.Frame.FromString(frame).message.response_message == data

@@ -1,0 +1,76 @@
+"""Messages within TCP: any cut, order and repetition; and what hostile streams cost."""
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dnstap_bgp.core.sniff import tcp as module
+from dnstap_bgp.core.sniff.tcp import TcpMessages
+from tests.core.sniff.wire import ip, tcp
+
+FLOW = (ip("192.0.2.53"), 53, ip("192.0.2.1"), 1000, 2, False)
+SYN, FIN = 2, 1
+
+
+def framed(messages: list[bytes]) -> bytes:
+    return b"".join(struct.pack("!H", len(one)) + one for one in messages)
+
+
+@given(
+    st.lists(st.binary(min_size=12, max_size=400), max_size=8),
+    st.integers(0, (1 << 32) - 1),
+    st.lists(st.integers(1, 300), min_size=1, max_size=30),
+    st.randoms(use_true_random=False),
+)
+def test_messages_come_whole_and_once(messages: list[bytes], start: int, cuts: list[int], random):
+    stream = TcpMessages()
+    data, at = framed(messages), 0
+    segments: list[tuple[int, bytes]] = []
+    while at < len(data):
+        size = cuts[len(segments) % len(cuts)]
+        segments.append((start + 1 + at, data[at : at + size]))
+        at += size
+    for number in range(0, len(segments) - 1, 3):  # neighbors change places, and some come twice
+        segments[number], segments[number + 1] = segments[number + 1], segments[number]
+    segments += random.sample(segments, min(3, len(segments)))
+    found = list(stream.read(FLOW, tcp(53, 1000, start, flags=SYN)))
+    for sequence, piece in segments:
+        found += stream.read(FLOW, tcp(53, 1000, sequence, piece))
+    assert found == messages
+    assert stream.lost == 0
+
+
+def test_a_connection_that_was_there_before():
+    stream, message = TcpMessages(), b"m" * 40
+    assert list(stream.read(FLOW, tcp(53, 1000, 77, b"not a length" * 9))) == []
+    assert list(stream.read(FLOW, tcp(53, 1000, 500, framed([message])))) == [message]
+    assert list(stream.read(FLOW, tcp(53, 1000, 542, framed([message])))) == [message]
+
+
+def test_an_end_is_forgotten():
+    stream = TcpMessages()
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    assert list(stream.read(FLOW, tcp(53, 1000, 1, framed([b"m" * 20]), flags=FIN | 0x10))) == [b"m" * 20]
+    assert not stream._streams
+
+
+def test_connections_take_bounded_memory():
+    stream = TcpMessages()
+    for number in range(module.CONNECTIONS_MAX + 500):
+        flow = (FLOW[0], 53, FLOW[2], number, 2, False)
+        list(stream.read(flow, tcp(53, number % 65536, 0, flags=SYN)))
+        list(stream.read(flow, tcp(53, number % 65536, 1, b"\xff\xff" + bytes(20_000))))
+        list(stream.read(flow, tcp(53, number % 65536, 60_000, bytes(20_000))))
+        assert len(stream._streams) <= module.CONNECTIONS_MAX
+        assert stream._held <= module.HELD_MAX_BYTES
+        assert stream._held == sum(one.held for one in stream._streams.values())
+    assert stream.lost > 500
+
+
+@given(st.lists(st.tuples(st.integers(0, 200_000), st.binary(max_size=60), st.integers(0, 31)), max_size=60))
+def test_any_segments(segments: list[tuple[int, bytes, int]]):
+    stream = TcpMessages()
+    for sequence, data, flags in segments:
+        list(stream.read(FLOW, tcp(53, 1000, sequence, data, flags)))
+        assert stream._held == sum(one.held for one in stream._streams.values())

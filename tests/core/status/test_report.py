@@ -1,0 +1,77 @@
+"""Readiness, findings, and the JSON of the status."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from dnstap_bgp.core.status.report import SILENT_S, Finding, not_ready
+from tests.core.doctor.cases import HOST, NEIGHBOR, WELL
+
+
+def test_ready():
+    assert not_ready(WELL) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"lists_loaded": False}, ["lists"]),
+        ({"restored": False}, ["state"]),
+        ({"exabgp": None}, ["exabgp"]),
+        ({"exabgp": replace(HOST, stage="barrier")}, ["exabgp"]),
+        ({"exabgp": replace(HOST, silent_s=SILENT_S)}, ["exabgp"]),
+        ({"exabgp": replace(HOST, stalled_s=SILENT_S)}, ["exabgp"]),
+        ({"lists_loaded": False, "restored": False, "exabgp": None}, ["lists", "state", "exabgp"]),
+    ],
+)
+def test_what_is_missing(changes, missing):
+    assert not_ready(replace(WELL, **changes)) == missing
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stage": "opening"},
+        {"waiting": 1},
+        {"unanswered": 1},
+        {"neighbors": (NEIGHBOR, replace(NEIGHBOR, replaying=True))},
+    ],
+)
+def test_exabgp_has_settled(changes):
+    assert HOST.settled
+    assert not replace(HOST, **changes).settled
+
+
+def test_a_finding_as_a_line():
+    assert str(Finding("note", "x", "it is so", "change it")) == "it is so; change it"
+    assert str(Finding("note", "x", "it is so")) == "it is so"
+
+
+def test_the_names_and_the_order_of_the_json():
+    """They are what scripts of users read."""
+    found = asdict(WELL)
+    keys = {name: list(found[name]) for name in ("tap", "routes", "exabgp", "state", "web")}
+    assert list(found)[:8] == ["version", "pid", "config", "now", "uptime_s", "dry_run", "restored", "lists_loaded"]
+    assert list(found["tap"]["connections"][0]) == [
+        "peer", "listener", "state", "bidirectional", "age_s", "bytes", "frames", "identity", "version"
+    ]  # fmt: skip
+    assert keys["tap"] == [
+        "frames_per_s", "matched_per_s", "match_share", "counters", "accepted", "listeners", "connections", "troubles",
+        "memo",
+    ]  # fmt: skip
+    assert keys["routes"] == ["routes", "ipv4", "ipv6", "claims", "static", "max", "ended", "refused", "evicted"]
+    assert list(found["lists"][0])[:7] == ["name", "rules", "prefixes", "routes", "ipv4", "ipv6", "max"]
+    assert list(found["lists"][0]["sources"][0])[:10] == [
+        "source", "state", "why", "formats", "files", "rules", "prefixes", "skipped", "changed", "checked"
+    ]  # fmt: skip
+    assert keys["exabgp"][:14] == [
+        "stage", "version", "told_ipv4", "told_ipv6", "waiting", "unanswered", "silent_s", "stalled_s", "backlog",
+        "lines", "acknowledged", "errors", "stray", "neighbors"
+    ]  # fmt: skip
+    assert list(found["exabgp"]["neighbors"][0])[:8] == [
+        "address", "peer_as", "up", "families", "lacking", "end_of_rib", "replaying", "foreign"
+    ]  # fmt: skip
+    assert keys["state"] == [
+        "path", "durable", "error", "size", "written_bytes", "queued", "snapshots", "synced_s_ago", "failures"
+    ]  # fmt: skip
+    assert keys["web"] == ["listeners", "watchers", "events_lost", "refused", "steering"]

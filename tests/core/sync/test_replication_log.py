@@ -1,0 +1,15 @@
+from dnstap_bgp.core.sync.replication_log import FRAME_OVERHEAD, ReplicationLog
+
+
+def test_a_log_forgets_the_oldest_first():
+    log = ReplicationLog(5 * (10 + FRAME_OVERHEAD))
+    for number in range(1, 9):
+        log.append("", 1, lambda seq: seq.to_bytes(10, "big"))
+        assert log.seq == number
+    assert [seq for seq in range(-2, 12) if log.reaches(seq)] == [3, 4, 5, 6, 7, 8]
+    assert [int.from_bytes(record.payload, "big") for record in log.after(5, 1000)] == [6, 7, 8]
+    assert [int.from_bytes(record.payload, "big") for record in log.after(3, 15)] == [4, 5]
+    assert log.after(8, 1000) == []
+    log.clear()
+    assert log.seq == 9
+    assert [seq for seq in range(12) if log.reaches(seq)] == [9]

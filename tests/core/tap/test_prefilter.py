@@ -1,0 +1,384 @@
+"""Each way in which the fast path could say a wrong no, or a wrong yes, and what becomes of its memo."""
+
+import itertools
+import struct
+
+import pytest
+
+from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
+from dnstap_bgp.core.tap import prefilter
+from dnstap_bgp.core.tap.memo import TEMPLATES_MAX, ListedName
+from dnstap_bgp.core.tap.prefilter import Prefilter
+from dnstap_bgp.errors import DnsError
+
+A, CNAME, AAAA, HTTPS = 1, 5, 28, 65
+RULES = RuleSet.build([("list", [Rule(b"listed.test"), Rule(rb"n\000l.odd"), Rule(b"ab.odd")])])
+POINTER = b"\xc0\x0c"
+ADDRESS = b"\x05\0\x01\x05"
+
+
+def name(text):
+    return b"".join(bytes([len(label)]) + label for label in text.split(b".")) + b"\0"
+
+
+def record(owner, rdtype, data, ttl=300):
+    return owner + struct.pack("!HHIH", rdtype, 1, ttl, len(data)) + data
+
+
+def message(question, *records, rdtype=A, flags=0x8180, answers=None, rest=b"", counts=(0, 0)):
+    head = struct.pack("!6H", 77, flags, 1, len(records) if answers is None else answers, *counts)
+    return head + question + struct.pack("!HH", rdtype, 1) + b"".join(records) + rest
+
+
+def see(reader, wire):
+    """The sightings of one message, or the word for what else came of it."""
+    candidates = reader.scan([wire])
+    if not candidates:
+        return "no"
+    try:
+        found = reader.read(candidates[0])
+    except DnsError:
+        return "malformed"
+    return "truncated" if found is None else found
+
+
+def claim(owner, ttl=300, address=ADDRESS):
+    return [(address, "list", owner, ttl)]
+
+
+LISTED = message(name(b"www.listed.test"), record(POINTER, A, ADDRESS))
+PLAIN = message(name(b"www.plain.test"), record(POINTER, A, ADDRESS))
+
+
+@pytest.fixture
+def remembers_all(monkeypatch):
+    """Every name is remembered at once: what is remembered is looked at below."""
+    for share in ("FILLING_SHARE", "PLAIN_SHARE", "CHAINED_SHARE", "LOOKED_UP_SHARE"):
+        monkeypatch.setattr(prefilter, share, 1)
+
+
+@pytest.fixture
+def reader(remembers_all):  # noqa: ARG001 - it sets the shares
+    return Prefilter(RULES)
+
+
+def without_tails(rules):
+    """A reader for a set whose rules can't be ruled out by the last labels, as keywords can't."""
+    return Prefilter(RuleSet(rules.counts, rules.rows, rules.row_ids, rules.trie))
+
+
+def test_yes_and_no_again_and_again(reader):
+    for _ in range(3):
+        assert see(reader, LISTED) == claim(b"www.listed.test")
+        assert see(reader, PLAIN) == "no"
+
+
+def test_a_zero_byte_inside_a_label_does_not_cut_the_name(reader):
+    cut = message(b"\2a\0" + name(b"listed.test"), record(POINTER, A, ADDRESS))
+    assert see(reader, message(b"\1a\0", record(POINTER, A, ADDRESS))) == "no"
+    for _ in range(3):
+        assert see(reader, cut) == claim(rb"a\000.listed.test")
+    assert see(reader, message(b"\3n\0l" + name(b"odd"), record(POINTER, A, ADDRESS))) == claim(rb"n\000l.odd")
+
+
+def test_a_dot_inside_a_label_is_no_border(reader):
+    assert see(reader, message(b"\3a.b" + name(b"odd"), record(POINTER, A, ADDRESS))) == "no"
+    assert see(
+        reader, message(b"\x21" + b"x" * 33 + b"\2x." + name(b"listed.test"), record(POINTER, A, ADDRESS))
+    ) == claim(b"x" * 33 + rb".x\046.listed.test")
+
+
+def test_case_does_not_matter_and_leaves_nothing_in_the_memo(reader):
+    spelled = message(name(b"wWw.LiStEd.tEsT"), record(POINTER, A, ADDRESS))
+    assert see(reader, spelled) == claim(b"www.listed.test")
+    assert see(reader, message(name(b"WWW.plain.TEST"), record(POINTER, A, ADDRESS))) == "no"
+    assert set(reader.memo.young) == {b"\3www\6listed\4test", b"\3www\5plain\4test"}
+
+
+def test_the_first_owner_must_be_in_the_chain(reader):
+    question = name(b"www.listed.test")
+    other = record(name(b"other.test"), A, ADDRESS)
+    for _ in range(3):
+        assert see(reader, message(question, other)) == []
+        assert see(reader, message(question, record(POINTER, A, ADDRESS), other)) == claim(b"www.listed.test")
+
+
+def test_counts_that_take_in_the_opt_record(reader):
+    opt = b"\0\0\x29\x04\xd0" + bytes(6)
+    for question in (name(b"www.listed.test"), name(b"www.plain.test")):
+        good = message(question, record(POINTER, A, ADDRESS), rest=opt, counts=(0, 1))
+        wrong = message(question, record(POINTER, A, ADDRESS), rest=opt, answers=2)
+        for _ in range(3):
+            assert see(reader, good) == see(reader, wrong)
+
+
+def chained(question, target, ttl=300, address_ttl=300, *, rdtype=A, data=ADDRESS):
+    at = struct.pack("!H", 0xC000 | 12 + len(question) + 4 + 12)
+    return message(question, record(POINTER, CNAME, target, ttl), record(at, rdtype, data, address_ttl), rdtype=rdtype)
+
+
+def test_chains_are_learnt_and_their_ttls_still_read(reader):
+    question = name(b"www.plain.test")
+    for ttl in range(1, 6):
+        wire = chained(question, name(b"cdn.listed.test"), 100, ttl)
+        assert see(reader, wire) == claim(b"cdn.listed.test", ttl)
+        wire = chained(name(b"a.listed.test"), name(b"cdn.plain.test"), ttl, 200)
+        assert see(reader, wire) == claim(b"a.listed.test", ttl)
+    assert all(
+        len(known.templates) == 1
+        for known in reader.memo.young.values()
+        if isinstance(known, ListedName) and known.misses
+    )
+
+
+def test_an_unlisted_chain_that_turns_to_a_listed_name_is_seen(reader):
+    question = name(b"www.plain.test")
+    for _ in range(4):
+        assert see(reader, chained(question, name(b"cdn.plains.test"))) == "no"
+    assert len(reader.memo.young[question[:-1]]) == 1
+    assert see(reader, chained(question, name(b"cdn.listed.test"))) == claim(b"cdn.listed.test")
+    assert see(reader, chained(question, name(b"cdn.plains.test"))) == []
+
+
+def test_a_second_link_behind_a_known_one_is_seen(reader):
+    question = name(b"www.plain.test")
+    known = record(POINTER, CNAME, name(b"cdn.plain.test"))
+    more = record(name(b"cdn.plain.test"), CNAME, name(b"x.listed.test"))
+    for _ in range(4):
+        assert see(reader, message(question, known)) == "no"
+    final = record(name(b"x.listed.test"), A, ADDRESS)
+    assert see(reader, message(question, known, more, final)) == claim(b"x.listed.test")
+
+
+def test_names_that_rotate_keep_their_chains(reader):
+    question = name(b"www.plain.test")
+    wires = [chained(question, name(b"cdn%d.plain.test" % number)) for number in range(3)]
+    for wire in wires * 4:
+        assert see(reader, wire) == "no"
+    assert 2 <= len(reader.memo.young[question[:-1]]) <= TEMPLATES_MAX
+
+
+def test_a_ttl_may_not_hide_a_record(reader):
+    """The bytes of a CNAME record may stand where a learnt form skips a TTL, if the lengths around it say so."""
+    question = name(b"www.plain.test")
+    harmless = record(POINTER, CNAME, name(b"cdn.plain.test"))
+    for _ in range(4):
+        assert see(reader, message(question, harmless)) == "no"
+    for ttl in (0x00050001, 0x05000100, 0x00000500):
+        wire = message(
+            question,
+            record(POINTER, CNAME, name(b"cdn.plain.test"), ttl),
+            record(name(b"cdn.plain.test"), CNAME, name(b"x.listed.test"), ttl),
+            record(name(b"x.listed.test"), A, ADDRESS, ttl),
+        )
+        assert see(reader, wire) == claim(b"x.listed.test", ttl)
+
+
+def test_a_name_spelled_with_ttl_bytes_makes_no_form(reader):
+    """The target is a pointer to its own record's TTL: the same bytes but for the TTL are another name."""
+    question = name(b"www.plain.test")
+    ttl_at = 12 + len(question) + 4 + 6
+    target = b"\4list\xc0" + bytes([ttl_at])
+
+    def wire(ttl):
+        return message(question, record(POINTER, CNAME, target, ttl), record(POINTER, A, ADDRESS))
+
+    quiet, loud = int.from_bytes(b"\1a\0\0"), int.from_bytes(b"\2ed\0")
+    reader = Prefilter(RuleSet.build([("list", [Rule(b"list.ed", RuleKind.EXACT)])]))
+    for _ in range(4):
+        assert see(reader, wire(quiet)) == "no"
+    assert see(reader, wire(loud)) == claim(b"list.ed", 300)
+
+
+def test_the_type_of_the_question_is_no_part_of_a_form(reader):
+    question = name(b"a.listed.test")
+    target = name(b"cdn.plain.test")
+    for _ in range(3):
+        assert see(reader, chained(question, target)) == claim(b"a.listed.test")
+    assert see(reader, chained(question, target, rdtype=AAAA, data=b"\x20" * 16)) == claim(
+        b"a.listed.test", address=b"\x20" * 16
+    )
+    mixed = bytearray(chained(question, target))
+    mixed[12 + len(question) + 1] = AAAA  # AAAA asked, A answered: as good as any other address of the chain
+    assert see(reader, bytes(mixed)) == claim(b"a.listed.test")
+    mixed[12 + len(question) + 1] = 16  # TXT asked
+    assert see(reader, bytes(mixed)) == []
+
+
+def test_addresses_before_their_cname_teach_no_wrong_form(reader):
+    question = name(b"a.plain.test")
+    first = record(POINTER, A, ADDRESS)
+    link = record(POINTER, CNAME, name(b"x.listed.test"))
+    for _ in range(4):
+        assert see(reader, message(question, first, link)) == claim(b"x.listed.test")
+    assert see(reader, message(question, first)) == []
+
+
+def test_https(reader):
+    question = name(b"a.listed.test")
+    hints = b"\0\1\0" + b"\0\1\0\3\2h3" + b"\0\4\0\4" + ADDRESS
+    wire = message(question, record(POINTER, HTTPS, hints, 60), rdtype=HTTPS)
+    for _ in range(2):
+        assert see(reader, wire) == claim(b"a.listed.test", 60)
+        assert see(reader, wire[:-1]) == "malformed"
+    empty = message(question, answers=1, rdtype=HTTPS)
+    assert see(reader, empty) == "malformed"
+
+
+def test_what_a_listed_name_may_bring_instead(reader):
+    question = name(b"www.listed.test")
+    good = record(POINTER, A, ADDRESS)
+    for _ in range(2):
+        assert see(reader, LISTED) == claim(b"www.listed.test")
+        assert see(reader, message(question, flags=0x8183)) == []
+        assert see(reader, message(question)) == []
+        assert see(reader, message(question, good, flags=0x8380)) == claim(b"www.listed.test")
+        assert see(reader, message(question, good, good[:-1], flags=0x8380)) == claim(b"www.listed.test")
+        assert see(reader, message(question, good[:-1], flags=0x8380)) == "truncated"
+        assert see(reader, message(question, good, answers=2)) == "malformed"
+        assert see(reader, message(question, good, rest=b"!")) == "malformed"
+        assert see(reader, message(question, good, counts=(0, 1))) == "malformed"
+        assert see(reader, message(question, record(POINTER, A, ADDRESS, 0x80000000))) == claim(b"www.listed.test", 0)
+        assert see(reader, message(question, record(POINTER, A, ADDRESS + b"!"))) == "malformed"
+
+
+@pytest.mark.parametrize("wire", [b"", b"\0" * 11, LISTED[:12], LISTED[:20], message(b"\xc0\x0c")])
+def test_what_has_no_question_is_malformed(reader, wire):
+    assert see(reader, wire) == "malformed"
+
+
+def test_many_false_marks_go_to_the_exact_parser(reader):
+    marks = b"\0\5\0\1" * 5000
+    assert see(reader, message(name(b"a.plain.test"), rest=marks)) == "malformed"
+
+
+@pytest.mark.usefixtures("remembers_all")
+def test_a_flood_of_names_does_not_grow_the_memo():
+    reader = Prefilter(RULES, 20_000)
+    for number in range(1000):
+        assert see(reader, message(name(b"a.b%d.test" % number), record(POINTER, A, ADDRESS))) == "no"
+        assert see(reader, PLAIN) == "no"
+        assert see(reader, LISTED) == claim(b"www.listed.test")
+        assert reader.memo.used_bytes < 20_200
+    assert reader.memo.get(b"\3www\5plain\4test") == ()  # what is asked for stays
+
+
+@pytest.mark.usefixtures("remembers_all")
+def test_a_flood_of_names_below_a_rule_does_not_grow_the_memo():
+    reader = Prefilter(RULES, 20_000)
+    for number in range(1000):
+        for _ in range(3):
+            wire = chained(name(b"a%d.listed.test" % number), name(b"cdn.plain.test"))
+            assert see(reader, wire) == claim(b"a%d.listed.test" % number)
+        assert reader.memo.used_bytes < 21_000
+
+
+def test_once_the_memo_is_full_names_of_a_flood_are_seldom_remembered_and_names_asked_often_soon():
+    reader = Prefilter(RULES, 20_000)
+    wires = [message(name(b"a.b%d.test" % number), record(POINTER, A, ADDRESS)) for number in range(5000)]
+    assert reader.scan(wires) == []
+    assert reader.memo.has_forgotten
+    more = [message(name(b"c.d%d.test" % number), record(POINTER, A, ADDRESS)) for number in range(640)]
+    assert reader.scan(more) == []
+    remembered = sum(reader.memo.get(b"\1c" + name(b"d%d.test" % number)[:-1]) is not None for number in range(640))
+    assert 0 < remembered <= 640 / prefilter.PLAIN_SHARE
+    for _ in range(prefilter.PLAIN_SHARE):
+        assert see(reader, PLAIN) == "no"
+    assert b"\3www\5plain\4test" in reader.memo.young
+    for _ in range(prefilter.CHAINED_SHARE):
+        assert see(reader, chained(name(b"x.plain.test"), name(b"cdn.plain.test"))) == "no"
+    assert reader.memo.young[b"\1x\5plain\4test"]  # with a template
+
+
+def test_a_target_that_ends_by_a_pointer_is_read_to_its_end():
+    """All at once, none of them remembered: into the question, to its end, into another target, to no label."""
+    question = name(b"www.plain.test")
+    at = 12 + len(question) + 4 + 12  # where the first target stands
+    wires = [
+        message(question, record(POINTER, CNAME, target), record(b"\xc0" + bytes([at]), A, ADDRESS))
+        for target in (
+            b"\6listed\xc0\x16",
+            b"\6listed\xc0\x1b",
+            b"\1x\6listed\xc0\x16",
+            b"\6listed\xc0\x17",
+            b"\4cdn\xc0\x16",
+        )
+    ]
+    first = name(b"cdn.test")
+    second = b"\6listed\xc0" + bytes([at + 4])
+    chain = (record(POINTER, CNAME, first), record(b"\xc0" + bytes([at]), CNAME, second))
+    wires.append(message(question, *chain, record(b"\xc0" + bytes([at + len(first) + 12]), A, ADDRESS)))
+    reader = Prefilter(RULES)
+    found = {}
+    for candidate in reader.scan(wires):
+        try:
+            found[candidate[0]] = reader.read(candidate) or []
+        except DnsError:
+            continue
+    assert {index: sightings for index, sightings in found.items() if sightings} == {
+        0: claim(b"listed.test"),
+        2: claim(b"x.listed.test"),
+        5: claim(b"listed.test"),
+    }
+
+
+def test_without_a_tail_table_all_is_the_same():
+    reader = without_tails(RULES)
+    for _ in range(3):
+        assert see(reader, LISTED) == claim(b"www.listed.test")
+        assert see(reader, PLAIN) == "no"
+        assert see(reader, chained(name(b"x.plain.test"), name(b"cdn.plain.test"))) == "no"
+        assert see(reader, chained(name(b"y.plain.test"), name(b"cdn.listed.test"))) == claim(b"cdn.listed.test")
+    assert {b"\3www\6listed\4test", b"\3www\5plain\4test"} <= set(reader.memo.young)
+
+
+def test_a_flood_below_one_domain_does_not_touch_the_memo():
+    reader = without_tails(RULES)
+    wires = [message(name(b"%d.victim.test" % number), record(POINTER, A, ADDRESS)) for number in range(2000)]
+    assert reader.scan(wires) == []
+    assert len(reader.memo.young) <= 2 * prefilter.CHILDREN_MAX + prefilter.SAMPLE
+
+
+@pytest.mark.parametrize("victim", [b"listed.test", b"deep.listed.test", b"test", b"odd"])
+def test_a_flood_near_a_rule_still_finds_what_is_listed(reader, victim):
+    reader.scan([message(name(b"%d." % number + victim), record(POINTER, A, ADDRESS)) for number in range(2000)])
+    assert see(reader, message(name(b"x.listed.test"), record(POINTER, A, ADDRESS))) == claim(b"x.listed.test")
+    assert see(reader, message(name(b"x.ab.odd"), record(POINTER, A, ADDRESS))) == claim(b"x.ab.odd")
+    assert see(reader, message(name(b"ab.odd"), record(POINTER, A, ADDRESS))) == claim(b"ab.odd")
+
+
+def test_names_stay_listed_however_many_of_one_domain_come():
+    rules = RuleSet.build([("list", [Rule(b"example.com"), Rule(b"example.com", RuleKind.CHILDREN, exception=True)])])
+    for reader in (Prefilter(rules), without_tails(rules)):
+        for number in range(200):
+            for owner in (b"n%d.a.example.com" % number, b"n%d.b.a.example.com" % number):
+                assert see(reader, message(name(owner), record(POINTER, A, ADDRESS))) == claim(owner)
+            assert see(reader, message(name(b"n%d.example.com" % number), record(POINTER, A, ADDRESS))) == "no"
+        assert not reader._silent
+
+
+def test_a_cut_name_does_not_pass_as_a_child_of_a_silent_domain():
+    reader = without_tails(RULES)
+    reader.scan([message(name(b"%d.victim.test" % number), record(POINTER, A, ADDRESS)) for number in range(2000)])
+    assert b"\6victim\4test" in reader._silent
+    for first in (b"\x40", b"\xc0", b"\x61"):
+        question = first + b"x" * first[0] + name(b"victim.test")
+        assert see(reader, message(question, record(POINTER, A, ADDRESS))) == "malformed"
+
+
+def test_long_names_are_not_remembered(reader):
+    labels = b".".join([b"x" * 60] * 2) + b".listed.test"
+    assert see(reader, message(name(labels), record(POINTER, A, ADDRESS))) == claim(labels)
+    assert not reader.memo.young
+
+
+def test_no_rules():
+    reader = Prefilter(RuleSet.build([]))
+    for number in itertools.repeat(0, 3):
+        assert see(reader, LISTED) == "no", number
+
+
+def test_how_questions_were_decided_is_counted(reader):
+    for wire in (PLAIN, PLAIN, LISTED, LISTED, message(name(b"x.listed.test"), record(POINTER, A, ADDRESS))):
+        reader.scan([wire])
+    assert (reader.asked, reader.recalled, reader.ruled_out, reader.looked_up) == (5, 2, 1, 2)

@@ -1,0 +1,15 @@
+"""Lists in the format geosite-dat: any bytes give what an independent reader finds in them, see list_kit."""
+
+from collections.abc import Iterator
+
+from tests.fuzz import list_kit
+
+COVERS = {"dnstap_bgp.core.lists.formats.geodata": 0.65}
+
+
+def one_input(data: bytes) -> None:
+    list_kit.check("geosite-dat", data)
+
+
+def seeds() -> Iterator[bytes]:
+    return list_kit.seeds("geosite-dat")

@@ -1,0 +1,191 @@
+"""TLS: hooks with a certificate of the authority's, whole messages however they come, and nobody else."""
+
+import socket
+import ssl
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from dnstap_bgp.workers.hold import tls_carrier
+from tests.integration.hook_asker import NOT_OURS, NOT_UNDERSTOOD, SETTLED, answer, question, read_reply
+from tests.workers.hold.hold_kit import stage, wait_until
+from tests.workers.tap.certificates import Authority
+
+UNLISTED = answer("www.test", ["11.0.0.1"])
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def ours(authority):
+    return authority.issue("ours")
+
+
+@pytest.fixture(scope="module")
+def theirs(authority):
+    return authority.issue("theirs")
+
+
+@pytest.fixture
+def address():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()
+
+
+@pytest.fixture
+def keys(authority, ours, address):
+    """The configuration of a service with a certificate."""
+    return (
+        f'listen = "127.0.0.1:{address[1]}"\n'
+        f'tls_cert = "{ours.cert}"\ntls_key = "{ours.key}"\ntls_client_ca = "{authority.cert}"\n'
+    )
+
+
+@contextmanager
+def listening(folder, keys):
+    with stage(folder, keys) as made:
+        wait_until(lambda: [one.problem for one in made.status.listeners] == [None])
+        yield made
+
+
+@pytest.fixture
+def scene(tmp_path, keys):
+    with listening(tmp_path, keys + 'give_up = "200ms"') as made:
+        yield made
+
+
+def connect(address, authority, own=None):
+    context = ssl.create_default_context(cafile=authority.cert)
+    if own is not None:
+        context.load_cert_chain(own.cert, own.key)
+    sock = socket.create_connection(address, 10)
+    try:
+        return context.wrap_socket(sock, server_hostname="localhost")
+    except BaseException:
+        sock.close()
+        raise
+
+
+@pytest.fixture
+def hook(scene, address, authority, theirs):
+    assert scene.status.listeners
+    with connect(address, authority, theirs) as made:
+        yield made
+
+
+def framed(*messages):
+    return b"".join(len(message).to_bytes(2) + message for message in messages)
+
+
+def read(hook, count=1):
+    replies = []
+    for _ in range(count):
+        data = b""
+        while len(data) < 18:
+            piece = hook.recv(18 - len(data))
+            assert piece, "closed"
+            data += piece
+        assert data[:2] == b"\0\x10"
+        replies.append(read_reply(data[2:]))
+    return replies if count > 1 else replies[0]
+
+
+def test_a_question_is_answered(hook):
+    data = question(answer("www.example", ["11.0.0.1"]))
+    hook.sendall(framed(data))
+    reply = read(hook)
+    assert (reply.verdict, reply.id) == (SETTLED, data[2:10])
+
+
+def test_messages_come_whole_in_pieces_and_many_at_once(hook):
+    for piece in framed(question(UNLISTED)):
+        hook.sendall(bytes([piece]))
+    assert read(hook).verdict == NOT_OURS
+    messages = [question(UNLISTED) for _ in range(200)]
+    hook.sendall(framed(*messages))
+    replies = read(hook, 200)
+    assert [reply.id for reply in replies] == [message[2:10] for message in messages]
+    hook.sendall(framed(question(UNLISTED))[:-1])
+    hook.sendall(framed(question(UNLISTED))[-1:] + framed(question(bytes(65_400))))
+    assert [reply.verdict for reply in read(hook, 2)] == [NOT_OURS, NOT_OURS]
+
+
+def test_what_is_no_question_is_told_and_the_next_one_is_read(hook):
+    hook.sendall(framed(b"", b"short", bytes(20), question(UNLISTED)))
+    assert [reply.verdict for reply in read(hook, 2)] == [NOT_UNDERSTOOD, NOT_OURS]
+
+
+def is_cut_off(sock):
+    with suppress(OSError):
+        sock.sendall(framed(question(UNLISTED)))
+        return sock.recv(100) == b""
+    return True
+
+
+def test_without_a_certificate_of_the_authority_nobody_is_heard(scene, address, authority, tmp_path):
+    stranger = Authority(tmp_path / "other").issue("stranger")
+    for own in (None, stranger):
+        with suppress(OSError), connect(address, authority, own) as hook:
+            assert is_cut_off(hook)
+    wait_until(lambda: scene.status.refused.get("broken") == 2)
+    assert scene.status.hooks == ()
+
+
+def test_without_tls_nobody_is_heard(scene, address):
+    with socket.create_connection(address, 10) as plain:
+        assert is_cut_off(plain)
+    wait_until(lambda: scene.status.refused.get("broken") == 1)
+    assert scene.status.hooks == ()
+
+
+def test_who_is_not_allowed_does_not_come_to_a_handshake(tmp_path, keys, authority, theirs, address):
+    with listening(tmp_path, keys + 'allow = "192.0.2.0/24"') as scene:
+        with suppress(OSError), connect(address, authority, theirs) as hook:
+            assert is_cut_off(hook)
+        wait_until(lambda: scene.status.refused.get("not allowed") == 1)
+
+
+@pytest.fixture
+def hasty(tmp_path, keys, monkeypatch):
+    monkeypatch.setattr(tls_carrier, "HANDSHAKE_S", 0.3)
+    with listening(tmp_path, keys) as made:
+        yield made
+
+
+def test_half_a_handshake_and_half_a_message_have_their_time(hasty, address, authority, theirs):
+    scene = hasty
+    with socket.create_connection(address, 10) as silent, connect(address, authority, theirs) as half:
+        half.sendall(framed(question(UNLISTED))[:-1])
+        wait_until(lambda: scene.status.refused.get("slow") == 2)
+        silent.settimeout(10)
+        assert silent.recv(10) == b""
+    with connect(address, authority, theirs) as idle:
+        idle.sendall(framed(question(UNLISTED)))
+        assert read(idle).verdict == NOT_OURS
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            assert scene.status.refused.get("slow") == 2, "an idle hook stays"
+            time.sleep(0.05)
+
+
+def test_a_hook_that_reads_nothing_is_cut_off(scene, address, authority, theirs, hook):
+    with connect(address, authority, theirs) as deaf:
+        deaf.settimeout(5)
+        data = framed(*(question(UNLISTED, hook="deaf") for _ in range(100)))
+        with suppress(OSError):
+            for _ in range(2_000):
+                deaf.sendall(data)
+        wait_until(lambda: scene.status.refused.get("broken") == 1)
+        hook.sendall(framed(question(UNLISTED)))
+        assert read(hook).verdict == NOT_OURS
+
+
+def test_a_certificate_that_can_not_be_used_is_told(tmp_path, authority, address):
+    hold = f'listen = "127.0.0.1:{address[1]}"\ntls_cert = "none.pem"\ntls_client_ca = "{authority.cert}"'
+    with stage(tmp_path, hold) as scene:
+        wait_until(lambda: "tls_cert" in str(scene.status.listeners[0].problem))

@@ -1,0 +1,60 @@
+"""List files: from what the configuration says to files."""
+
+from pathlib import Path
+
+from dnstap_bgp.core.lists.source import ListSource
+from dnstap_bgp.workers.lists import files as listfiles
+from dnstap_bgp.workers.lists.compile_child import build_lists
+from dnstap_bgp.workers.lists.files import plan
+from dnstap_bgp.workers.lists.loader import ListLoader
+from tests.core.lists.formats import encoders
+from tests.workers.lists.build_kit import build, rules, write
+
+
+def test_a_glob_is_its_files_in_order(tmp_path: Path):
+    write(tmp_path, **{"b.txt": "b.com\n", "a.txt": "a.com\n", "c.list": "c.com\n"})
+    (tmp_path / "d.txt").mkdir()
+    built = build(tmp_path / "*.txt")
+    assert [Path(report.path).name for report in built.reports] == ["a.txt", "b.txt"]
+    assert rules(built, "a.com", "b.com", "c.com") == [True, True, False]
+
+
+def test_a_glob_of_nothing_is_an_error(tmp_path: Path, monkeypatch):
+    (report,) = build(tmp_path / "*.txt").reports
+    assert (report.path, report.error) == (str(tmp_path / "*.txt"), "it names 0 files, 1 to 1000 are allowed")
+    monkeypatch.setattr(listfiles, "GLOB_MAX", 1)
+    write(tmp_path, **{"b.txt": "b.com\n", "a.txt": "a.com\n"})
+    assert "it names 2 files" in str(build(tmp_path / "*.txt").reports[0].error)
+
+
+def test_a_file_with_a_glob_for_a_name(tmp_path: Path):
+    write(tmp_path, **{"a[1].txt": "a.com\n"})
+    assert rules(build(tmp_path / "a[1].txt"), "a.com") == [True]
+
+
+def test_a_new_file_of_a_glob_is_loaded(tmp_path: Path):
+    write(tmp_path / "l", **{"a.txt": "a.com\n"})
+    source = ListSource("l", (str(tmp_path / "l" / "*"),))
+    loader = ListLoader(tmp_path / "compiled")
+    assert loader.load([source]).how == "compiled"
+    write(tmp_path / "l", **{"b.txt": "b.com\n"})
+    assert ListLoader(tmp_path / "compiled").load([source]).rules.lists(b"b.com") == ("l",)
+
+
+def test_another_format_is_another_list(tmp_path: Path):
+    write(tmp_path, l="||a.com^\n||b.com^\nc.com\n")
+    loader = ListLoader(tmp_path / "compiled")
+    for form, expected in (("auto", 3), ("adblock", 3), ("plain", 1)):
+        loaded = loader.load([ListSource("l", (str(tmp_path / "l"),), form)], force=True)
+        assert (loaded.how, len(loaded.rules)) == ("compiled", expected)
+
+
+def test_a_glob_may_have_a_selector_and_a_file_with_that_very_name_is_itself(tmp_path: Path):
+    content = encoders.geosite({"A": [("domain", "a.com", [])]})
+    (tmp_path / "x.dat").write_bytes(content)
+    (tmp_path / "y.dat").write_bytes(content)
+    (tmp_path / "z.dat#a").write_text("z.com\n")
+    lists = [ListSource("l", (f"{tmp_path}/?.dat#a", f"{tmp_path}/z.dat#a"))]
+    built = build_lists(plan(lists, None))
+    assert [report.path for report in built.reports] == [f"{tmp_path}/{name}.dat#a" for name in "xyz"]
+    assert built.rules.lists(b"a.com") == built.rules.lists(b"z.com") == ("l",)

@@ -1,0 +1,122 @@
+"""Lazy listeners: opened at once, served from the first client on, mended when their file is removed."""
+
+import socket
+import threading
+from collections.abc import Iterator, Sized
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+
+from dnstap_bgp.config import UnixAddress
+from dnstap_bgp.workers.net.lazy_listeners import Endpoint, LazyListeners
+from tests.integration.lab import eventually
+from tests.workers.web.site_kit import Site
+
+A = b"\1\1\1\1"
+
+
+def test_a_reload_that_changes_nothing_of_it_keeps_its_clients(site: Site, tmp_path):
+    with closing(HTTPConnection("localhost")) as connection:
+        connection.sock = site.tcp()
+        for _ in range(2):
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read() == b"ok\n"
+            site.server.configure(site.write(tmp_path, "", ""))
+            assert site.get("/healthz", control=True) == "ok\n"
+
+
+def test_the_control_socket_comes_back_when_its_file_is_removed(site: Site):
+    assert site.get("/healthz", control=True) == "ok\n"
+    site.config.control_socket.unlink()
+    assert site.get("/healthz", control=True) == "ok\n"
+    assert site.config.control_socket.stat().st_mode & 0o777 == 0o660
+
+
+@contextmanager
+def listening(*endpoints: Endpoint) -> Iterator[LazyListeners]:
+    crashed = threading.Event()
+    listeners = LazyListeners(crashed.set)
+    listeners.listen(endpoints)
+    listeners.start()
+    try:
+        eventually(lambda: [one.problem for one in listeners.status()] == [None] * len(endpoints), 20, "all are open")
+        yield listeners
+    finally:
+        listeners.shutdown()
+        listeners.join(20)
+    assert not crashed.is_set()
+
+
+def reaches(found: Sized, count: int) -> bool:
+    return len(found) >= count
+
+
+def knock(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(str(path))
+    return sock
+
+
+def test_nothing_serves_before_the_first_client(tmp_path):
+    served: list[socket.socket] = []
+
+    def serve(sock: socket.socket) -> "Future[None]":
+        served.append(sock)
+        return Future()
+
+    path = tmp_path / "s"
+    with listening(Endpoint(UnixAddress(path), serve)):
+        assert not served
+        with knock(path), knock(path):
+            eventually(lambda: served, 20, "it is served")
+            client, _ = served[0].accept()  # its own copy of the listening socket
+            client.close()
+    assert len(served) == 1
+    served[0].close()
+    assert not path.exists()
+
+
+def test_what_can_not_be_served_leaves_the_others_and_is_tried_again(tmp_path, caplog):
+    """A fault where a first client comes in: no thread ends by it."""
+    tries: list[int] = []
+    served: list[socket.socket] = []
+
+    def failing(_: socket.socket) -> "Future[None]":
+        tries.append(1)
+        raise ImportError("planted")
+
+    def serve(sock: socket.socket) -> "Future[None]":
+        served.append(sock)
+        return Future()
+
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    with listening(Endpoint(UnixAddress(bad), failing), Endpoint(UnixAddress(good), serve)) as listeners:
+        for count in (1, 2):
+            with knock(bad):
+                eventually(partial(reaches, tries, count), 20, "it is tried")
+            eventually(lambda: listeners.status()[0].problem is None, 20, "it is open again")
+        with knock(good):
+            eventually(lambda: served, 20, "the other is served")
+    served[0].close()
+    assert "planted" in caplog.text
+
+
+def test_an_end_that_nobody_asked_for_begins_anew_with_the_next_client(tmp_path):
+    served: list[tuple[socket.socket, Future[None]]] = []
+
+    def serve(sock: socket.socket) -> "Future[None]":
+        future: Future[None] = Future()
+        served.append((sock, future))
+        return future
+
+    path = tmp_path / "s"
+    with listening(Endpoint(UnixAddress(path), serve)):
+        for count in (1, 2):
+            with knock(path):
+                eventually(partial(reaches, served, count), 20, "it is served")
+                sock, future = served[-1]
+                sock.accept()[0].close()
+            future.set_result(None)
+            sock.close()

@@ -1,0 +1,121 @@
+"""The sniffer's hand-off: never waits for the tap, and comes back to it."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from dnstap_bgp.core.sniff.answers import AnswerReader
+from dnstap_bgp.errors import CommandError
+from dnstap_bgp.workers.sniff import sniffer
+from dnstap_bgp.workers.sniff.capture import Captured, PacketCapture
+from dnstap_bgp.workers.sniff.sniffer import FrameSender, Sniffer, TapThread
+from tests.core.sniff.wire import ip
+from tests.integration.lab import eventually
+
+
+class Tap:
+    """A tap that takes, hangs or is gone."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.is_there, self.takes = True, threading.Event()
+        self.takes.set()
+
+    @contextmanager
+    def connect(self) -> Iterator[FrameSender]:
+        if not self.is_there:
+            raise CommandError("nobody listens")
+        yield self
+
+    def send(self, frames: list[bytes]) -> None:
+        self.takes.wait(20)
+        if not self.is_there:
+            raise CommandError("gone")
+        self.frames += frames
+
+
+def test_frames_reach_the_tap_in_order():
+    tap = Tap()
+    thread = TapThread(tap.connect, "tap")
+    thread.start()
+    for number in range(100):
+        thread.put([b"%d" % number])
+    eventually(lambda: thread.sent == 100, 10, "all are sent")
+    assert tap.frames == [b"%d" % number for number in range(100)]
+
+
+def test_a_tap_that_hangs_costs_frames_and_no_time():
+    tap = Tap()
+    tap.takes.clear()
+    thread = TapThread(tap.connect, "tap")
+    thread.start()
+    for _ in range(sniffer.BATCHES_MAX * 2):
+        thread.put([b"x", b"y"])
+    assert thread.lost > 0
+    assert thread.lost % 2 == 0
+    tap.takes.set()
+    eventually(lambda: thread.sent + thread.lost == sniffer.BATCHES_MAX * 4, 10, "each is sent or counted")
+
+
+def test_what_waits_for_the_tap_is_bounded_by_its_bytes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sniffer, "WAITING_MAX_BYTES", 100_000)
+    tap = Tap()
+    tap.takes.clear()
+    thread = TapThread(tap.connect, "tap")
+    for _ in range(50):
+        thread.put([bytes(1000)] * 10)
+        assert thread._put_bytes - thread._done_bytes <= 100_000
+    assert thread.lost >= 400
+    thread.start()
+    tap.takes.set()
+    eventually(lambda: thread.sent + thread.lost == 500, 10, "each is sent or counted")
+    thread.put([bytes(1000)] * 500)  # of one turn that is too large, what there is room for
+    eventually(lambda: thread.sent + thread.lost == 1000, 10, "each is sent or counted")
+    assert len(tap.frames) == thread.sent >= 100
+
+
+def test_a_tap_that_comes_back_is_found():
+    tap = Tap()
+    tap.is_there = False
+    thread = TapThread(tap.connect, "tap")
+    thread.start()
+    eventually(lambda: thread.problem == "nobody listens", 10, "the problem")
+    tap.is_there = True
+    eventually(lambda: thread.problem is None, 10, "connected")
+    thread.put([b"x"])
+    eventually(lambda: thread.sent == 1, 10, "sent")
+
+
+class OneTurn:
+    """A capture that gives nothing but its counts."""
+
+    seen, lost = 7, 3
+
+    def __init__(self, after: "list[Sniffer]") -> None:
+        self._after = after
+
+    def read(self, _timeout_s: float) -> Iterator[Captured]:
+        time.sleep(0.01)
+        self._after[0].stop()
+        return iter(())
+
+    def count(self) -> None:
+        return
+
+
+def test_the_status_file_has_all_counters(tmp_path: Path):
+    holder: list[Sniffer] = []
+    reader = AnswerReader(frozenset({ip("192.0.2.53")}), b"me", b"v")
+    tap = TapThread(Tap().connect, "tap")
+    holder.append(Sniffer(cast(PacketCapture, OneTurn(holder)), reader, tap, "any", tmp_path / "sniff-any.json"))
+    holder[0].run()
+    assert ip("127.0.0.1") in reader.own, "this host's addresses are known"
+    found = json.loads((tmp_path / "sniff-any.json").read_text())
+    assert (found["interface"], found["lost_packets"], found["answers"]) == ("any", 3, 0)
+    assert {"questions", "unasked", "repeated", "sent", "lost_frames", "problem", "lost_fragments"} <= found.keys()

@@ -1,0 +1,37 @@
+"""Web server: imported with the first client, configured anew, gone at the end."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.commands.running import environment
+from tests.workers.web import site_kit
+from tests.workers.web.site_kit import Site
+
+A = b"\1\1\1\1"
+
+
+def test_nobody_pays_before_somebody_asks():
+    """asyncio and aiohttp come with the first client; the parts themselves must not import them."""
+    script = "import sys, dnstap_bgp.workers.web.server as _; print({'asyncio', 'aiohttp'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_new_doors_after_a_reload(site: Site, tmp_path):
+    assert site.get("/healthz") == "ok\n"
+    before, site.port = site.port, site_kit.free_port()
+    site.server.configure(site.write(tmp_path, "", ""))
+    assert site.get("/healthz") == "ok\n"
+    assert site.get("/healthz", control=True) == "ok\n"
+    with socket.socket() as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect(("127.0.0.1", before))
+
+
+def test_no_part_of_it_outlives_the_end(tmp_path):
+    with site_kit.running(tmp_path) as site:
+        site.get("/healthz", control=True)
+        path = site.config.control_socket
+    assert not path.exists()

@@ -1,0 +1,142 @@
+"""The token of [http]: what it opens, what stays shut, and what guessing costs."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from dnstap_bgp.config import load
+from dnstap_bgp.errors import CommandError, ConfigError
+from dnstap_bgp.workers.process.mailbox import Errand, Outcome
+from dnstap_bgp.workers.web import token_access
+from dnstap_bgp.workers.web.middleware import ASKED
+from tests.integration.lab import eventually
+from tests.workers.web.site_kit import Site, running
+
+TOKEN = "correct-horse-battery"  # noqa: S105 - of a test
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with running(tmp_path, http=f'token = "{TOKEN}"', top='cache = "state"') as site:
+
+        def done(errand: Errand) -> None:
+            errand.outcome.set_result(Outcome(ok=True, messages=("done",)))
+
+        site.server.inspector.send = done
+        yield site
+
+
+def post(site: Site, path: str, body: object, **headers: str) -> tuple[int, Any]:
+    status, found, _ = site.ask(path, method="POST", body=body, control=False, **headers)
+    return status, found
+
+
+def audit(site: Site) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = site.get("/v1/audit", Authorization=f"Bearer {TOKEN}")["entries"]
+    return entries
+
+
+SWITCH = {"list": "l", "enabled": False}
+
+
+def test_reading_needs_no_token(site: Site):
+    assert site.get("/v1/status")["web"]["steering"] is True
+    assert site.ask("/")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer \xff\xfe"]
+)
+def test_without_the_right_token_nothing_is_changed(site: Site, header: str):
+    headers = {"Authorization": header} if header else {}
+    assert post(site, "/v1/lists/switch", SWITCH, **headers)[0] == 401
+    time.sleep(token_access.FAILURE_S)  # what the wrong token costs its address, and nothing else is waited for
+    assert audit(site) == []
+
+
+def test_with_the_token_what_steers_is_open_and_nothing_else(site: Site):
+    for path, body in (("lists/switch", SWITCH), ("lists/edit", {"list": "l", "add": ["a.example"]}), ("reload", {})):
+        assert post(site, f"/v1/{path}", body, **BEARER)[0] == 200
+    assert post(site, "/v1/forget", {"target": "a.example"}, **BEARER)[0] == 200
+    for path in ("save", "log-level"):
+        assert post(site, f"/v1/{path}", {"level": "debug"}, **BEARER)[0] == 404
+
+
+def test_a_wrong_token_shuts_its_address_out_for_a_second(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(token_access, "FAILURE_S", 60.0)
+    assert post(site, "/v1/lists/switch", SWITCH, Authorization="Bearer wrong")[0] == 401
+    assert post(site, "/v1/lists/switch", SWITCH, **BEARER)[0] == 429, "the right one is not even looked at"
+    assert site.get("/v1/status")["web"]["refused"]["token"] == 2
+
+
+def test_pages_of_other_sites_get_nowhere_even_with_the_token(site: Site):
+    assert post(site, "/v1/lists/switch", SWITCH, **BEARER, Sec_Fetch_Site="cross-site")[0] == 403
+    assert post(site, "/v1/lists/switch", SWITCH, **BEARER, Host="evil.example")[0] == 421
+    status, _, response = site.ask("/v1/lists/switch", method="OPTIONS", Origin="http://evil.example")
+    assert status in (401, 405)
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_each_change_and_each_refused_try_is_noted(site: Site, tmp_path: Path):
+    post(site, "/v1/lists/switch", SWITCH, **BEARER)
+    post(site, "/v1/lists/edit", {"list": "l", "add": ["a b"]}, **BEARER)
+    post(site, "/v1/lists/edit", {"list": "l", "add": ["a.example"], "preview": True}, **BEARER)
+    post(site, "/v1/diff", {}, **BEARER)
+    site.ask("/v1/forget", method="POST", body={"target": "\x1b[2J.example"}, control=True)
+    eventually(lambda: len(audit(site)) == 3, 5, "three entries")
+    forgotten, refused, switched = audit(site)
+    assert (switched["who"], switched["what"], switched["outcome"]) == (
+        "token at 127.0.0.1",
+        "/v1/lists/switch",
+        "done",
+    )
+    assert "a b" in refused["outcome"]
+    assert forgotten["who"] not in ("", "token at 127.0.0.1")
+    content = (tmp_path / "state.audit").read_bytes()
+    assert b"\x1b" not in content
+    assert TOKEN.encode() not in content
+
+
+def test_the_table_needs_tls_beyond_loopback(tmp_path: Path):
+    config = (
+        '{top}[dnstap]\nlisten="./t"\n[bgp]\nnext_hop="192.0.2.1"\n[[list]]\nname="l"\nprefixes="12.0.0.0/8"\n[http]\n'
+    )
+    (tmp_path / "d.toml").write_text(config.format(top="") + f'listen = "192.0.2.9:80"\ntoken = "{TOKEN}"\n')
+    with pytest.raises(ConfigError, match=r"http: token needs tls_cert and tls_key beyond loopback: on 192.0.2.9:80"):
+        load(tmp_path / "d.toml")
+    (tmp_path / "d.toml").write_text(config.format(top="") + 'token = "short"\n')
+    with pytest.raises(ConfigError, match="16 to 256"):
+        load(tmp_path / "d.toml")
+
+
+def test_a_measurement_is_noted_by_its_beginning_and_end():
+    noted: list[tuple[object, str]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        request[ASKED] = await request.json()
+        if request[ASKED].get("fails"):
+            raise CommandError("no")
+        return web.Response()
+
+    async def ask() -> None:
+        middleware = token_access.audited(lambda _, __, asked, outcome: noted.append((asked, outcome)), lambda _: "me")
+        app = web.Application(middlewares=[middleware])
+        app.router.add_post("/v1/margin", handler)
+        async with TestClient(TestServer(app)) as client:
+            for step in ("begin", "choose", "announce", "withdraw", "end"):
+                await client.post("/v1/margin", json={"step": step})
+            await client.post("/v1/margin", json={"step": "announce", "fails": True})
+
+    asyncio.run(ask())
+    assert noted == [
+        ({"step": "begin"}, "done"),
+        ({"step": "end"}, "done"),
+        ({"step": "announce", "fails": True}, "no"),
+    ]
