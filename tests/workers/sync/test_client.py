@@ -252,19 +252,25 @@ def test_a_fault_at_a_clients_entry_ends_that_conversation(monkeypatch, where, f
         case "decode":
             monkeypatch.setattr(delta, "decode", planted(delta.decode, lambda payload: payload == theirs_alone))
         case "feed":
-            monkeypatch.setattr(Inflater, "feed", planted(Inflater.feed, lambda _, chunk: chunk in bodies))
+            # a read may end anywhere in the body
+            monkeypatch.setattr(
+                Inflater,
+                "feed",
+                planted(Inflater.feed, lambda _, chunk: chunk != b"" and any(chunk in body for body in bodies)),
+            )
         case "deliver":
             monkeypatch.setattr(hub.Hub, "deliver", planted(hub.Hub.deliver, lambda _, node, __: node == "f" * 16))
         case "look_up":
             monkeypatch.setattr(Peer, "look_up", planted(Peer.look_up, lambda self: self.endpoint.port == theirs))
-    with impostor(theirs, theirs_alone) as attacker, running(victim, friend):
+    with impostor(theirs, theirs_alone) as attacker:
         bodies.append(attacker.body)
-        eventually(lambda: victim.peer(1).errors >= 2, 10, "it is tried again, and fails")
-        eventually(lambda: victim.peer(0).state == "following", 10, "the other peer has nothing to do with it")
-        friend.see("a.example", "11.0.0.1")
-        eventually(lambda: "11.0.0.1" in victim.routes(), 5, "and goes on")
-        assert "a fault of ours" in victim.peer(1).last_error
-        assert victim.peer(1).last_error.isprintable()
-        is_planted[0] = False
-        eventually(lambda: "11.0.0.9" in victim.routes(), 10, "what was left out comes with a later try")
-        assert not victim.crashes
+        with running(victim, friend):
+            eventually(lambda: victim.peer(1).errors >= 2, 10, "it is tried again, and fails")
+            eventually(lambda: victim.peer(0).state == "following", 10, "the other peer has nothing to do with it")
+            friend.see("a.example", "11.0.0.1")
+            eventually(lambda: "11.0.0.1" in victim.routes(), 5, "and goes on")
+            assert "a fault of ours" in victim.peer(1).last_error
+            assert victim.peer(1).last_error.isprintable()
+            is_planted[0] = False
+            eventually(lambda: "11.0.0.9" in victim.routes(), 10, "what was left out comes with a later try")
+            assert not victim.crashes
