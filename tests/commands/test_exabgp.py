@@ -36,7 +36,9 @@ def test_it_becomes_exabgp(tmp_path: Path, options: list[str]):
         try:
             text = eventually(lambda: noted.exists() and noted.read_text(), 60, "the process below ExaBGP")
             assert text == (
-                "none." if options else '{"full-collections": "", "no-delay": "", "shared-attributes": ""}.'
+                "none."
+                if options
+                else '{"full-collections": "", "no-delay": "", "shared-attributes": "", "ended-process": ""}.'
             )
             words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
             assert b"dnstap_bgp.commands.exabgp_server" in words, "the same process"

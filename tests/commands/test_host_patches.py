@@ -83,6 +83,7 @@ def test_another_version_stays_as_it_is():
             "full-collections": "",
             "no-delay": "not tried with ExaBGP 5.0.16",
             "shared-attributes": "not tried with ExaBGP 5.0.16",
+            "ended-process": "not tried with ExaBGP 5.0.16",
         }
     finally:
         gc.set_threshold(700, 10, 10)
@@ -114,3 +115,31 @@ def test_sessions_that_it_opens_send_at_once(patched: bool, expected: bool):
                 print(bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
         """
         assert run(code) == f"{expected}\n"
+
+
+@pytest.mark.parametrize(("patched", "expected"), [(True, "True 0 0"), (False, "ProcessError 2 0")])
+def test_what_is_written_to_an_ended_process_breaks_nothing(patched: bool, expected: str):
+    """A whole buffer, as one answer about many neighbors is; marks that were there before stay."""
+    code = f"""
+        import subprocess
+        from exabgp.environment import getenv
+        from exabgp.logger import log
+        from dnstap_bgp.commands import host_patches
+        from exabgp.reactor.api.processes import ProcessError, Processes
+        getenv().log.enable = False
+        log.init(getenv())
+        if {patched}:
+            host_patches.outlive_processes("5.0.15")
+        processes = Processes()
+        processes._process["test"] = subprocess.Popen(["true"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        processes._process["test"].wait()
+        processes._broken.append("other")
+        try:
+            found = processes.write("test", "x" * 10_000)
+        except ProcessError:
+            found = "ProcessError"
+        print(found, processes._broken.count("test"), processes._broken.count("other") - 1, flush=True)
+        import os
+        os._exit(0)
+    """
+    assert run(code) == expected + "\n"

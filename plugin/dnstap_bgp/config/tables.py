@@ -322,9 +322,10 @@ class ProcessTable(FileTable):
     Attributes:
         user: The user that `up`, started as root, becomes. Without it, whoever starts it.
         netns: The network namespace that `up`, started as root, enters first. Without it, where it is started.
-        patches: Whether `up` starts ExaBGP with our patches, which make it faster and no different: TCP_NODELAY,
-            attributes that routes share, rarer full garbage collections. They are left out by themselves where ExaBGP
-            is another version than they were tried with. A change needs a restart.
+        patches: Whether `up` starts ExaBGP with our patches, which make it faster and have it outlive the plugin:
+            TCP_NODELAY, attributes that routes share, rarer full garbage collections, no end of all sessions where it
+            writes to a plugin that has just ended. They are left out by themselves where ExaBGP is another version
+            than they were tried with. A change needs a restart.
     """
 
     user: Annotated[str, PlainValidator(values.account)] | None = None

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import random
 import signal
+import sys
 import threading
 import time
 
@@ -123,15 +124,30 @@ def test_random_flaps_bounces_and_respawns_leave_exactly_the_live_set(world, see
 def test_answers_to_a_dead_process_do_not_confuse_the_next(world):
     one = world(count=1)
     for number in range(3):
-        # its last words, in the middle of a line; over 8 KiB of answers would end ExaBGP's sessions (a bug of 5.0.15)
+        # its last words, in the middle of a line; unpatched, over 8 KiB of answers would end ExaBGP's sessions
         os.write(
             one.process.stdout,
-            b"show neighbor nobody summary\n" * 50 + b"announce attributes next-hop 192.0.2.1 nlri 32.0.0.0/3",
+            b"show neighbor nobody summary\n" * 10 + b"announce attributes next-hop 192.0.2.1 nlri 32.0.0.0/3",
         )
         one.plugin.keeper.put({PREFIXES4[number]: SETS4[0]})
         one.respawn()
     one.wait_right()
     assert one.plugin.status.stray == 0
+
+
+def test_many_answers_to_a_dead_process_end_no_session_of_a_patched_exabgp(world, tmp_path):
+    patched = tmp_path / "exabgp"
+    patched.write_text(f'#!/bin/sh\nexec {sys.executable} -m dnstap_bgp.commands.exabgp_server server "$1"\n')
+    patched.chmod(0o755)
+    one = world(count=1, exabgp=patched)
+    one.sinks[0].wait(lambda sink: sink.sessions)
+    for number in range(4):
+        os.write(one.process.stdout, b"show neighbor json\n" * 50)
+        time.sleep(number * 0.002)  # so that it may die while they are answered
+        one.plugin.keeper.put({PREFIXES4[number]: SETS4[0]})
+        one.respawn()
+    one.wait_right()
+    assert one.sinks[0].sessions == 1
 
 
 def test_nobody_sees_a_prefix_vanish_while_processes_come_and_go(world):
