@@ -54,7 +54,8 @@ def fuzz(name: str, minutes: float) -> None:
         target = targets.load(name)
     work = WORK / name
     kept = work / "kept"
-    kept.mkdir(parents=True, exist_ok=True)
+    for folder in (kept, targets.CORPORA / name):  # a new target has no corpus yet
+        folder.mkdir(parents=True, exist_ok=True)
     for data in targets.seeds(target):
         (kept / hashlib.sha1(data, usedforsecurity=False).hexdigest()).write_bytes(data)
 

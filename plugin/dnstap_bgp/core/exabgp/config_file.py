@@ -118,7 +118,7 @@ def _neighbor(session: Session, speaker: Speaker) -> Iterator[str]:
         yield f"connect {session.port:d};"
     if session.password is not None:
         yield "md5-base64 true;"  # lest any character of the password mean something to the parser
-        yield f"md5-password {base64.b64encode(session.password.encode('ascii')).decode('ascii')};"
+        yield f"md5-password {_password(session.password)};"
     if session.ttl_least is not None:
         yield f"incoming-ttl {session.ttl_least:d};"
     if session.ttl_sent is not None:
@@ -152,6 +152,12 @@ def _address(text: str) -> str:
         pass
     msg = f"{text!r} is no address; it can't stand in ExaBGP's configuration"
     raise HostError(msg)
+
+
+def _password(text: str) -> str:
+    if not text or not text.isascii():
+        raise HostError("a password that is empty, or not ASCII, can't stand in ExaBGP's configuration")
+    return base64.b64encode(text.encode("ascii")).decode("ascii")
 
 
 def _word(word: str) -> str:
