@@ -5,8 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.integration.tap_sender import TapSender, sightings
+from tests.ports import free_port
 from tests.walks import TracedPlugin
-from tests.workers.sync.instance import free_port
 
 ROUNDS = 12
 STATE = ("core/state/", "workers/state/", "workers/process/clocks.py")

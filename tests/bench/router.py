@@ -33,6 +33,7 @@ from tests.bench.plugin_process import NEXT_HOP, NEXT_HOP_V6, Plugin, cpu_s, wai
 from tests.bench.sink import Sink
 from tests.integration.hook_asker import GAVE_UP, SETTLED, Asker
 from tests.integration.tap_sender import TapSender
+from tests.ports import free_port
 from tests.workers.exabgp.exabgp_host import Host, Process, neighbor
 
 ROUTES = 20_000
@@ -156,7 +157,7 @@ class Scene:
     """One ExaBGP with one neighbor, or with others that are sent the same; its api process is who takes the pipes."""
 
     def __init__(self, folder: Path, *, patched: bool = True, neighbors: int = 1) -> None:
-        port = _free_port()
+        port = free_port()
         self._folder = folder
         self.neighbors = neighbors
         self.sink, *self._others = [Sink(f"127.0.0.{2 + number}", port) for number in range(neighbors)]
@@ -450,10 +451,3 @@ def _write_state(path: Path, addresses: Sequence[Address]) -> None:
     store.shutdown()
     store.join(10)
     assert saved
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.2", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -30,8 +30,9 @@ from dnstap_bgp.workers.sync.client import KEEPALIVE_IDLE_S, RENEW_S
 from dnstap_bgp.workers.sync.listener import BEAT_S
 from tests.bench.figure import Figure, Settings
 from tests.bench.lists import domains, resident_mb
+from tests.ports import free_port
 from tests.workers.sync.go_program import request
-from tests.workers.sync.instance import Instance, config, free_port
+from tests.workers.sync.instance import Instance, config
 
 FULL = 1_000_000
 FLEET = 100_000

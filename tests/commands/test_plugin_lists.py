@@ -16,6 +16,7 @@ from dnstap_bgp.workers.process import instance
 from tests.commands.running import cli, environment
 from tests.integration.lab import eventually
 from tests.integration.tap_sender import send, sightings
+from tests.ports import free_port
 from tests.workers.lists import list_server
 from tests.workers.lists.list_server import ListServer, content
 
@@ -124,7 +125,7 @@ def test_a_url_in_the_life_of_a_plugin(folder: Path, server: ListServer):
 
 
 def test_a_start_while_nobody_listens_at_the_url(tmp_path: Path):
-    port = list_server.free_port()
+    port = free_port()
     (tmp_path / "d.toml").write_text(CONFIG.format(url=f"http://127.0.0.1:{port}/l"))
     (tmp_path / "l.txt").write_text("foo.com\n")
     with list_server.serving(port) as server:

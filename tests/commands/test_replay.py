@@ -12,13 +12,13 @@ from rich.console import Console
 from dnstap_bgp.commands import replay
 from dnstap_bgp.errors import CommandError
 from tests.commands.replay_kit import FRAMES
+from tests.ports import free_port
 from tests.workers.tap.senders_kit import (
     READY,
     START,
     STOP,
     Stage,
     data,
-    free_port,
     wait_until,
 )
 
@@ -35,7 +35,7 @@ def test_a_capture_arrives_wholly(capture, stage, to):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
 def test_tcp(capture, tmp_path, host):
-    port = free_port("::1" if host == "[::1]" else "127.0.0.1")
+    port = free_port()
     with Stage(tmp_path, listen=f"{host}:{port}") as stage:
         stage.listening()
         assert replay.run(capture, f"{host}:{port}").frames == len(FRAMES)

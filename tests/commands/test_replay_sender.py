@@ -9,6 +9,7 @@ import pytest
 from dnstap_bgp.commands import replay, replay_sender
 from dnstap_bgp.errors import CommandError
 from tests.commands.replay_kit import FRAMES, listener, until_closed
+from tests.ports import free_port
 from tests.workers.tap.senders_kit import (
     ACCEPT,
     FINISH,
@@ -16,7 +17,6 @@ from tests.workers.tap.senders_kit import (
     START,
     STOP,
     data,
-    free_port,
     receive,
 )
 

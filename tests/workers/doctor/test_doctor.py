@@ -14,8 +14,9 @@ from dnstap_bgp.core.tap.dnstap_pb2 import Frame
 from dnstap_bgp.workers.doctor import reach
 from dnstap_bgp.workers.doctor.doctor import LOOK_S, RECENT_S, REPEAT_S
 from tests.integration.tap_sender import response
+from tests.ports import free_port
 from tests.workers.doctor.scene import Scene
-from tests.workers.tap.senders_kit import READY, START, data, free_port, is_closed, wait_until
+from tests.workers.tap.senders_kit import READY, START, data, is_closed, wait_until
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 

@@ -9,8 +9,8 @@ import dns.message
 import dns.query
 import pytest
 
+from tests.ports import free_port
 from tests.workers.doctor.scene import Scene
-from tests.workers.tap.senders_kit import free_port
 from tests.workers.tap.test_tap_real import answers, named, resolver, unbound
 
 CAPTURE = Path(__file__).parents[3] / "plugin/dnstap_bgp/demo/capture.fstrm"

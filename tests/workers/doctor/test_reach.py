@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dnstap_bgp.core.doctor.sniffers import SnifferReport
 from dnstap_bgp.workers.doctor import reach
+from tests.ports import free_port
 from tests.workers.doctor.scene import write
-from tests.workers.tap.senders_kit import free_port
 
 
 def test_each_folder_on_the_way_and_the_socket(tmp_path):

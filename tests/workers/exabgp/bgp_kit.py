@@ -71,7 +71,7 @@ class Plugin:
         assert self.bgp._writer is not None
         return self.bgp._writer.durable
 
-    def wait(self, condition, timeout=20.0):
+    def wait(self, condition, timeout=40.0):
         deadline = time.monotonic() + timeout
         while not condition(self.status):
             assert time.monotonic() < deadline, self.status
@@ -79,7 +79,7 @@ class Plugin:
 
     def stop(self):
         self.bgp.shutdown()
-        self.bgp.join(5)
+        self.bgp.join(20)
         self.bgp.close()
         assert not self.crashed.is_set()
 
@@ -128,11 +128,11 @@ class Script:
             if fd >= 0:
                 os.close(fd)
         if self._thread.ident is not None:
-            self._thread.join(5)
+            self._thread.join(20)
             assert not self._thread.is_alive()
         os.close(self._from_plugin)
 
-    def wait(self, count, timeout=10.0):
+    def wait(self, count, timeout=30.0):
         """Wait for so many lines about routes."""
         with self.changed:
             assert self.changed.wait_for(lambda: len(self.lines) >= count, timeout), self.lines

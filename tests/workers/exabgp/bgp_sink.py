@@ -58,7 +58,7 @@ class Sink:
             self._listener.close()
         self.drop()
         if self._thread is not None:
-            self._thread.join(10)
+            self._thread.join(20)
             assert not self._thread.is_alive()
         self._listener = self._thread = None
 
@@ -69,7 +69,7 @@ class Sink:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def wait(self, condition, timeout=20.0):
+    def wait(self, condition, timeout=40.0):
         with self.changed:
             assert self.changed.wait_for(lambda: condition(self), timeout), (
                 f"{self.sessions} sessions, {len(self.table)} routes, {self.eors}"

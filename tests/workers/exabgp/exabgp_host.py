@@ -115,7 +115,7 @@ class Host:
             )
         return self
 
-    def accept(self, timeout=20.0):
+    def accept(self, timeout=60.0):
         """The next api process that ExaBGP starts."""
         readable, _, _ = select.select([self._listener], [], [], timeout)
         assert readable, self.log.read_text()

@@ -38,7 +38,7 @@ def test_stdin_is_drained_before_anything_is_said_and_whatever_comes(script):
 
 def test_the_end_of_the_pipe_ends_the_process(script, plugin):
     script.hang_up()
-    assert plugin.ended.wait(5)
+    assert plugin.ended.wait(20)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,6 @@ def test_the_end_of_the_pipe_ends_the_process(script, plugin):
 )
 def test_the_word_shutdown_ends_the_process_and_reading_goes_on(script, plugin, line):
     script.say(line)
-    assert plugin.ended.wait(5)
+    assert plugin.ended.wait(20)
     for _ in range(100):
         script.say(b"done\n" * 1_000)

@@ -197,7 +197,7 @@ def test_a_full_pipe_takes_up_where_it_left_off(script):
     plugin.wait(lambda status: status.settled)
     script.answering.clear()
     plugin.keeper.put(ipv4(1))
-    assert script.holding.wait(5)
+    assert script.holding.wait(20)
     try:
         while True:
             os.write(script.stdout, FILL)

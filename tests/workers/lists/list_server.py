@@ -1,7 +1,6 @@
 """A web server on the loopback that does what a test tells it: all the harm that a list's server can do."""
 
 import gzip
-import socket
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -61,12 +60,6 @@ def serving(port: int = 0, address: str = "127.0.0.1") -> Iterator[ListServer]:
             server.released.set()
             server.shutdown()
             thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def content(text: str | bytes, **headers: str) -> Act:

@@ -31,6 +31,7 @@ from dnstap_bgp.workers.lists.url_cache import UrlCache, UrlState
 from dnstap_bgp.workers.process import loop
 from dnstap_bgp.workers.process.loop import Loop
 from tests.core.lists.formats import encoders
+from tests.ports import free_port
 from tests.workers.lists import list_server
 from tests.workers.lists.list_server import Act, ListServer, content
 
@@ -253,7 +254,7 @@ def test_a_bad_server_costs_the_others_nothing(scene: Scene, server: ListServer)
 
 
 def test_the_server_is_down_at_start(tmp_path: Path):
-    port = list_server.free_port()
+    port = free_port()
     source = of(f"http://127.0.0.1:{port}/l")
     with list_server.serving(port) as server:
         server.acts["/l"] = content("foo.com\n")

@@ -11,7 +11,7 @@ import pytest
 
 from dnstap_bgp.config import TcpAddress, UnixAddress
 from dnstap_bgp.workers.net.listeners import CHECK_S, RETRY_FIRST_S, RETRY_MAX_S, Listener
-from tests.workers.tap.senders_kit import free_port
+from tests.ports import free_port
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for another user's group")
 

@@ -1,7 +1,6 @@
 """Whole instances of the sync in one process: table, keeper and syncer, without DNS and BGP."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -100,12 +99,6 @@ def rules(domains: Iterable[str]) -> RuleSet:
 
 def policy(ttl_s: float) -> Policy:
     return Policy("default", Attributes(packed("192.0.2.1")), Attributes(packed("2001:db8::1")), ttl_s)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def config(port: int | None, *peers: int, **more: Any) -> SyncerConfig:

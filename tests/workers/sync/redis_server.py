@@ -1,7 +1,6 @@
 """A real redis-server for a test, on a unix socket or a port of loopback; ended by its own process id."""
 
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
@@ -9,14 +8,9 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.integration.lab import eventually
+from tests.ports import free_port
 
 COMMAND = ("redis-server", "--bind", "127.0.0.1", "--save", "")
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class RedisServer:

@@ -15,8 +15,9 @@ from dnstap_bgp.workers.sync import access
 from dnstap_bgp.workers.sync.access import SyncAccess, packed
 from dnstap_bgp.workers.sync.peer import Peer
 from tests.integration.lab import becomes, eventually, stays
+from tests.ports import free_port
 from tests.workers.sync.go_program import request
-from tests.workers.sync.instance import Instance, config, free_port, running
+from tests.workers.sync.instance import Instance, config, running
 from tests.workers.sync.listener_kit import TOKEN, certify, files, now, put, serving, status_or_none
 
 PEER, STRANGER = bytes([127, 0, 0, 1]), bytes([192, 0, 2, 1])

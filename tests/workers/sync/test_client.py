@@ -15,7 +15,8 @@ from dnstap_bgp.workers.sync import client, hub
 from dnstap_bgp.workers.sync.peer import Peer
 from tests.core.sync.test_delta import NESTED
 from tests.integration.lab import becomes, eventually, stays
-from tests.workers.sync.instance import Instance, config, free_port, packed, rules, running
+from tests.ports import free_port
+from tests.workers.sync.instance import Instance, config, packed, rules, running
 
 
 def members(links: dict[int, list[int]], ttl_s: float = 3600.0) -> list[Instance]:

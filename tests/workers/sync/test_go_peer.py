@@ -14,8 +14,9 @@ from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.sync import client
 from dnstap_bgp.workers.sync.peer import Peer
 from tests.integration.lab import becomes, eventually, stays
+from tests.ports import free_port
 from tests.workers.sync.go_program import GoProgram, request
-from tests.workers.sync.instance import Instance, config, free_port, packed, running
+from tests.workers.sync.instance import Instance, config, packed, running
 
 
 @pytest.mark.parametrize("ahead_s", [0.0, 600.0, -600.0])

@@ -5,7 +5,8 @@ from contextlib import closing
 
 from dnstap_bgp.workers.sync import http
 from tests.integration.lab import eventually, stays
-from tests.workers.sync.instance import Instance, config, free_port, running
+from tests.ports import free_port
+from tests.workers.sync.instance import Instance, config, running
 
 
 def is_open(port: int) -> bool:

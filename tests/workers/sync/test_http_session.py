@@ -14,7 +14,7 @@ from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.logs import RateLimitedLog
 from dnstap_bgp.workers.sync.http_session import HttpSession, open_session
 from dnstap_bgp.workers.sync.peer import Peer
-from tests.workers.sync.instance import free_port
+from tests.ports import free_port
 
 
 def peer(port: int, host: str = "127.0.0.1") -> Peer:

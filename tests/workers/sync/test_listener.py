@@ -24,8 +24,9 @@ from dnstap_bgp.workers.net import http_server
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.sync import client, listener
 from tests.integration.lab import becomes, eventually
+from tests.ports import free_port
 from tests.workers.sync.go_program import request
-from tests.workers.sync.instance import Instance, config, free_port, packed, running
+from tests.workers.sync.instance import Instance, config, packed, running
 from tests.workers.sync.listener_kit import now, put, serving, status_or_none
 
 

@@ -25,7 +25,8 @@ from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.sync import redis
 from dnstap_bgp.workers.sync.hub import OURS, Hub
 from dnstap_bgp.workers.sync.redis import BoundedParser, RedisTransport
-from tests.workers.sync.redis_server import RedisServer, free_port
+from tests.ports import free_port
+from tests.workers.sync.redis_server import RedisServer
 
 pytestmark = pytest.mark.real("redis-server")
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 from tests.integration.lab import becomes, eventually
-from tests.workers.sync.instance import Instance, config, free_port, running
+from tests.ports import free_port
+from tests.workers.sync.instance import Instance, config, running
 
 
 def test_nothing_is_imported_where_nothing_is_configured():

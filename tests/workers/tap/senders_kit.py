@@ -36,12 +36,6 @@ def config(folder, **keys):
     return DnstapTable.model_validate(keys, context={"folder": folder}).settings()
 
 
-def free_port(host="127.0.0.1"):
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.bind((host, 0))
-        return sock.getsockname()[1]
-
-
 class Recorder:
     """Keeper and ingest in one: every frame is a sighting, and is kept with the rules that it came under."""
 

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from dnstap_bgp.core.tap.framestream import Fault
+from tests.ports import free_port
 from tests.workers.tap.senders_kit import (
     ACCEPT,
     FINISH,
@@ -18,7 +19,6 @@ from tests.workers.tap.senders_kit import (
     STOP,
     Stage,
     data,
-    free_port,
     is_closed,
     receive,
     wait_until,
@@ -87,7 +87,7 @@ def test_byte_by_byte(stage):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
 def test_tcp(tmp_path, host):
-    port = free_port("::1" if host == "[::1]" else "127.0.0.1")
+    port = free_port()
     with Stage(tmp_path, listen=f"{host}:{port}") as stage, stage.listening().sender() as sock:
         sock.sendall(data(b"one"))
         wait_until(lambda: stage.recorder.frames)

@@ -7,6 +7,7 @@ import pytest
 
 from dnstap_bgp.config import TcpAddress
 from dnstap_bgp.core.tap.framestream import Fault
+from tests.ports import free_port
 from tests.workers.tap.senders_kit import (
     ACCEPT,
     DEADLINE_S,
@@ -14,7 +15,6 @@ from tests.workers.tap.senders_kit import (
     START,
     Stage,
     data,
-    free_port,
     is_closed,
     receive,
     wait_until,

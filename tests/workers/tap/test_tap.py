@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from tests.ports import free_port
 from tests.workers.tap.senders_kit import (
     FINISH,
     STOP,
@@ -15,7 +16,6 @@ from tests.workers.tap.senders_kit import (
     Stage,
     config,
     data,
-    free_port,
     is_closed,
     receive,
     wait_until,

@@ -9,7 +9,8 @@ import pytest
 
 from dnstap_bgp.core.tap.dnstap_pb2 import Frame
 from dnstap_bgp.core.tap.framestream import Fault
-from tests.workers.tap.senders_kit import DEADLINE_S, Stage, free_port, wait_until
+from tests.ports import free_port
+from tests.workers.tap.senders_kit import DEADLINE_S, Stage, wait_until
 
 UNBOUND = """\
 server:

@@ -12,6 +12,7 @@ import pytest
 
 from dnstap_bgp.core.tap.framestream import BUFFER_BYTES, Fault
 from dnstap_bgp.workers.tap.tls_wire import TapTls
+from tests.ports import free_port
 from tests.workers.tap.certificates import Authority
 from tests.workers.tap.senders_kit import (
     ACCEPT,
@@ -23,7 +24,6 @@ from tests.workers.tap.senders_kit import (
     Stage,
     config,
     data,
-    free_port,
     is_closed,
     receive,
     wait_until,

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
+
 DEADLINE_S = 30.0
 START_S = 60.0
 """A cold Chromium on a busy machine."""
@@ -101,8 +103,7 @@ class Browser:
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
     """Run a browser until the block ends; all that it started ends with it."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     with (folder / "chromedriver.log").open("wb") as log:
         process = subprocess.Popen(
             ["chromedriver", f"--port={port}"],

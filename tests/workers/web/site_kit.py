@@ -27,6 +27,7 @@ from dnstap_bgp.workers.tap.tap import Tap
 from dnstap_bgp.workers.web.inspector import Parts
 from dnstap_bgp.workers.web.server import WebServer
 from tests.integration.lab import eventually
+from tests.ports import free_port
 
 CONFIG = """
 runtime_dir = "run"
@@ -149,12 +150,6 @@ def connected(family: int, address: tuple[str, int] | str) -> socket.socket:
     found = eventually(attempt, 10, f"{address} listens")
     assert isinstance(found, socket.socket)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def addresses(count: int, first: int = 0x01000000) -> list[bytes]:

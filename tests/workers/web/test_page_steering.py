@@ -16,8 +16,8 @@ from dnstap_bgp.workers.process import instance
 from tests.commands.running import environment
 from tests.integration.lab import eventually
 from tests.integration.tap_sender import send, sightings
+from tests.ports import free_port
 from tests.workers.web.browser import Browser, browser
-from tests.workers.web.site_kit import free_port
 
 pytestmark = pytest.mark.real("chromium", "chromedriver")
 

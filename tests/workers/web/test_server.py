@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.commands.running import environment
+from tests.ports import free_port
 from tests.workers.web import site_kit
 from tests.workers.web.site_kit import Site
 
@@ -22,7 +23,7 @@ def test_nobody_pays_before_somebody_asks():
 
 def test_new_doors_after_a_reload(site: Site, tmp_path):
     assert site.get("/healthz") == "ok\n"
-    before, site.port = site.port, site_kit.free_port()
+    before, site.port = site.port, free_port()
     site.server.configure(site.write(tmp_path, "", ""))
     assert site.get("/healthz") == "ok\n"
     assert site.get("/healthz", control=True) == "ok\n"
