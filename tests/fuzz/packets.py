@@ -69,7 +69,7 @@ def check_frame(payload: bytes) -> None:
 def check_datagram(packet: bytes) -> None:
     """Read one packet that is no fragment as RFC 791, 8200 and 768 say it."""
     reader = PacketReader()
-    found = reader.read(packet, 0.0)
+    found = reader.read(packet, 0.0, 1)
     if len(packet) < 20 or packet[0] >> 4 != 4 or packet[9] != UDP:
         return
     size, total = (packet[0] & 15) * 4, int.from_bytes(packet[2:4], "big")

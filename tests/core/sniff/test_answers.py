@@ -113,14 +113,66 @@ def test_in_the_name_of_this_host_nothing_counts_that_comes_in():
     assert found.counters.unasked == 2
     assert over_tcp(found, LAN, answer_at=WAN) == []
     assert all(flow[0] == ip(CLIENT) for flow in found.streams._streams), "they take no place"
-    assert len(over_tcp(found, LAN, answer_at=LAN, outgoing=True)) == 1
+    true = answer(address="11.1.0.2")
+    assert len(over_tcp(found, LAN, answer_at=LAN, outgoing=True, data=true)) == 1
+
+
+def asked6(found: AnswerReader, at: int) -> None:
+    found.read(ipv6(CLIENT6, SERVER6, 17, udp(9, 53, query().to_wire())), 0, outgoing=False, interface=at)
+
+
+def answered6(found: AnswerReader, at: int, *, outgoing: bool = True) -> list[bytes]:
+    packet = ipv6(SERVER6, CLIENT6, 17, udp(53, 9, answer()))
+    return found.read(packet, 0, outgoing=outgoing, interface=at)
+
+
+def test_what_a_router_passes_on_in_its_own_name_does_not_count():
+    """Linux drops such packets of IPv4, and passes on those of IPv6."""
+    found = reader()
+    assert answered6(found, WAN) == [], "its first sight was lost in a flood"
+    asked6(found, LAN)
+    assert answered6(found, WAN) == [], "the same, and its question"
+    asked6(found, WAN)
+    assert answered6(found, WAN, outgoing=False) == []
+    assert answered6(found, WAN) == [], "it came in where it leaves"
+    assert answered(found, at=LAN) == answered(found, outgoing=True) == [], "where IPv4 is let through"
+    for outgoing in (False, True):
+        assert over_tcp(found, LAN, answer_at=WAN, outgoing=outgoing) == []
+
+
+def test_an_ipv6_answer_of_this_host_counts_where_it_was_asked():
+    for at in (LAN, WAN):
+        found = reader()
+        asked6(found, at)
+        assert len(answered6(found, at)) == 1
+
+
+@pytest.mark.parametrize(("at", "outgoing"), [(LAN, False), (LAN, True), (WAN, False)])
+def test_fragments_of_another_interface_complete_no_answer(at: int, outgoing: bool):
+    """Who forges the rest of an answer needs neither the port nor the ID, which are in the first fragment."""
+    found = reader()
+    wire = big()
+    true, forged = (fragments4(SERVER, CLIENT, udp(53, 1000, one), 1480) for one in (wire, wire[:-4] + ip("11.66.6.6")))
+    assert found.read(forged[-1], 0, outgoing=outgoing, interface=at) == []
+    frames = [frame for piece in true for frame in found.read(piece, 0, outgoing=True, interface=WAN)]
+    assert [dnstap_pb2.Frame.FromString(frame).message.response_message for frame in frames] == [wire]
+
+
+def big() -> bytes:
+    """An answer of more than one packet."""
+    message = dns.message.make_response(query())
+    texts = [f"11.2.{number >> 8}.{number & 255}" for number in range(200)]
+    message.answer.append(dns.rrset.from_text_list("www.example.com.", 300, "IN", "A", texts))
+    return message.to_wire()
 
 
 def test_loopback_addresses_are_this_hosts():
     found = AnswerReader(frozenset({ip("127.0.0.53")}), b"me", b"v1")
     packet = ipv4("127.0.0.53", "127.0.0.1", 17, udp(53, 9, answer()))
-    assert found.read(packet, 0, outgoing=False, interface=1) == []
     assert len(found.read(packet, 0, outgoing=True, interface=1)) == 1
+    assert found.read(packet, 0, outgoing=False, interface=1) == []
+    other = ipv4("127.0.0.53", "127.0.0.1", 17, udp(53, 9, answer(number=8)))
+    assert found.read(other, 0, outgoing=False, interface=1) == []
 
 
 def test_an_answer_that_this_host_only_passes_on_counts_where_it_comes_in():
@@ -257,17 +309,14 @@ def test_what_has_no_address_is_left_out():
 
 def test_fragments_ipv6_and_tcp():
     found = reader()
-    message = dns.message.make_response(query())
-    message.answer.append(
-        dns.rrset.from_text_list("www.example.com.", 300, "IN", "A", [f"11.1.{n >> 8}.{n & 255}" for n in range(200)])
-    )
-    big = message.to_wire()
-    pieces = fragments4(SERVER, CLIENT, udp(53, 1000, big), 1480)
+    wire = big()
+    pieces = fragments4(SERVER, CLIENT, udp(53, 1000, wire), 1480)
     assert len(pieces) > 1
     frames = [frame for piece in pieces for frame in found.read(piece, 0, outgoing=True, interface=WAN)]
-    assert [dnstap_pb2.Frame.FromString(frame).message.response_message for frame in frames] == [big]
-    assert len(found.read(ipv6(SERVER6, CLIENT6, 17, udp(53, 9, answer())), 0, outgoing=True, interface=WAN)) == 1
-    syn, framed = tcp(53, 1000, 10, flags=2), struct.pack("!H", len(big)) + big
+    assert [dnstap_pb2.Frame.FromString(frame).message.response_message for frame in frames] == [wire]
+    asked6(found, WAN)
+    assert len(answered6(found, WAN)) == 1
+    syn, framed = tcp(53, 1000, 10, flags=2), struct.pack("!H", len(wire)) + wire
     found = reader()
     found.read(ipv4(SERVER, CLIENT, 6, syn), 0, outgoing=True, interface=WAN)
     frames = []

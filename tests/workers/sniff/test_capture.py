@@ -83,7 +83,7 @@ def test_what_the_reader_wants_passes_the_filter(data: bytes, one: int, other: i
         (ipv6(A6, B6, 17, udp(one, other, data)), 0x86DD),
     ):
         assert passes(packet, protocol) is (53 in (one, other))
-        assert PacketReader().read(packet, 0) is not None
+        assert PacketReader().read(packet, 0, 1) is not None
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,12 @@ def test_tags_are_told_from_headers(packet: bytes, is_tagged: bool):
 
 def test_tags_are_taken_off_as_far_as_the_filter_looks():
     packet = ipv4(A, B, 17, udp(1, 2, b""))
-    tagged = [TAG + b"\x08\x00" + packet, TAG + b"\x81\x00" + TAG + b"\x08\x00" + packet]
-    assert [capture._without_tags(one) for one in (packet, *tagged)] == [packet] * 3
+    tagged = [TAG + b"\x08\x00" + packet, b"\x60\x02\x81\x00" + TAG + b"\x08\x00" + packet]
+    vlans = [0, 7, 2 << 12 | 7]
+    assert [capture._without_tags(one) for one in (packet, *tagged)] == [(packet, vlan) for vlan in vlans]
+    assert capture._without_tags(tagged[0], 2) == (packet, vlans[2]), "the driver has taken the outer one"
     deep = (TAG + b"\x81\x00") * 10_000
-    assert len(capture._without_tags(deep)) == len(deep) - 8
+    assert len(capture._without_tags(deep)[0]) == len(deep) - 8
 
 
 def test_an_interface_that_is_not_there():

@@ -3,7 +3,8 @@
 Anybody can write a server's address into a packet, into a question and into its answer alike. So of a configured
 server that is
 
-    this host    an answer counts if it leaves this host
+    this host    an answer counts if it leaves this host and was not seen to come in; over IPv6, which routers pass on
+                 without a look at its source, only where its question was seen to come in
     elsewhere    an answer counts if it comes in by an interface where its question (the same address and port, the
                  same ID and question) was seen to leave shortly before, and was not seen to come in
 
@@ -32,6 +33,9 @@ REPEAT_S = 2.0
 
 REPEATS_MAX = 131_072
 
+CAME_IN_MAX = 16_384
+"""Answers in this host's name that came in; a router sends them on within microseconds."""
+
 _HEADER_BYTES = 12
 _FLAGS = struct.Struct("!HHHH")  # ID, flags, questions, answers (RFC 1035, 4.1.1)
 _RESPONSE, _OPCODE, _RCODE = 0x8000, 0x7800, 0x000F
@@ -57,7 +61,8 @@ class SniffCounters:
         answers: That were sent on.
         empty: Answers without any address or alias, which nobody needs.
         unasked: Answers in a server's name that this host has not sent, and whose question did not leave by the
-            interface where they came in.
+            interface where they came in; of an IPv6 address of this host, whose question did not come in where they
+            leave.
         passed_on: Answers of a server elsewhere that leave this host, which count when they come in.
         repeated: Answers that were seen before.
     """
@@ -160,6 +165,7 @@ class AnswerReader:
         self._is_mirror = is_mirror
         self._asked = _Questions()
         self._seen = _Recent(REPEAT_S, REPEATS_MAX)
+        self._came_in = _Recent(REPEAT_S, CAME_IN_MAX)  # in this host's name: forged, but may be passed on and leave
         self._head = _bytes_field(_IDENTITY, identity) + _bytes_field(_VERSION, version) + _MESSAGE
         self._fixed: dict[tuple[bytes, int], bytes] = {}  # (server, protocol) -> the fields that these decide
 
@@ -170,13 +176,13 @@ class AnswerReader:
             packet: From its IP header on.
             now: Seconds, never going back.
             outgoing: It leaves this host.
-            interface: The number of the interface where it does, or where it comes in; from 1 on.
+            interface: The number of the interface where it does, or where it comes in, VLAN included; from 1 on.
 
         Returns:
             The frames of the answers that count by it, mostly none or one.
         """
         self.counters.packets += 1
-        found = self.packets.read(packet, now)
+        found = self.packets.read(packet, now, -interface if outgoing else interface)
         if found is None:
             return []
         if found.protocol == UDP:
@@ -186,8 +192,13 @@ class AnswerReader:
         if not is_answer and not (found.target_port == DNS_PORT and found.target in self._servers):
             return []
         frames = []
-        if is_answer and outgoing is not self._is_own(found.source):
-            return []  # none of them counts, so none takes the place of a connection
+        if is_answer:
+            is_own = self._is_own(found.source)
+            same = hash(found[1:])
+            if is_own and not outgoing:
+                self._came_in.add(same, now)
+            if outgoing is not is_own or self._came_in.has(same, now):
+                return []  # none of them counts, so none takes the place of a connection
         for message in self.streams.read((*found[1:5], interface, outgoing), found.data):
             frame = self._message(found, message, now, interface, outgoing=outgoing)
             if frame is not None:
@@ -219,22 +230,37 @@ class AnswerReader:
         if self._seen.has(same, now):
             self.counters.repeated += 1
             return None
+        # The cases, by the server:
+        # this host, coming in   forged
+        # this host, leaving     counts unless it has come in. Over IPv6 its question must have come in there, too: the
+        #                        sight of the answer's own coming in may be lost in a flood
+        # elsewhere, leaving     passed on: counts when it comes in
+        # elsewhere, coming in   counts where its question left
         if self._is_own(source):
             if not outgoing:
-                self.counters.unasked += 1
-                return None
+                self._came_in.add(same, now)
+            is_believed = (
+                outgoing
+                and not self._came_in.has(same, now)
+                and (len(source) == 4 or interface in self._asked_at(packet, number, message, now))
+            )
         elif outgoing:
             self.counters.passed_on += 1
             return None
         else:
-            question = hash((target, target_port, source, number, _question(message)))
-            seen_at = self._asked.seen_at(question, now)
-            if not (seen_at if self._is_mirror else -interface in seen_at and interface not in seen_at):
-                self.counters.unasked += 1
-                return None
+            seen_at = self._asked_at(packet, number, message, now)
+            is_believed = bool(seen_at) if self._is_mirror else -interface in seen_at and interface not in seen_at
+        if not is_believed:
+            self.counters.unasked += 1
+            return None
         self._seen.add(same, now)
         self.counters.answers += 1
         return self._frame(packet, message)
+
+    def _asked_at(self, packet: Packet, number: int, message: bytes, now: float) -> tuple[int, ...]:
+        """Give the interfaces where the question of an answer was seen."""
+        _, source, _, target, target_port, _ = packet
+        return self._asked.seen_at(hash((target, target_port, source, number, _question(message))), now)
 
     def _note(self, packet: Packet, number: int, message: bytes, now: float, interface: int) -> None:
         self.counters.questions += 1

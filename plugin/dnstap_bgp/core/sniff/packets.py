@@ -2,7 +2,8 @@
 
 Only what a filter in the kernel has let through comes here: port 53, and later fragments of UDP, which have no ports.
 Packets are hostile, as anybody may send any: each step is bounded by what the packet itself has, and fragments are
-kept in bounded memory for a short time. Checksums are not looked at: what leaves this host has none yet.
+kept in bounded memory for a short time, by where they were seen: what is forged elsewhere completes no datagram.
+Checksums are not looked at: what leaves this host has none yet.
 """
 
 import struct
@@ -57,6 +58,10 @@ class Packet(NamedTuple):
     data: bytes
 
 
+_Key = tuple[bytes, bytes, int, int, int]
+"""Source, target, identification and protocol of a datagram (RFC 791, 3.2); the way by which it was seen."""
+
+
 class _Pieces:
     """Fragments of one datagram."""
 
@@ -81,15 +86,16 @@ class PacketReader:
     def __init__(self) -> None:
         self.malformed = 0
         self.lost_fragments = 0
-        self._pieces: OrderedDict[tuple[bytes, bytes, int, int], _Pieces] = OrderedDict()  # oldest first
+        self._pieces: OrderedDict[_Key, _Pieces] = OrderedDict()  # oldest first
         self._held = 0
 
-    def read(self, packet: bytes, now: float) -> Packet | None:
+    def read(self, packet: bytes, now: float, way: int) -> Packet | None:
         """Read one packet.
 
         Args:
             packet: From its IP header on; what follows its length is padding.
             now: Seconds, never going back.
+            way: Where it was seen: the number of an interface, and negative if it leaves there.
 
         Returns:
             None: it is no UDP or TCP, or a fragment of what is not whole yet.
@@ -104,26 +110,26 @@ class PacketReader:
                     return Packet(UDP, source, source_port, target, target_port, packet[28 : 20 + length])
             version = packet[0] >> 4
             if version == 4:
-                return self._read_ipv4(packet, now)
+                return self._read_ipv4(packet, now, way)
             if version == 6:
-                return self._read_ipv6(packet, now)
+                return self._read_ipv6(packet, now, way)
         except (IndexError, struct.error):
             pass
         self.malformed += 1
         return None
 
-    def _read_ipv4(self, packet: bytes, now: float) -> Packet | None:
+    def _read_ipv4(self, packet: bytes, now: float, way: int) -> Packet | None:
         first, total, number, fragment, protocol, source, target = _IPV4.unpack_from(packet)
         begin = (first & 0xF) * 4
         if begin < 20 or total < begin or total > len(packet):
             raise IndexError
         data = packet[begin:total]
         if fragment & _FRAGMENT_BITS:
-            key = (source, target, number, protocol)
+            key = (source, target, number, protocol, way)
             return self._piece(key, (fragment & 0x1FFF) * 8, data, more=bool(fragment & 0x2000), now=now)
         return _packet(protocol, source, target, data)
 
-    def _read_ipv6(self, packet: bytes, now: float) -> Packet | None:
+    def _read_ipv6(self, packet: bytes, now: float, way: int) -> Packet | None:
         _, length, header, source, target = _IPV6.unpack_from(packet)
         at, end = 40, 40 + length
         if end > len(packet):
@@ -133,7 +139,7 @@ class PacketReader:
                 header, fragment, number = _FRAGMENT.unpack_from(packet, at)
                 data = packet[at + 8 : end]
                 if fragment & 0xFFF9:  # else it is whole (RFC 6946)
-                    key = (source, target, number, header)
+                    key = (source, target, number, header, way)
                     return self._piece(key, fragment & 0xFFF8, data, more=bool(fragment & 1), now=now)
                 return _packet(header, source, target, data)
             if header not in _IPV6_OPTIONS:
@@ -141,12 +147,10 @@ class PacketReader:
             header, at = packet[at], at + 8 + packet[at + 1] * 8
         raise IndexError
 
-    def _piece(
-        self, key: tuple[bytes, bytes, int, int], offset: int, data: bytes, *, more: bool, now: float
-    ) -> Packet | None:
+    def _piece(self, key: _Key, offset: int, data: bytes, *, more: bool, now: float) -> Packet | None:
         """Take a fragment; give the datagram once it is whole."""
         self._drop_old(now)
-        source, target, _, protocol = key
+        source, target, _, protocol, _ = key
         if protocol != UDP or not data or offset + len(data) > _DATAGRAM_MAX or (more and len(data) % 8):
             raise IndexError
         pieces = self._pieces.get(key)
@@ -183,11 +187,11 @@ class PacketReader:
                 return
             self._drop(key)
 
-    def _drop(self, key: tuple[bytes, bytes, int, int]) -> None:
+    def _drop(self, key: _Key) -> None:
         self.lost_fragments += len(self._pieces[key].by_offset)
         self._forget(key)
 
-    def _forget(self, key: tuple[bytes, bytes, int, int]) -> None:
+    def _forget(self, key: _Key) -> None:
         self._held -= self._pieces.pop(key).cost
 
 

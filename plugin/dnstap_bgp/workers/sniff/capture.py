@@ -36,12 +36,16 @@ _REQUEST = struct.Struct(
     "=7I"
 )  # tpacket_req3: block size and number, frame size and number, timeout, private, features
 _BLOCK = struct.Struct("=8x4I")  # tpacket_hdr_v1 behind version and offset: status, packets, first packet, length
-_HEADER = struct.Struct("=I8xI10xH")  # tpacket3_hdr: next, (s, ns,) captured, (length, status, mac,) net
+_HEADER = struct.Struct(
+    "=I8xI10xH4xI"
+)  # tpacket3_hdr: next, (s, ns,) captured, (length, status, mac,) net, (hash,) tag
 _KIND_OFFSET = 58  # TPACKET_ALIGN(sizeof(struct tpacket3_hdr)) is 48; there sockaddr_ll has its packet type at 10
 _INTERFACE = struct.Struct("=i")
 _INTERFACE_OFFSET = 52  # and its interface at 4
 _STATUS_USER, _STATUS_KERNEL = 1, 0
 _OUTGOING = 4  # PACKET_OUTGOING
+_VLAN_MASK, _VLAN_BITS = 0xFFF, 12
+_VLAN_SHIFT = 32  # an interface's number has 31 bits
 _STATISTICS = struct.Struct("=III")  # tpacket_stats_v3: packets, drops, freezes
 
 
@@ -51,7 +55,8 @@ class Captured(NamedTuple):
     Attributes:
         packet: From its IP header on.
         outgoing: It leaves this host, which sends it or passes it on.
-        interface: The number of the interface where it does, or where it comes in.
+        interface: The number of the interface where it does, or where it comes in; above its 32 bits that of the VLAN,
+            or of both, as whoever is in another VLAN of a trunk is on another side of this host.
     """
 
     packet: bytes
@@ -155,11 +160,14 @@ class PacketCapture:
         ring, at = self._ring, start + first
         found = []
         for _ in range(packets):
-            following, captured, network = _HEADER.unpack_from(ring, at)
+            following, captured, network, tag = _HEADER.unpack_from(ring, at)
             packet = ring[at + network : at + network + captured]
+            vlan = tag & _VLAN_MASK
             if packet[2:4] in _BEHIND_TAGS:
-                packet = _without_tags(packet)
+                packet, vlan = _without_tags(packet, vlan)
             (interface,) = _INTERFACE.unpack_from(ring, at + _INTERFACE_OFFSET)
+            if vlan:
+                interface |= vlan << _VLAN_SHIFT
             found.append(Captured(packet, ring[at + _KIND_OFFSET] == _OUTGOING, interface))
             at += following
         return found
@@ -183,13 +191,22 @@ def _index(interface: str) -> int:
         raise CommandError(f"interface {interface}: there is none of this name; `ip link` shows them") from None
 
 
-def _without_tags(packet: bytes) -> bytes:
-    """Take the VLAN tags off a packet; what has more than the filter knows stays as none."""
+def _without_tags(packet: bytes, vlan: int = 0) -> tuple[bytes, int]:
+    """Take the VLAN tags off a packet; what has more than the filter knows stays as none.
+
+    Args:
+        packet: From its first tag or IP header on.
+        vlan: The VLAN of a tag in front of these, which the driver has taken off; 0: there was none.
+
+    Returns:
+        The packet from its IP header on; its VLAN, an outer one above the 12 bits of an inner one.
+    """
     for _ in range(_TAGS_MAX):
         if packet[2:4] not in _BEHIND_TAGS or not _begins_with_tag(packet):
             break
+        vlan = vlan << _VLAN_BITS | int.from_bytes(packet[:2], "big") & _VLAN_MASK
         packet = packet[_TAG_BYTES:]
-    return packet
+    return packet, vlan
 
 
 def _begins_with_tag(packet: bytes) -> bool:
