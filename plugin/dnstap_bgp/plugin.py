@@ -27,6 +27,7 @@ from dnstap_bgp.workers.lists.manager import ListManager
 from dnstap_bgp.workers.process import instance, logs, runtime
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.config_reader import load
+from dnstap_bgp.workers.process.ending import end_process
 from dnstap_bgp.workers.process.instance import Brake, PidFile
 from dnstap_bgp.workers.process.loop import Loop
 from dnstap_bgp.workers.process.mailbox import DIFF_PLUGIN, RELOAD_PLUGIN, Errand, Mailbox, Outcome
@@ -62,8 +63,7 @@ def run(config_path: Path) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     logs.begin()
     Plugin(config_path, host_in=0, host_out=host_out).run()
-    logging.shutdown()
-    os._exit(0)  # a million objects take a second to free one by one, and a thread may hang in a dead disk
+    end_process(0)  # a thread may hang in a dead disk
 
 
 class Plugin:

@@ -68,3 +68,16 @@ def test_the_status_tells(tmp_path, more, line):
         text = shown()
         assert (line in text) if line else ("patch" not in text)
         assert ("started without patches" in found.log) == (line is None)
+
+
+def test_its_end_frees_nothing():
+    """100,000 routes would take 1.5 s, in which no router sees its successor."""
+    code = (
+        "import runpy, sys\n"
+        "class Table:\n    def __del__(self): print('freed')\n"
+        "def run(*_args, **_more):\n    global table; table = Table(); sys.exit(3)\n"
+        "runpy.run_module = run\n"
+        "from dnstap_bgp.commands import exabgp_server\nexabgp_server.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")

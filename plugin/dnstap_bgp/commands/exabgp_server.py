@@ -1,6 +1,7 @@
 """ExaBGP with our patches: `python -m dnstap_bgp.commands.exabgp_server [--no-patches] server FILE`.
 
-Everything else is ExaBGP's own, its arguments included; see `host_patches`.
+Everything else is ExaBGP's own, its arguments included; see `host_patches`. Only its end is ours, as its table would be
+freed route by route, while routers wait for its successor.
 """
 
 import importlib.metadata
@@ -10,6 +11,7 @@ import runpy
 import sys
 
 from dnstap_bgp.commands import host_patches
+from dnstap_bgp.workers.process.ending import end_as_said
 from dnstap_bgp.workers.process.runtime import PATCHES_VARIABLE
 
 NO_PATCHES = "--no-patches"
@@ -22,7 +24,10 @@ def main() -> None:
         del sys.argv[1]
     else:
         _patch()
-    runpy.run_module("exabgp", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("exabgp", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        end_as_said(end)
 
 
 def _patch() -> None:

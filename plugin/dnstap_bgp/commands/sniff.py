@@ -58,8 +58,9 @@ def command(
 
     An answer counts if this host sends it from a server's address that is its own (over IPv6 where its question came
     in). Of a server elsewhere it counts if it comes in where its question left within 5 s before: so on a router name
-    the interface towards the server, or `any`. At a port that mirrors a switch, --mirror believes what comes in after its question. It needs CAP_NET_RAW to
-    open the capture, and gives that up then. The unit dnstap-bgp-sniff.service runs it.
+    the interface towards the server, or `any`. At a port that mirrors a switch, --mirror believes what comes in after
+    its question. It needs CAP_NET_RAW to open the capture, and gives that up then. The unit dnstap-bgp-sniff.service
+    runs it.
 
     \b
     Examples:

@@ -33,6 +33,7 @@ from dnstap_bgp.config import Config, exabgp_sessions
 from dnstap_bgp.core.exabgp import config_file as exabgp_conf
 from dnstap_bgp.errors import CommandError, ConfigError, HostError
 from dnstap_bgp.workers.process import instance, logs, runtime
+from dnstap_bgp.workers.process.ending import end_process
 from dnstap_bgp.workers.process.mailbox import RELOAD_PLUGIN, RELOAD_UP, Box, Mailbox, Outcome
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def command(config_path: Path) -> None:
         dnstap-bgp up --config ./dnstap-bgp.toml
     """  # noqa: D301 - click wants a real \b
     logs.begin("dnstap-bgp up")
-    sys.exit(run(config_path))
+    end_process(run(config_path))
 
 
 def run(path: Path) -> int:
