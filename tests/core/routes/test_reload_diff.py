@@ -73,6 +73,33 @@ def test_routes_and_networks_by_list():
     ]
 
 
+def test_what_budgets_would_leave_out():
+    networks = [bytes((12, number, 0, 0, 16)) for number in range(3)]
+    before, after = (
+        Policies([policy("one")], Guard(), prefixes={"one": networks}, budgets=budgets)
+        for budgets in ({"192.0.2.1": 4, "192.0.2.3": 1}, {"192.0.2.1": 2, "192.0.2.2": 4, "192.0.2.3": 1})
+    )
+
+    def lines(before: Policies, after: Policies) -> list[str]:
+        preview = ReloadDiff(before, after)
+        for address in (A, B):
+            preview.take_claims([claim(address, "one", b"a.example")], lambda _: ("one",), 1.0)
+        preview.take_statics()
+        return preview.lines()
+
+    told = "the least recently seen are not announced there"
+    assert lines(before, after) == [
+        "list one: no change",
+        f"neighbor 192.0.2.1: 3 over max_prefixes = 2, 1 now: {told}",
+        f"neighbor 192.0.2.2: 1 over max_prefixes = 4, 0 now: {told}",
+    ]
+    assert lines(after, before) == [
+        "list one: no change",
+        f"neighbor 192.0.2.1: 1 over max_prefixes = 4, 3 now: {told}",
+    ]
+    assert lines(after, Policies([policy("one")], Guard(), prefixes={"one": networks})) == ["list one: no change"]
+
+
 def test_what_caps_would_let_go():
     rules = rule_set(one=[Rule(b"example")])
     lowered = Policies([replace(policy("one"), routes_max=4)], Guard(), Caps(routes_max=3, name_routes_max=2))

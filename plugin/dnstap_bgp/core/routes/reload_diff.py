@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
-from dnstap_bgp.core.model import BY_HAND, Attributes, Claim, Name, Prefix
+from dnstap_bgp.core.model import BY_HAND, Attributes, Audience, Claim, Name, PerView, Prefix
 from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.text import prefix_text
 
@@ -56,6 +56,7 @@ class ReloadDiff:
         self._statics = dict.fromkeys((*before.statics.announced, *after.statics.announced))
         self._held = 0  # addresses that would be claimed
         self._of_lists: Counter[str] = Counter()
+        self._places = _WantedOfBudgets(before), _WantedOfBudgets(after)
         lowered = after.caps.name_routes_max < before.caps.name_routes_max
         self._of_names: Counter[tuple[str, Name]] | None = Counter() if lowered else None  # 100 MB for a million
 
@@ -144,6 +145,11 @@ class ReloadDiff:
         over = sum(count - most for count in (self._of_names or {}).values() if count > most)
         if over:
             yield f"guard: {over} over max_routes_per_name = {most}: the least recently seen of each name go"
+        was, would_be = (places.left_out() for places in self._places)
+        for neighbor, over in would_be.items():
+            if over != was.get(neighbor, 0):
+                told = f"neighbor {neighbor}: {over} over max_prefixes = {self._after.budgets[neighbor]}"
+                yield f"{told}, {was.get(neighbor, 0)} now: the least recently seen are not announced there"
 
     def _lists_after(self, claim: Claim, lists: Callable[[Name], Sequence[str]], now: float) -> Iterator[str]:
         """Give the lists that would claim an address because its name was seen."""
@@ -161,6 +167,8 @@ class ReloadDiff:
     def _compare(
         self, prefix: Prefix, before: Attributes | None, after: Attributes | None, owner_before: str, owner_after: str
     ) -> None:
+        for places, wanted in zip(self._places, (before, after), strict=True):
+            places.add(wanted)
         if self._before.is_same(before, self._after, after):
             return
         kind = "+" if before is None else "-" if after is None else "~"
@@ -183,6 +191,27 @@ class ReloadDiff:
             for kind, bits in (("+", has & ~had), ("-", had & ~has)):
                 for rule in _rules(key, bits):
                     self.rules[list_name].add(kind, partial(str, rule))
+
+
+class _WantedOfBudgets:
+    """Numbers of prefixes that are wanted at each neighbor with a budget."""
+
+    __slots__ = ("_counts", "_limits", "_views")
+
+    def __init__(self, policies: Policies) -> None:
+        self._limits = policies.budgets
+        self._views = [(policies.audiences.index(Audience((address,))), address) for address in policies.budgets]
+        self._counts: Counter[str] = Counter()
+
+    def add(self, wanted: Attributes | None) -> None:
+        """Count one prefix, with what is wanted of it."""
+        if isinstance(wanted, PerView):
+            for number, address in self._views:
+                self._counts[address] += wanted.by_view[number] is not None
+
+    def left_out(self) -> dict[str, int]:
+        """Give how many prefixes have no room at each neighbor."""
+        return {address: max(0, self._counts[address] - limit) for address, limit in self._limits.items()}
 
 
 def _rules_at(rules: RuleSet, key: bytes) -> dict[str, int]:
