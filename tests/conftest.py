@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.integration.lab import Lab
+from tests.integration.lab import Lab, unique_name
 
 settings.register_profile("any machine", deadline=None)  # a slow one proves nothing
 settings.load_profile("any machine")
@@ -88,7 +88,7 @@ def no_namespaces() -> str | None:
         return "root (for network namespaces)"
     if not shutil.which("ip"):
         return "ip (iproute2)"
-    name = f"dtap{os.getpid()}try"
+    name = unique_name()
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if made.returncode != 0:
         return f"network namespaces ({made.stderr.strip()})"

@@ -38,7 +38,7 @@ def plugin(config: Path, program: str | None = None) -> Iterator[subprocess.Pope
             yield process
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def log_of(config: Path) -> str:

@@ -17,7 +17,7 @@ def listener(path, play):
         def serve():
             connection, _ = sock.accept()
             with connection, contextlib.suppress(OSError):
-                connection.settimeout(20)
+                connection.settimeout(60)
                 play(connection)
 
         thread = threading.Thread(target=serve)
@@ -25,7 +25,7 @@ def listener(path, play):
         try:
             yield str(path)
         finally:
-            thread.join(20)
+            thread.join(60)
 
 
 def until_closed(sock):

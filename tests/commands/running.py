@@ -104,12 +104,15 @@ class Instance:
     def end(self) -> int:
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @contextmanager
 def running(config: Path, *, python: str = sys.executable, **env: str) -> Iterator[Instance]:
-    """Run `up` with the stub until that holds its pidfile (or `up` has ended)."""
+    """Run `up` with the stub until that holds its pidfile (or `up` has ended).
+
+    HOST_FIRST_S is for how long a reload waits for ExaBGP's part.
+    """
     with (config.parent / "log").open("wb") as log:
         process = subprocess.Popen(
             [python, str(STUB), "up", str(config)], env=environment(**env), stdout=log, stderr=log
@@ -126,7 +129,7 @@ def running(config: Path, *, python: str = sys.executable, **env: str) -> Iterat
 def cli(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run `dnstap-bgp` with these arguments."""
     command = [sys.executable, "-m", "dnstap_bgp", *arguments]
-    return subprocess.run(command, env=environment(**env), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment(**env), capture_output=True, text=True, timeout=100, check=False)
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from dnstap_bgp import cli
 from dnstap_bgp import config as configuration
-from dnstap_bgp.commands import host
+from dnstap_bgp.commands import host, up
 from dnstap_bgp.workers.process.instance import PidFile
 from dnstap_bgp.workers.process.mailbox import RELOAD_PLUGIN, Mailbox, Outcome
 
 
 def run_up(path: str) -> None:
+    up.HOST_FIRST_S = float(os.environ.get("HOST_FIRST_S", up.HOST_FIRST_S))
     host.plugin_command = lambda config_path: (sys.executable, __file__, "plugin", "--config", str(config_path))
     cli.main(["up", "--config", path])
 
@@ -25,8 +26,6 @@ def run_up(path: str) -> None:
 def run_plugin(path: Path) -> None:
     os.umask(0o077)
     config = configuration.load(path)
-    pidfile = PidFile(config.pidfile)
-    pidfile.acquire(threading.Event())
     noted = config.path.parent / "noted"
 
     def note(text: str) -> None:
@@ -49,6 +48,8 @@ def run_plugin(path: Path) -> None:
     signal.signal(signal.SIGHUP, on_hangup)
     signal.signal(signal.SIGUSR1, lambda *_: note("USR1"))
     signal.signal(signal.SIGTERM, on_term)
+    pidfile = PidFile(config.pidfile)
+    pidfile.acquire(threading.Event())  # last: who sees it held may send signals
     note(f"uid {os.getuid()} netns {Path('/proc/self/ns/net').readlink()}")
     os.write(1, b"announce attributes next-hop 192.0.2.254 nlri 203.0.113.7/32\n")
     for line in sys.stdin:

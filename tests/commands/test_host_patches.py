@@ -19,7 +19,7 @@ STEPS = 400
 def run(code: str) -> str:
     """What code prints in a process of its own: a patch can't be taken back."""
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -18,7 +18,7 @@ def test_reload_gets_through_although_routes_are_pending(tmp_path):
             write_config(tmp_path, port=port, peer_as=65009)
             up.process.send_signal(signal.SIGHUP)
             up.until(lambda: "HUP" in up.noted, "the plugin's HUP, which does not wait for ExaBGP")
-            assert "has not read its new configuration yet" in up.log
+            up.until(lambda: "has not read its new configuration yet" in up.log, "that it is told")
             deaf.close()
             up.until(lambda: "runs with its new configuration" in up.log, "ExaBGP's reload")
             assert "65009" in exabgpcli(up.runtime_dir, "show", "neighbor", "summary").stdout

@@ -19,5 +19,5 @@ def test_typed_as_a_command_it_becomes_what_exabgp_starts(tmp_path):
             words = Path(f"/proc/{process.pid}/cmdline").read_text().rstrip("\0").split("\0")
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
     assert words[1:] == ["-P", "-m", "dnstap_bgp", "plugin", "--config", str(config)]

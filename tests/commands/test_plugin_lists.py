@@ -63,7 +63,7 @@ def plugin(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0, (folder / "log").read_text()
+            assert process.wait(60) == 0, (folder / "log").read_text()
     assert "Traceback" not in (folder / "log").read_text()
 
 

@@ -33,7 +33,7 @@ def test_it_says_so_when_the_named_user_cannot_read_the_configuration(open_folde
     config = write_config(open_folder, more='[process]\nuser = "nobody"')
     config.chmod(0o600)
     with running(config) as up:
-        assert up.process.wait(20) == 1
+        assert up.process.wait(60) == 1
         assert f"'nobody' must be able to read {config}" in up.log
 
 
@@ -44,7 +44,7 @@ def test_it_enters_the_named_network_namespace(tmp_path):
     try:
         with running(write_config(tmp_path, more=f'[process]\nnetns = "{name}"')) as up:
             inode = Path("/run/netns", name).stat().st_ino
-            assert f"netns net:[{inode}]" in up.noted
+            up.until(lambda: f"netns net:[{inode}]" in up.noted, "the plugin's word")
             up.end()
     finally:
         subprocess.run(["ip", "netns", "del", name], check=True)
@@ -52,11 +52,11 @@ def test_it_enters_the_named_network_namespace(tmp_path):
 
 def test_a_namespace_that_is_not_there_is_named(tmp_path):
     with running(write_config(tmp_path, more='[process]\nnetns = "nowhere-9"')) as up:
-        assert up.process.wait(20) == 1
+        assert up.process.wait(60) == 1
         assert "/run/netns/nowhere-9" in up.log
 
 
 def test_a_user_that_is_not_there_is_named(tmp_path):
     with running(write_config(tmp_path, more='[process]\nuser = "nobody-knows-9"')) as up:
-        assert up.process.wait(20) == 1
+        assert up.process.wait(60) == 1
         assert "there is no user 'nobody-knows-9'" in up.log

@@ -56,7 +56,7 @@ def test_a_reload_in_part_is_told_with_what_is_left_out(tmp_path):
 )
 def test_what_the_plugin_could_not_use_changes_no_session_either(tmp_path, top: str, more: str, what: str):
     config = write_config(tmp_path)
-    with running(config) as up:
+    with running(config, HOST_FIRST_S="60") as up:
         up.until(lambda: "done" in up.noted, "the route")
         before = runtime.host_file(up.runtime_dir).read_bytes()
         text = write_config(tmp_path, peer_as=65009, more=more).read_text()
@@ -89,7 +89,7 @@ def test_a_broken_file_is_told_without_bothering_the_instance(tmp_path):
 
 def test_a_change_of_sessions_has_reached_exabgp_when_it_returns(tmp_path):
     config = write_config(tmp_path)
-    with running(config) as up:
+    with running(config, HOST_FIRST_S="60") as up:
         up.until(lambda: "done" in up.noted, "the route")
         write_config(tmp_path, peer_as=65009)
         assert cli("reload", "--config", str(config)).returncode == 0

@@ -7,6 +7,7 @@ from tests.commands.asking_kit import Asked
 
 
 def test_is_it_working(asked: Asked):
+    asked.until(lambda: asked.json("status")["state"]["durable"], "the disk has all of it")
     found = asked.json("status")
     assert found["tap"]["counters"]["frames"] >= 4
     [sender] = found["tap"]["connections"]
@@ -14,7 +15,6 @@ def test_is_it_working(asked: Asked):
     assert {one["name"]: one["routes"] for one in found["lists"]} == {"default": 2, "video": 1}
     [neighbor] = found["exabgp"]["neighbors"]
     assert (neighbor["address"], neighbor["up"]) == ("127.0.0.2", False)
-    assert found["state"]["durable"]
     memo = found["tap"]["memo"]
     assert memo["asked"] >= memo["recalled"] + memo["ruled_out"]
     assert 0 < memo["names"] * 80 < memo["bytes"] < memo["max_bytes"] == 8_000_000

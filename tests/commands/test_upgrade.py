@@ -31,6 +31,9 @@ def upgrade(installed: Path) -> None:
 
 def reload(found: Instance) -> str:
     done = cli("reload", "--config", str(found.config))
+    if "but not the sessions" in done.stderr:  # a busy ExaBGP has not read them in two seconds
+        found.until(lambda: "runs with its new configuration" in found.log, "the sessions")
+        done = cli("reload", "--config", str(found.config))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

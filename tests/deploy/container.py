@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,11 @@ class Container:
     def _find_pid(self) -> int | None:
         """The process that is PID 1 inside, once the image's command runs."""
         assert self.daemon.alive(), self.daemon.text()[-3000:]
-        children = Path(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children").read_text().split()
-        inside = [int(pid) for pid in children if Path(f"/proc/{pid}/root").readlink() == self.image.root]
-        return inside[0] if inside else None
+        with suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended
+            children = Path(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children").read_text().split()
+            inside = [int(pid) for pid in children if Path(f"/proc/{pid}/root").readlink() == self.image.root]
+            return inside[0] if inside else None
+        return None
 
     def run(self, *argv: str, user: bool = True) -> str:
         """Execute a command in it, as `docker exec` does."""
@@ -148,14 +151,14 @@ class Container:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, deadline_s: float = 10.0) -> int:
+    def wait(self, deadline_s: float = 40.0) -> int:
         return self.daemon.process.wait(deadline_s)
 
     def kill(self) -> None:
         """End all that runs in it: the kernel does, with PID 1."""
         if self.daemon.alive():
             self.signal(signal.SIGKILL)
-            self.daemon.process.wait(10)
+            self.daemon.process.wait(30)
 
     def _as_user(self, argv: Sequence[str]) -> list[str]:
         uid, gid = self.image.identity()

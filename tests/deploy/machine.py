@@ -1,16 +1,16 @@
 """A Debian of its own to install packages in: a fresh root, booted with its own systemd, without any network."""
 
-import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.integration.lab import eventually, run
+from tests.integration.lab import eventually, run, unique_name
 
 INCLUDED = ("python3", "adduser", "systemd", "systemd-sysv", "dbus", "iproute2", "unbound", "bird2", "redis-server")
 """What the installation may rely on (python3, adduser), and what a first route takes. No pip, no venv, no compiler."""
@@ -45,7 +45,7 @@ class Machine:
             self._nspawn = subprocess.Popen(
                 [
                     *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", "--private-network"),
-                    *("--link-journal=no", f"--machine=dtap{os.getpid()}", f"--directory={root}"),
+                    *("--link-journal=no", f"--machine={unique_name()}", f"--directory={root}"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -82,7 +82,7 @@ class Machine:
         """Power it off; pull the plug if that takes too long."""
         self._nspawn.send_signal(signal.SIGTERM)  # nspawn asks its systemd to power off
         try:
-            self._nspawn.wait(20)
+            self._nspawn.wait(60)
         except subprocess.TimeoutExpired:
             self._nspawn.kill()
             self._nspawn.wait()
@@ -102,10 +102,11 @@ class Machine:
 
     def _find_leader(self) -> int | None:
         assert self._nspawn.poll() is None, self._log.read_text(errors="replace")[-3000:]
-        for task in Path(f"/proc/{self._nspawn.pid}/task").iterdir():
-            for pid in map(int, (task / "children").read_text().split()):
-                if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
-                    return pid
+        with suppress(FileNotFoundError, ProcessLookupError):  # some of its children live for a moment only
+            for task in Path(f"/proc/{self._nspawn.pid}/task").iterdir():
+                for pid in map(int, (task / "children").read_text().split()):
+                    if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd":
+                        return pid
         return None
 
     def _booted(self) -> bool:

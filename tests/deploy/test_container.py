@@ -14,7 +14,7 @@ import yaml
 
 from dnstap_bgp.commands import check
 from tests.deploy.container import ROOT, Container, Image, Store
-from tests.integration.lab import Daemon, Namespace, eventually, run
+from tests.integration.lab import Daemon, Namespace, eventually, run, unique_name
 
 FOLDER = ROOT / "deploy/container"
 CONTAINERFILE = (FOLDER / "Containerfile").read_text()
@@ -116,7 +116,7 @@ class Network:
     ZONE = "$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 5\n@ NS ns\nns A 172.31.53.1\n@ A ADDRESS\nwww A ADDRESS\n"
 
     def __init__(self, folder: Path) -> None:
-        prefix = f"dtap{os.getpid()}c"
+        prefix = unique_name()
         self.bridge = Namespace(f"{prefix}b")
         self.members = {name: Namespace(f"{prefix}{number}") for number, name in enumerate(SERVICES)}
         run("ip", "-n", self.bridge.name, "link", "add", "br0", "type", "bridge")

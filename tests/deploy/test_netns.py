@@ -3,7 +3,6 @@
 The "host" is a namespace of the test's own, which the script is run in.
 """
 
-import os
 import socket
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.lab import Daemon, Namespace, becomes, eventually, run
+from tests.integration.lab import Daemon, Namespace, becomes, eventually, run, unique_name
 from tests.integration.speaker import COMMAND, ENVIRONMENT, ROOT, toml
 from tests.integration.tap_sender import TapSender, response
 
@@ -27,8 +26,8 @@ class Host:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.outside = Namespace(f"dtaphost{os.getpid()}")
-        self.name = f"dtap{os.getpid()}"
+        self.outside = Namespace(f"{unique_name()}h")
+        self.name = unique_name()
         self.conf = folder / "netns.conf"
         self.conf.write_text((NETNS / "netns-dtap.conf").read_text())
         self.daemons: list[Daemon] = []
@@ -39,7 +38,7 @@ class Host:
 
     def script(self, verb: str) -> subprocess.CompletedProcess[str]:
         argv = self.argv(str(SCRIPT), verb, self.name, str(self.conf))
-        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+        return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
 
     def start(self, name: str, *argv: str) -> Daemon:
         daemon = Daemon(name, argv, self.folder / f"{name}.log", ENVIRONMENT)

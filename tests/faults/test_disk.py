@@ -84,7 +84,7 @@ def test_a_disk_that_is_read_only_at_first(lab: Lab, speaker: Speaker, bird: Bir
     speaker.start(inside=False)
     send(speaker.tap, sightings("a.example", addresses(100)))
     becomes(bird.prefixes, prefixes(addresses(100)), 20, "routed all the same")
-    assert complaints(speaker)
+    eventually(lambda: complaints(speaker), 10, "it says so")
 
     run("mount", "-o", "remount,rw", str(small_disk))
     killed_and_restored(speaker, bird, prefixes(addresses(100)))

@@ -58,7 +58,7 @@ def read_reply(data: bytes, took_s: float = 0.0) -> Reply:
 class Asker:
     """A hook that asks one question after the other by sequenced packets."""
 
-    def __init__(self, path: Path, hook: str = "test", timeout_s: float = 10.0) -> None:
+    def __init__(self, path: Path, hook: str = "test", timeout_s: float = 40.0) -> None:
         self.hook = hook
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.settimeout(timeout_s)

@@ -9,6 +9,7 @@ Nothing here reaches a real network: both namespaces have only their loopback an
 
 import ctypes
 import os
+import secrets
 import socket
 import subprocess
 import threading
@@ -23,6 +24,9 @@ HOST_V4, HOST_V6 = "10.99.0.1", "fd99::1"
 ROUTER_NUMBERS = range(2, 10)
 CLONE_NEWNET = 0x40000000
 POLL_S = 0.05
+PATIENCE, PATIENCE_MAX_S = 4, 60.0
+"""Deadlines are those of a quiet machine. Where other tests run beside this one a process may get no time for seconds,
+so each is several times as long, up to a minute: waiting costs nothing where the condition comes true."""
 
 
 def eventually(check: Callable[[], T], deadline_s: float = 10.0, what: str = "the condition") -> T:
@@ -30,6 +34,7 @@ def eventually(check: Callable[[], T], deadline_s: float = 10.0, what: str = "th
 
     An AssertionError of `check` counts as "not yet" and is told if the deadline passes.
     """
+    deadline_s = max(deadline_s, min(deadline_s * PATIENCE, PATIENCE_MAX_S))
     end = time.monotonic() + deadline_s
     while True:
         failure: AssertionError | None = None
@@ -68,6 +73,20 @@ def stays(check: Callable[[], object], duration_s: float, what: str = "the condi
         time.sleep(POLL_S)
 
 
+def ends(read: Callable[[], object], deadline_s: float, what: str) -> None:
+    """Poll until `read` gives nothing more; for what has to end at its time, and no sooner for a patient test.
+
+    A busy machine takes longer for a look, as for all else: five of the longest are added to the deadline.
+    """
+    began = looked = time.monotonic()
+    longest_s = 0.0
+    while read():
+        now = time.monotonic()
+        longest_s, looked = max(longest_s, now - looked), now
+        assert now < began + deadline_s + 5 * longest_s, f"{what}: not within {deadline_s} s, and 5 x {longest_s} s"
+        time.sleep(POLL_S)
+
+
 class Daemon:
     """One process that a test started, with its output in a file. It is ended by its own process id."""
 
@@ -98,7 +117,7 @@ class Daemon:
         assert self.alive(), f"{self.name} has ended:\n{self.text()[-3000:]}"
         self.process.send_signal(number)
 
-    def stop(self, deadline_s: float = 10.0) -> int:
+    def stop(self, deadline_s: float = 30.0) -> int:
         """End it politely, and return its exit status; that it had to be killed is a failure."""
         if self.alive():
             self.process.terminate()
@@ -152,7 +171,7 @@ class Namespace:
 
     def delete(self) -> list[int]:
         """Remove it; returns the processes that were still in it, which are ended."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while (pids := self.pids()) and time.monotonic() < deadline:
             time.sleep(POLL_S)
         for pid in pids:
@@ -164,11 +183,8 @@ class Namespace:
 class Lab:
     """Two namespaces with a link, and the daemons in them. `close` ends everything and tells what leaked."""
 
-    _made = 0
-
     def __init__(self, folder: Path) -> None:
-        Lab._made += 1
-        prefix = f"dtap{os.getpid()}x{Lab._made}"
+        prefix = unique_name()
         self.folder = folder
         self.daemons: list[Daemon] = []
         self.host = Namespace(f"{prefix}h")
@@ -223,6 +239,11 @@ class Lab:
 
     def _address_host_v6(self) -> None:
         run("ip", "-n", self.host.name, "address", "replace", f"{HOST_V6}/64", "dev", "to-router", "nodad")
+
+
+def unique_name() -> str:
+    """A name for a namespace: one that a killed run has left is of no matter."""
+    return f"dtap{secrets.token_hex(4)}"
 
 
 def kill(pid: int) -> None:

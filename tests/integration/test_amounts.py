@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.lab import Lab, becomes
+from tests.integration.lab import Lab, becomes, ends
 from tests.integration.routers import Bird, Session
 from tests.integration.speaker import Speaker
 from tests.integration.tap_sender import TapSender, send, sightings
@@ -72,9 +72,14 @@ def test_a_random_sequence_leaves_the_live_set(lab: Lab, seed: int):
         def refresh() -> Iterator[bytes]:
             yield from sightings(names[0], kept)
 
-        sender.send(refresh())
-        becomes(bird.prefixes, prefixes(kept), 15, "the first routes")
+        def first() -> set[str]:
+            sender.send(refresh())  # until all of them are there: a busy machine may take longer than they live
+            return bird.prefixes()
+
+        becomes(first, prefixes(kept), 15, "the first routes")
+        refreshed = 0.0
         for _ in range(rounds):
+            before, refreshed = refreshed, time.monotonic()
             sender.send(refresh())
             for name in chance.sample(names, 3):
                 sender.send(sightings(name, chance.sample(pool, chance.randrange(1, 60))))
@@ -83,7 +88,8 @@ def test_a_random_sequence_leaves_the_live_set(lab: Lab, seed: int):
                 speaker.write(listed)
                 speaker.hup()
             missing = prefixes(kept) - bird.prefixes()
-            assert not missing, f"gone although seen: {sorted(missing)[:5]}"
+            if max(refreshed - before, time.monotonic() - refreshed) < ttl_s - 1:  # else they may have ended between
+                assert not missing, f"gone although seen: {sorted(missing)[:5]}"
             time.sleep(chance.random() * 0.2)  # the spacing of the traffic, not a wait for something
         last = chance.sample(pool, 60)
         speaker.write(names)
@@ -92,7 +98,12 @@ def test_a_random_sequence_leaves_the_live_set(lab: Lab, seed: int):
         while time.monotonic() < end:  # all that is not refreshed any more runs out
             sender.send(sightings(names[1], last))
             time.sleep(0.5)
-        becomes(bird.prefixes, prefixes(last), 2, "what is still seen, and nothing else")
+
+        def still() -> set[str]:
+            sender.send(sightings(names[1], last))
+            return bird.prefixes()
+
+        becomes(still, prefixes(last), 2, "what is still seen, and nothing else")
         becomes(lambda: speaker.adj_rib_out().get("10.99.0.2", set()), set(), ttl_s + 4, "nothing is seen any more")
     becomes(bird.prefixes, set(), 2, "the router, too")
 
@@ -106,9 +117,13 @@ def test_expiry_is_within_two_seconds(lab: Lab):
     batch = addresses(500)
     send(speaker.tap, sightings("www.example", batch))
     becomes(bird.prefixes, prefixes(batch), 15, "the routes")
+    began = time.monotonic()
     send(speaker.tap, sightings("www.example", batch))
     seen = time.monotonic()
-    while time.monotonic() < seen + ttl_s - 0.3:
-        assert bird.prefixes() == prefixes(batch), "withdrawn before their deadline"
+    while True:
+        found = bird.prefixes()
+        if time.monotonic() > began + ttl_s - 0.3:
+            break
+        assert found == prefixes(batch), "withdrawn before their deadline"
         time.sleep(0.1)
-    becomes(bird.prefixes, set(), seen + ttl_s + 2 - time.monotonic(), "withdrawn within 2 s of their deadline")
+    ends(bird.prefixes, seen + ttl_s + 2 - time.monotonic(), "withdrawn within 2 s of their deadline")

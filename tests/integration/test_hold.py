@@ -82,13 +82,14 @@ def held(lab: Lab) -> Iterator[Held]:
 def test_a_new_route_stands_at_the_router_before_the_reply(held: Held):
     held.until_held()
     settled = stood = 0
-    for number in range(30):
+    for number in range(300):
         reply = held.ask(ipv6=number % 3 == 0)
         if reply.verdict == SETTLED:  # a machine that is very busy may take longer than the bound
             settled += 1
             stood += held.announced <= held.bird.prefixes()
-    assert settled > 15
-    assert stood == settled
+        if settled == 20:
+            break
+    assert stood == settled == 20
     assert held.hook.ask("w1.example", ["11.7.0.1"]).verdict == THERE
     assert held.hook.ask("w1.test", ["11.7.0.1"]).verdict == NOT_OURS
     held.equal()

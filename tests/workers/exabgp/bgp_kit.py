@@ -94,6 +94,9 @@ ROW = (
 )
 
 
+DOWN_ROW = ROW.replace(b"ESTABLISHED", b"IDLE")
+
+
 FILL = b"# only fills the pipe\n"
 
 
@@ -104,6 +107,7 @@ class Script:
         self.stdin, self._to_plugin = os.pipe()
         self._from_plugin, self.stdout = os.pipe()
         self.lines = []
+        self.row = ROW
         self.changed = threading.Condition()
         self.on_line = lambda _: None
         self.answering = threading.Event()
@@ -152,7 +156,7 @@ class Script:
                 elif b"summary" in line:
                     answer = b"Peer            AS\n" + answer
                 elif b"json" in line:
-                    answer = ROW + answer
+                    answer = self.row + answer
                 elif b"nlri" in line:
                     self.on_line(line)
                     with self.changed:

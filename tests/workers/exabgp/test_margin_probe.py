@@ -97,17 +97,15 @@ def test_the_end_takes_back_what_was_announced(scene, probe):
     assert probe.begin(NEIGHBOR, allow_external=True) != measurement
 
 
-def test_nothing_is_announced_in_a_dry_run_or_to_who_is_down(scene, probe):
+def test_nothing_is_announced_in_a_dry_run(scene, probe):
     scene.keeper.pause(paused=True)
     with pytest.raises(CommandError, match="dry_run"):
         probe.begin(NEIGHBOR, allow_external=True)
-    scene.keeper.pause(paused=False)
-    scene.host.answering.clear()  # or the next row says that it is up
-    with scene.keeper.lock:
-        for neighbor in scene.bgp.tasks.neighbors:
-            neighbor.went_down()
-    with pytest.raises(CommandError, match="is down"):
-        probe.begin(NEIGHBOR, allow_external=True)
+
+
+def test_nothing_is_announced_to_who_is_down(tmp_path):
+    with stage(tmp_path, "", up=False) as scene, pytest.raises(CommandError, match="is down"):
+        MarginProbe(scene.keeper, scene.bgp).begin(NEIGHBOR, allow_external=True)
 
 
 def test_a_prefix_that_is_in_use_is_left_alone(scene, probe):

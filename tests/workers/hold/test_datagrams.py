@@ -15,6 +15,7 @@ from dnstap_bgp.errors import ListenerError
 from dnstap_bgp.workers.hold import datagrams
 from dnstap_bgp.workers.hold.datagrams import AdmittedUsers, ensure_folder, ensure_token
 from tests.integration.hook_asker import NOT_OURS, NOT_UNDERSTOOD, SETTLED, answer, question, read_reply
+from tests.ports import free_port
 from tests.workers.hold.hold_kit import DEADLINE_S, stage, wait_until
 
 NOBODY = 65534
@@ -32,9 +33,9 @@ def folder():
 
 @pytest.fixture
 def scene(folder):
-    hold = 'listen = ["hold.sock", "dgram:d.sock"]\nreply_folder = "hooks"\ngive_up = "200ms"\nperm = "0666"'
+    hold = 'listen = ["hold.sock", "dgram:d.sock"]\nreply_folder = "hooks"\nperm = "0666"'
     with stage(folder, hold) as made:
-        wait_until((folder / "d.sock").exists)
+        wait_until(lambda: [one.problem for one in made.status.listeners] == [None, None])
         yield made
 
 
@@ -42,7 +43,7 @@ def scene(folder):
 def bound(path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(path))
-        sock.settimeout(10)
+        sock.settimeout(30)
         yield sock
 
 
@@ -260,13 +261,11 @@ def test_a_flood_of_strangers_costs_one_lookup(monkeypatch):
 
 @pytest.fixture
 def udp(folder):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with stage(folder, f'listen = "udp://127.0.0.1:{port}"\ngive_up = "200ms"') as made:
+    port = free_port()
+    with stage(folder, f'listen = "udp://127.0.0.1:{port}"') as made:
         wait_until(lambda: [one.problem for one in made.status.listeners] == [None])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(10)
+            sock.settimeout(30)
             sock.connect(("127.0.0.1", port))
             yield made, sock
 

@@ -42,7 +42,7 @@ def test_a_reload_that_takes_the_table_away_closes_all(tmp_path):
         assert hook.ask("www.test", []).verdict == NOT_OURS
         scene.service.configure(config(tmp_path, ""))
         assert hook.sock.recv(100) == b""
-        assert scene.service.status() is None
+        wait_until(lambda: scene.service.status() is None)
 
 
 def test_a_listener_that_can_not_be_opened_is_told_and_tried_again(tmp_path):

@@ -24,7 +24,7 @@ from dnstap_bgp.workers.lists.files import Plan, plan
 from dnstap_bgp.workers.lists.loader import COMPILED_FILE, ListLoader, Loaded, waiting_in
 from tests.workers.lists.build_kit import write
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 @pytest.fixture
@@ -353,15 +353,23 @@ def test_a_killed_child_keeps_the_old_list(compiled_dir: Path, source: Path, mon
     assert (compiled_dir / COMPILED_FILE).exists()
 
 
+@pytest.fixture
+def sleeping_child(tmp_path: Path, monkeypatch):
+    """A child that never ends by itself."""
+    (tmp_path / "asleep.py").write_text("import time\ntime.sleep(1000)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(compile_job, "CHILD", "asleep")
+
+
+@pytest.mark.usefixtures("sleeping_child")
 def test_a_child_that_hangs_is_ended(compiled_dir: Path, source: Path, monkeypatch):
-    monkeypatch.setattr(compile_job, "CHILD", "http.server")  # never ends by itself
     monkeypatch.setattr(compile_job, "TIME_LIMIT_S", 0.5)
     with pytest.raises(ListError, match="took longer"):
         ListLoader(compiled_dir).load(default(source))
 
 
-def test_cancel_ends_the_child_and_every_later_load(compiled_dir: Path, source: Path, monkeypatch):
-    monkeypatch.setattr(compile_job, "CHILD", "http.server")
+@pytest.mark.usefixtures("sleeping_child")
+def test_cancel_ends_the_child_and_every_later_load(compiled_dir: Path, source: Path):
     loader = ListLoader(compiled_dir)
     outcome: list[Loaded | ListError] = []
 

@@ -35,7 +35,7 @@ from tests.ports import free_port
 from tests.workers.lists import list_server
 from tests.workers.lists.list_server import Act, ListServer, content
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 @pytest.fixture
@@ -213,12 +213,14 @@ NO_LISTS = frozenset(
 """What a server gives in place of a list: after a good copy it is held back, not an error."""
 
 
+SLOW = frozenset({"mute", "stuck", "dripping"})
+"""What only the time limits end; all else has the time of a busy machine."""
+
+
 @pytest.mark.parametrize("first", [True, False], ids=["at the first fetch", "later"])
 @pytest.mark.parametrize("harm", HARM)
 def test_no_harm_is_done(scene: Scene, server: ListServer, caplog, monkeypatch, harm: str, *, first: bool):
     act, reason = HARM[harm]
-    monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
-    monkeypatch.setattr(fetch, "IDLE_S", 0.4)
     source = of(server.url("/bad"), max_bytes=100_000)
     server.acts["/bad"] = content("foo.com\n")
     if not first:
@@ -226,7 +228,10 @@ def test_no_harm_is_done(scene: Scene, server: ListServer, caplog, monkeypatch, 
     good = scene.url_cache.state(source.sources[0])
     server.acts["/bad"] = act
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with caplog.at_level(logging.INFO):
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        if harm in SLOW:
+            patch.setattr(fetch, "TOTAL_S", 1.0)
+            patch.setattr(fetch, "IDLE_S", 0.4)
         for _ in range(2):
             state = scene.look(source)
     is_held = not first and harm in NO_LISTS
@@ -417,7 +422,7 @@ def test_it_ends_in_the_middle_of_a_fetch(scene: Scene, server: ListServer):
     eventually(lambda: server.requests)
     began = time.monotonic()
     scene.end()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert not list(scene.url_cache.directory.glob(".url-*"))
 
 

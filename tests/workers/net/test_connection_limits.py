@@ -82,7 +82,7 @@ def busy(sock: socket.socket) -> socket.socket:
 
 
 def from_address(site: Site, source: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", site.port), 20, source_address=(source, 0))
+    return socket.create_connection(("127.0.0.1", site.port), 60, source_address=(source, 0))
 
 
 def test_an_address_that_reads_slowly_with_all_connections_keeps_no_other_out(tmp_path):

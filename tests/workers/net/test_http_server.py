@@ -48,8 +48,8 @@ def test_the_body_of_a_get_is_not_waited_for(site: Site):
 def test_huge_and_broken_requests_are_refused(
     site: Site, request_bytes: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(connection_limits, "REQUEST_S", 0.5)
-    with caplog.at_level(logging.INFO):
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        patch.setattr(connection_limits, "REQUEST_S", 0.5)
         answer = say(site, request_bytes)
     assert not caplog.records  # strangers don't fill the log
     assert b" 200 " not in answer[:20]

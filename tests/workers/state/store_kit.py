@@ -83,21 +83,21 @@ class Life:
         self.report: LoadReport = self.store.load(self.held.adopt, self.held.recall)
         self.store.start(self.held.walk)
 
-    def announce(self, *numbers: int, attributes: Attributes = ONE, wait_s: float = 10.0) -> bool:
+    def announce(self, *numbers: int, attributes: Attributes = ONE, wait_s: float = 60.0) -> bool:
         announced = [(address(number), attributes) for number in numbers]
         claims = [claim(number) for number in numbers]
         self.held.announced.update(announced)
         self.held.adopt(claims)
         return self.store.append(claims=claims, records=announced).wait(wait_s)
 
-    def withdraw(self, *numbers: int, wait_s: float = 10.0) -> bool:
+    def withdraw(self, *numbers: int, wait_s: float = 60.0) -> bool:
         for number in numbers:
             self.held.announced.pop(address(number), None)
         return self.store.append(records=[(address(number), None) for number in numbers]).wait(wait_s)
 
     def end(self) -> None:
         self.store.shutdown()
-        assert self.store.join(10.0)
+        assert self.store.join(60.0)
         assert not self.crashes
 
 
@@ -110,7 +110,7 @@ def read(path: Path, clock: Callable[[], Stamp] | None = None) -> tuple[Held, Lo
     return held, report
 
 
-def until(condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
+def until(condition: Callable[[], bool], deadline_s: float = 60.0) -> None:
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, "it never came about"

@@ -52,9 +52,9 @@ class Instance:
             self._ticking.join()
             settled = self.loop.run("test", _settle)
             if settled is not None:
-                settled.result(5)
+                settled.result(30)
         self.loop.shutdown()
-        self.loop.join(5)
+        self.loop.join(30)
         assert not self.crashes
 
     def see(self, name: str, *addresses: str) -> None:

@@ -42,7 +42,7 @@ def test_what_one_sees_the_other_learns():
         becomes(one.routes, {"11.0.0.1", "2600::1", "11.0.0.2"}, 5, "what came after")
         eventually(lambda: one.peer().state == "following", 5, str(one.peer()))
         assert one.peer().wire_format == "delta"
-        assert abs(one.seen("11.0.0.2") - other.seen("11.0.0.2")) < 0.5
+        assert abs(one.seen("11.0.0.2") - other.seen("11.0.0.2")) < 5, "as far as the clocks are known"
         assert len(one.keeper.table.claims) == len(other.keeper.table.claims) == 3
 
 
@@ -171,9 +171,9 @@ def test_claims_end_together_and_one_in_use_never_does():
             return other.routes() == {"11.0.0.1"}
 
         stays(in_use, 6, "it is in use")
-        assert abs(one.seen("11.0.0.1") - other.seen("11.0.0.1")) < 1
+        eventually(lambda: abs(one.seen("11.0.0.1") - other.seen("11.0.0.1")) < 1, 1, "the last sighting is told")
         becomes(other.routes, set(), 7, "it ends")
-        becomes(one.routes, set(), 1.5, "at about the same time")
+        becomes(one.routes, set(), 0.8, "at about the same time, and not a lifetime later")
 
 
 # -- a peer that means no good
@@ -226,7 +226,7 @@ def test_a_peer_whose_frames_nest_ends_its_own_conversation(number):
         eventually(lambda: victim.peer(0).state == "following", 10, "the other peer has nothing to do with it")
         friend.see("a.example", "11.0.0.1")
         becomes(victim.routes, {"11.0.0.1"}, 5, "and goes on")
-        assert victim.peer(1).state == "failing"
+        eventually(lambda: victim.peer(1).state == "failing", 5, "between two tries")
         assert victim.peer(1).last_error.isprintable()
         assert not victim.crashes
 

@@ -25,7 +25,7 @@ def error_of(session: HttpSession, port: int) -> str:
     async def ask() -> str:
         try:
             async with (
-                asyncio.timeout(10),
+                asyncio.timeout(60),
                 session.client.get(session.url(peer(port), "/"), headers=session.headers, trace_request_ctx={}),
             ):
                 return ""
@@ -87,7 +87,7 @@ def test_tls_with_one_that_speaks_none(loop):
 
     made = loop.run_until_complete(make())
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        server.settimeout(5)
+        server.settimeout(60)
         asked = loop.run_in_executor(None, _answer_plainly, server)
         assert error_of(made, server.getsockname()[1]).startswith(("TLS failed", "can't be reached"))
         loop.run_until_complete(asked)

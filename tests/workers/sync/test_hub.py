@@ -19,7 +19,7 @@ def claim(number: int, *, age_s: float, ttl_s: float = 3600.0) -> Claim:
 
 @pytest.mark.parametrize(("ttl_s", "frames"), [(3600.0, [1, 10]), (10.0, [11])], ids=["long", "short"])
 def test_refreshes_wait_for_others_and_what_is_new_does_not(monkeypatch, ttl_s, frames):
-    monkeypatch.setattr(hub, "REFRESH_S", 0.5)
+    monkeypatch.setattr(hub, "REFRESH_S", 1.5)
     made = Hub(Instance(config(None)).keeper, None)
 
     async def scene() -> None:

@@ -76,8 +76,9 @@ def test_other_requests_get_nothing(port):
     with serving(Instance(config(port, insecure=True))):
         for method, path in (("GET", "/"), ("DELETE", "/fetch"), ("GET", "/put"), ("GET", "/v1/changes/../x")):
             assert request(port, method, path)[0] == 404
-        with closing(socket.create_connection(("127.0.0.1", port), 5)) as sock:
-            sock.sendall(b"GET /fetch HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20000)
+        with closing(socket.create_connection(("127.0.0.1", port), 60)) as sock:
+            # hardly more than the 8,190 bytes that aiohttp takes: a longer one may meet the connection's end
+            sock.sendall(b"GET /fetch HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 8300)
             assert b" 400 " in sock.recv(100)
 
 
@@ -88,18 +89,17 @@ def test_slow_and_endless_requests_are_cut_off(port, monkeypatch):
     with serving(instance):
         head = b"PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
         for drip in (b"", b"GET /fe", b"GET /fetch HTTP/1.1\r\nHo", head, head + b'{"IP"'):
-            with closing(socket.create_connection(("127.0.0.1", port), 5)) as sock:
+            with closing(socket.create_connection(("127.0.0.1", port), 60)) as sock:
                 sock.sendall(drip)
-                began = time.monotonic()
                 while sock.recv(1000):
-                    assert time.monotonic() - began < 5
-        with closing(socket.create_connection(("127.0.0.1", port), 5)) as sock:
+                    pass
+        with closing(socket.create_connection(("127.0.0.1", port), 60)) as sock:
             sock.sendall(b"PUT /put HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-            began = time.monotonic()
+            end = time.monotonic() + 60
             with suppress(OSError):
-                while time.monotonic() < began + 10:
+                while time.monotonic() < end:
                     sock.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")
-            assert time.monotonic() < began + 5
+            assert time.monotonic() < end
         assert put(port, TS=now()) == 200, "it is as it was"
 
 
@@ -155,11 +155,12 @@ def test_a_peer_that_answers_nonsense_is_failing_and_tried_again(port, answer):
     theirs = free_port()
     instance = Instance(config(port, theirs, compatible=False))
     with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
-        server.settimeout(5)
+        server.settimeout(60)
         for _ in range(2):
             with closing(server.accept()[0]) as sock:
                 sock.recv(4096)
-                sock.sendall(answer)
+                with suppress(ConnectionError):  # it may end the conversation in the middle of this
+                    sock.sendall(answer)
         server.close()  # or the third try waits for its answer, and is `loading` meanwhile
         eventually(lambda: instance.peer().errors and instance.peer().state == "failing", 5, "it is told")
         assert instance.routes() == set()
@@ -179,7 +180,7 @@ def test_a_peer_that_forges_claims_gives_only_those_that_may_be(port):
         (packed("::ffff:11.0.0.7"), "default", b"a.example", 0),
     ]
     with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
-        server.settimeout(5)
+        server.settimeout(60)
         with closing(server.accept()[0]) as sock:
             sock.recv(4096)
             sock.sendall(stream(HELLO, claims(*forged, stamp_ms=10**12), delta.encode_reached(0, 1000.0)))
@@ -217,15 +218,21 @@ def test_a_peer_that_tells_anything_but_claims_harms_nothing(port):
     answers += [stream(msgpack.packb([0, node, 1000, False]), claims(GOOD)) for node in ("", "redis", 1, None)]
     answers += [stream(HELLO, claims(*rows, GOOD))]
     with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
-        server.settimeout(20)
-        for answer in answers:
+        server.settimeout(60)
+        for answer in answers[:-1]:
             with closing(server.accept()[0]) as sock:
                 sock.recv(4096)
                 sock.sendall(answer)
-                if answer is answers[-1]:
-                    becomes(instance.routes, {"11.0.0.9"}, 5, "the good one among them")
             instance.syncer.resync()  # without the pause after a failure
             eventually(lambda: not instance.crashes, 5, "it goes on")
+        while not instance.routes():  # the last `resync` may end a conversation that has just begun
+            with closing(server.accept()[0]) as sock, suppress(ConnectionError):
+                sock.recv(4096)
+                sock.sendall(answers[-1])
+                with suppress(AssertionError):
+                    becomes(instance.routes, {"11.0.0.9"}, 1, "the good one among them")
+        assert instance.routes() == {"11.0.0.9"}
+        assert not instance.crashes
         with instance.keeper.lock:
             (claim,) = instance.keeper.table.claims.of_address(GOOD[0])
         assert claim.first <= claim.seen <= process_clock()
@@ -237,7 +244,7 @@ def test_a_first_sighting_in_the_future_is_none(port):
     theirs = free_port()
     instance = Instance(config(port, theirs, compatible=False))
     with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
-        server.settimeout(5)
+        server.settimeout(60)
         with closing(server.accept()[0]) as sock:
             sock.recv(4096)
             sock.sendall(stream(HELLO, claims(GOOD, stamp_ms=10**14)))
@@ -265,7 +272,7 @@ def test_a_bomb_of_empty_frames_leaves_the_loop_to_others(port, monkeypatch):
     bomb = stream(HELLO, *[delta.encode_reached(0, 1000.0)] * 20_000)
     assert len(bomb) < 5000
     with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
-        server.settimeout(5)
+        server.settimeout(60)
         with closing(server.accept()[0]) as sock:
             sock.recv(4096)
             looking = instance.loop.run("test", look)
@@ -322,7 +329,7 @@ def test_http_1_0_is_answered_and_not_logged(port, path, caplog):
     with serving(instance), caplog.at_level("INFO"):
         caplog.clear()
         for _ in range(20):
-            with closing(socket.create_connection(("127.0.0.1", port), 5)) as sock:
+            with closing(socket.create_connection(("127.0.0.1", port), 60)) as sock:
                 sock.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
                 answer = sock.recv(4096)
                 while path == "/fetch" and (more := sock.recv(4096)):

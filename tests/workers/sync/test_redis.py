@@ -30,7 +30,7 @@ from tests.workers.sync.redis_server import RedisServer
 
 pytestmark = pytest.mark.real("redis-server")
 
-DEADLINE_S = 30.0
+DEADLINE_S = 80.0
 
 
 class Member:
@@ -234,7 +234,7 @@ def test_sentinels_lead_to_the_new_primary(tmp_path: Path):
         run(scene)
     finally:
         sentinel.terminate()
-        sentinel.wait(10)
+        sentinel.wait(30)
         primary.close()
         replica.close()
 
@@ -268,7 +268,7 @@ def test_what_strangers_write_there_harms_nothing(server: RedisServer):
             await until(lambda: member.held == {address(7), address(9), address(10)}, "only what is good is held")
             seen = [claim.seen for claims, _ in member.keeper.walk() for claim in claims]
             assert max(seen) <= process_clock()
-            assert member.transport._progress.refused >= 10
+            await until(lambda: member.transport._progress.refused >= 10, "what is bad is counted")
 
     run(scene)
 
@@ -290,7 +290,7 @@ def test_the_primary_that_sentinels_tell_never_becomes_a_route(tmp_path: Path):
         run(scene)
     finally:
         sentinel.terminate()
-        sentinel.wait(10)
+        sentinel.wait(30)
         primary.close()
 
 

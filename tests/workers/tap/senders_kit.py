@@ -13,7 +13,7 @@ from dnstap_bgp.core.tap.framestream import ControlType, control_frame, split_fr
 from dnstap_bgp.core.tap.ingest import IngestCounters
 from dnstap_bgp.workers.tap.tap import Tap
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 READY, ACCEPT, START, STOP, FINISH = (
     control_frame(control)
     for control in (ControlType.READY, ControlType.ACCEPT, ControlType.START, ControlType.STOP, ControlType.FINISH)

@@ -63,7 +63,7 @@ def test_a_new_ingest_is_in_force_with_the_next_chunk(stage):
         stage.tap.ingest = Recorder("new rules")
         sock.sendall(data(b"two"))
         wait_until(lambda: stage.recorder.seen == [(b"one", "rules"), (b"two", "new rules")])
-        assert stage.tap.status().connections[0].frames == 2
+        wait_until(lambda: stage.tap.status().connections[0].frames == 2)
 
 
 def test_rebind_keeps_connections_and_standing_listeners(stage, tmp_path):
@@ -133,12 +133,12 @@ def test_shutdown_takes_what_has_come(stage):
 
         def held(sightings, rules):
             entered.set()
-            gate.wait(20)
+            gate.wait(60)
             observe(sightings, rules)
 
         stage.recorder.observe = held
         sock.sendall(data(b"first"))
-        assert entered.wait(20)
+        assert entered.wait(60)
         sock.sendall(data(b"last") + STOP)
         stage.tap.shutdown()
         gate.set()
@@ -154,7 +154,7 @@ def test_a_crash_is_told(stage, caplog):
     with stage.sender() as sock:
         del stage.recorder.counters.frames
         sock.sendall(data(b"one"))
-        assert stage.crashed.wait(20)
+        assert stage.crashed.wait(60)
         assert is_closed(sock)
     stage.end()
     stage.crashed.clear()

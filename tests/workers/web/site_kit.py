@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,9 @@ class Site:
 
     def close(self) -> None:
         self.server.shutdown()
-        self.server.join(5)
+        self.server.join(30)
         self.loop.shutdown()
-        self.loop.join(5)
+        self.loop.join(30)
         self._tap.close()
         os.close(self._null)
         assert not self.crashed.is_set()
@@ -139,7 +139,7 @@ def running(folder: Path, more: str = "", http: str = "", top: str = "") -> Iter
 def connected(family: int, address: tuple[str, int] | str) -> socket.socket:
     def attempt() -> socket.socket | None:
         sock = socket.socket(family)
-        sock.settimeout(20)
+        sock.settimeout(60)
         try:
             sock.connect(address)
         except (ConnectionRefusedError, FileNotFoundError):
@@ -173,12 +173,11 @@ def say(site: Site, data: bytes) -> bytes:
     """Send bytes, and take what comes until the end."""
     with site.tcp() as sock:
         found = b""
-        try:
+        with suppress(ConnectionResetError, BrokenPipeError):  # it may be answered before all of it is there
             sock.sendall(data)
+        with suppress(ConnectionResetError):
             while chunk := sock.recv(65536):
                 found += chunk
-        except (ConnectionResetError, BrokenPipeError):
-            pass
         return found
 
 
