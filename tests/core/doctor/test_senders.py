@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dnstap_bgp.core.doctor.evidence import Evidence, SenderSamples
-from dnstap_bgp.core.doctor.senders import ALONE_S, JUDGED_AFTER_S, LOOKS_MIN, MISTAKES, QUIET_S, TROUBLE_S
+from dnstap_bgp.core.doctor.senders import ALONE_S, JUDGED_AFTER_S, LOOKS_MIN, MISTAKES, QUIET_S, TROUBLE_S, TYPES
 from dnstap_bgp.core.status.report import ListenerStatus, Trouble
 from dnstap_bgp.core.tap.framestream import Fault
 from tests.core.doctor.cases import SENDER, found, only, tap
@@ -23,6 +23,12 @@ def of(sample, **counted):
     for _ in range(LOOKS_MIN):
         samples = samples.plus(sample)
     return Evidence(samples={SENDER.peer: samples})
+
+
+def test_messages_are_called_as_the_protocol_calls_them():
+    roles = ("AUTH", "RESOLVER", "CLIENT", "FORWARDER", "STUB", "TOOL")  # two each, in dnstap.proto's order
+    names = [f"{role}_{what}" for role in roles for what in ("QUERY", "RESPONSE")]
+    assert dict(enumerate(names, 1)) == TYPES
 
 
 def test_nothing_is_wrong():

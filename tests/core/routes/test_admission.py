@@ -129,6 +129,24 @@ def test_trim_brings_the_table_under_a_cap_that_was_lowered():
     assert (len(table), table.claims.routes_of("default"), table.claims.routes_of("second")) == (12, 6, 6)
 
 
+def test_trim_brings_a_list_under_its_own_cap_alone():
+    table = capped(POLICY, SECOND)
+    table.observe([sighting(host(number)) for number in range(10)], 0.0)
+    table.observe([sighting(host(number), list_name="second") for number in range(20, 30)], 5.0)
+    table.configure(Policies([POLICY, replace(SECOND, routes_max=8)], Guard(), Caps()))
+    trimmed(table, 100)
+    assert (table.claims.routes_of("default"), table.claims.routes_of("second")) == (10, 8)
+    assert table.admission.refusals.evicted == {"list-routes": 2}
+
+
+def test_trim_leaves_a_list_that_is_no_longer_configured_to_the_revision():
+    table = capped(POLICY, SECOND)
+    table.observe([sighting(host(number), list_name="second") for number in range(20, 30)], 5.0)
+    table.configure(Policies([POLICY], Guard(), Caps()))
+    trimmed(table, 100)
+    assert table.claims.routes_of("second") == 10
+
+
 @pytest.mark.parametrize("addresses", [20, 1000])  # a chain of names, and a long one, which lies in a dict
 def test_trim_brings_each_name_under_a_cap_that_was_lowered(addresses):
     table = capped(POLICY, SECOND)

@@ -74,3 +74,52 @@ def test_a_deadline_before_the_start_of_the_machine_is_past(seen):
     wheel.hasten(row)
     assert columns.second[row] > 0
     assert wheel.due(20.0, 1000) == ([row], 999)
+
+
+refreshes = st.lists(
+    st.tuples(st.sampled_from(["one", "two"]), st.integers(1, 9), st.sampled_from(["add", "add", "refresh", "leave"])),
+    max_size=40,
+)
+
+
+@given(refreshes, st.integers(0, 9))
+def test_the_oldest_is_the_one_that_ends_first_however_often_it_was_refreshed(plan, which):
+    columns = ClaimColumns()
+    lists = {name: ExpiryWheel(columns, name) for name in ("one", "two")}
+    live: list[int] = []
+    for list_name, number, what in plan:
+        if what == "add" or not live:
+            row = columns.fill(Claim(b"\0\0\0\1", list_name, b"a.example", 100.0, 100.0, number), NONE)
+            lists[list_name].schedule(row)
+            live.append(row)
+        elif what == "refresh":  # later, mostly: it stays where it is until somebody looks
+            row = live[(which + number) % len(live)]
+            columns.seen[row] += number - 3
+            lists[columns.lists[row]].hasten(row)
+        else:
+            row = live.pop((which + number) % len(live))
+            lists[columns.lists[row]].leave(row)
+            columns.free(row)
+        for name, wheel in lists.items():
+            own = [row for row in live if columns.lists[row] == name]
+            found = wheel.oldest(1000)
+            assert (found is None) == (not own)
+            assert found is None or columns.ends(found) == min(map(columns.ends, own))
+            for bucket in wheel._buckets.values():
+                spent = sum(not wheel._counts(bucket, row) for row in bucket.rows)
+                assert spent <= bucket.spent <= len(bucket.rows)
+    for name, wheel in lists.items():
+        assert sorted(wheel.due(1e6, 1000)[0]) == sorted(row for row in live if columns.lists[row] == name)
+        assert not len(wheel)
+
+
+def test_a_look_for_the_oldest_is_bounded_and_the_next_goes_on_behind_it():
+    columns = ClaimColumns()
+    wheel = ExpiryWheel(columns, "one")
+    claims = [Claim(b"\0\0\0\1", "one", b"a.example", 100.0, 100.0, ttl_s) for ttl_s in (10.0,) * 5 + (50.0,)]
+    *refreshed, oldest = [columns.fill(claim, NONE) for claim in claims]
+    for row in (*refreshed, oldest):
+        wheel.schedule(row)
+    for row in refreshed:
+        columns.seen[row] = 200.0
+    assert [wheel.oldest(2) for _ in range(4)] == [None, None, oldest, oldest]

@@ -73,6 +73,13 @@ def test_routes_and_networks_by_list():
     ]
 
 
+def test_claims_of_a_list_whose_rules_are_not_known_yet_stay():
+    for unknown, told in ((frozenset({"one"}), []), (frozenset({"two"}), ["  - 11.0.0.1"])):
+        preview = ReloadDiff(Policies([policy("one")], Guard()), Policies([policy("one")], Guard()), unknown)
+        preview.take_claims([claim(A, "one", b"a.example")], lambda _: (), 1.0)
+        assert preview.lines()[1:] == told
+
+
 def test_what_budgets_would_leave_out():
     networks = [bytes((12, number, 0, 0, 16)) for number in range(3)]
     before, after = (

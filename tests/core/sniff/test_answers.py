@@ -297,6 +297,16 @@ def test_an_answer_on_several_interfaces_counts_once():
     assert len(answered(found, answer(address="11.1.0.2"))) == 1, "another answer"
 
 
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 0.5, 1.0, 2.0, 2.5, 5.0])), max_size=30))
+def test_what_was_seen_is_known_for_two_seconds_whatever_came_between(steps):
+    found, seen, now = answers._Recent(2.0, 100), dict[int, float](), 0.0
+    for key, pause in steps:
+        now += pause
+        assert [found.has(one, now) for one in range(6)] == [now - seen.get(one, -9.0) <= 2.0 for one in range(6)]
+        found.add(key, now)
+        seen[key] = now
+
+
 def test_what_has_no_address_is_left_out():
     empty = dns.message.make_response(query()).to_wire()
     error = bytearray(answer())

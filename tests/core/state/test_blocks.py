@@ -45,6 +45,22 @@ def test_what_is_framed_comes_back():
     ]
 
 
+def test_the_format_is_what_0_1_0_wrote():
+    """Whoever changes one of these bytes makes every state file that there is a damaged one."""
+    assert file_header().hex() == "8b444e535441502d4247500d0a1a0a00000000011ba82833"
+    assert frame(BlockKind.CHANGES, STAMP, b"hello").hex() == (
+        "c1b7c102000000059b083bdc41dad274800000004029000000000000000102030405060708090a0b0c0d0e0f68656c6c6f"
+    )
+
+
+@pytest.mark.parametrize("short_of", range(5))
+def test_a_block_that_begins_where_the_window_ends_is_found(short_of: int):
+    """Behind damage that is as long as the window, less what its marker has."""
+    found = parts(file_header() + bytes(WINDOW_BYTES - short_of) + frame(BlockKind.CHANGES, STAMP, b"good"))
+    assert [part.payload for part in found if isinstance(part, Block)] == [b"good"]
+    assert [part.length for part in found if isinstance(part, Hole)] == [WINDOW_BYTES - short_of]
+
+
 @pytest.mark.parametrize("time_s", [1e308, -1e308, 1.1e11, math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("clock", [0, 1])
 def test_a_time_that_no_clock_tells_costs_its_block(time_s: float, clock: int):

@@ -1,7 +1,16 @@
 import msgpack
 import pytest
 
-from dnstap_bgp.core.model import Attributes, Audience, Claim, RibRecord, ViewPrefix, is_of_views, unknown_attributes
+from dnstap_bgp.core.model import (
+    BY_HAND,
+    Attributes,
+    Audience,
+    Claim,
+    RibRecord,
+    ViewPrefix,
+    is_of_views,
+    unknown_attributes,
+)
 from dnstap_bgp.core.state.blocks import Block, BlockKind, file_header, scan
 from dnstap_bgp.core.state.records import (
     NEIGHBORS_MAX,
@@ -27,6 +36,12 @@ def test_claims_keep_their_age():
     payload = encode([CLAIM], [], stamp_s=1000.0)
     (claim,) = Decoder(now=50.0).decode(payload, stamp_s=40.0).claims  # another boot, ten seconds later
     assert claim == CLAIM._replace(seen=30.0, first=-459.75)
+
+
+def test_claims_of_both_families_stand_in_one_block():
+    claims = [CLAIM, CLAIM._replace(address=V6, name=BY_HAND)]
+    found = Decoder(now=1000.0).decode(encode(claims, [], 1000.0), 1000.0).claims
+    assert [(one.address, one.name) for one in found] == [(V4, CLAIM.name), (V6, BY_HAND)]
 
 
 def test_claims_past_their_deadline_are_only_counted():

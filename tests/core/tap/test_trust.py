@@ -133,6 +133,7 @@ def test_ingest_asks_for_hits_only_and_counts(spoil: bool):
     frames = [
         frame(b"us", bytes((9, 9, 9, 9))),
         frame(b"them"),
+        frame(b"others"),
         frame(b"us", action=1),
         frame(b"us", resolver=bytes((7, 7, 7, 7)), wire=OTHER),
     ]
@@ -142,7 +143,7 @@ def test_ingest_asks_for_hits_only_and_counts(spoil: bool):
         frames.append(bare)
     assert fed(ingest, *frames) == 1
     counters = ingest.counters
-    assert (counters.matched, counters.foreign, counters.rewritten, counters.odd_chunks) == (1, 1, 1, spoil)
+    assert (counters.matched, counters.foreign, counters.rewritten, counters.odd_chunks) == (1, 2, 1, spoil)
     assert trust.resolvers == {bytes((9, 9, 9, 9))}
 
 
