@@ -97,8 +97,9 @@ class Speaker:
 
     def plugin_pid(self) -> int:
         """The plugin's own process, by its pidfile; an AssertionError while one plugin gives way to the next."""
-        text = (self.runtime_dir / "dnstap-bgp.pid").read_text()
-        assert text, "the pidfile is empty"
+        pidfile = self.runtime_dir / "dnstap-bgp.pid"
+        text = pidfile.read_text() if pidfile.exists() else ""
+        assert text, "the pidfile is empty, or not there"
         return int(text)
 
     def host_pid(self) -> int:

@@ -137,9 +137,15 @@ def test_a_list_that_follows_the_records_own_ttl_gives_over_to_the_next(lab: Lab
         part.start()
     eventually(bird.up, 15, "the session")
     records = [f"brief.example {ttl_s} IN A {address}" for ttl_s, address in ((1, "11.1.0.1"), (3600, "11.1.0.2"))]
-    sent = time.monotonic()
-    send(speaker.tap, [response("brief.example", record) for record in records])
-    table(bird, {"11.1.0.1/32": WORK_V4, "11.1.0.2/32": WORK_V4})
+    sent = 0.0
+
+    def first() -> bool:
+        nonlocal sent
+        sent = time.monotonic()  # again and again: a busy machine may take longer than the first list holds it
+        send(speaker.tap, [response("brief.example", record) for record in records])
+        return bird.routes() == {"11.1.0.1/32": WORK_V4, "11.1.0.2/32": WORK_V4}
+
+    eventually(first, 20, "both by the first list")
     table(bird, {"11.1.0.1/32": PLAIN_V4, "11.1.0.2/32": WORK_V4})  # it changes over, and is there all the time
     assert time.monotonic() - sent >= 3, "ttl_min and grace"
     table(bird, {"11.1.0.2/32": WORK_V4})

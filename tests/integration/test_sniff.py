@@ -16,7 +16,7 @@ import pytest
 from tests.core.sniff.wire import fragments4, ipv4, udp
 from tests.integration.lab import HOST_V4, HOST_V6, Daemon, Lab, Namespace, becomes, eventually
 from tests.integration.routers import Bird, Session
-from tests.integration.speaker import COMMAND, ENVIRONMENT, Speaker
+from tests.integration.speaker import COMMAND, ENVIRONMENT, Speaker, command_line
 from tests.workers.tap.certificates import Authority
 
 pytestmark = [pytest.mark.netns, pytest.mark.real("bird", "birdc", "dnsmasq", "ip")]
@@ -108,8 +108,7 @@ def test_forged_answers_are_not_believed(lab: Lab, speaker: Speaker, bird: Bird)
                 sock.sendto(piece, (HOST_V4, 0))
     ask(lab, "n2.listed.example")
     becomes(bird.prefixes, {"11.1.1.2/32"}, 20, "only what was answered")
-    status = json.loads(next(speaker.runtime_dir.glob("sniff-*.json")).read_text())
-    eventually(lambda: counters(speaker)["unasked"] >= 200, 20, f"the forged ones are counted: {status}")
+    eventually(lambda: counters(speaker)["unasked"] >= 200, 20, "the forged ones are counted")
     assert daemon.alive()
     assert bird.prefixes() == {"11.1.1.2/32"}
 
@@ -128,7 +127,7 @@ def test_of_a_resolver_elsewhere_an_answer_counts_where_its_question_left(lab: L
     ask(lab, "n1.listed.example")
     ask(lab, "n2.listed.example", tcp=True)
     becomes(bird.prefixes, {"11.1.1.1/32", "11.1.1.2/32"}, 20, "only what was asked for")
-    eventually(lambda: counters(speaker)["unasked"] >= 100, 20, "the forged ones are counted")
+    eventually(lambda: unasked_or_lost(speaker) >= 100, 20, "the forged ones are counted")
     assert bird.prefixes() == {"11.1.1.1/32", "11.1.1.2/32"}
 
 
@@ -269,9 +268,16 @@ def raw(lab: Lab) -> socket.socket:
 
 
 def counters(speaker: Speaker) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(next(speaker.runtime_dir.glob("sniff-*.json")).read_text())
+    paths = [*speaker.runtime_dir.glob("sniff-*.json")]
+    assert paths, "no status of the sniffer yet"
+    found: dict[str, Any] = json.loads(paths[0].read_text())
     return found
 
 
+def unasked_or_lost(speaker: Speaker) -> int:
+    found = counters(speaker)
+    return int(found["unasked"]) + int(found["lost_packets"])
+
+
 def sniffer_pid(lab: Lab) -> int:
-    return next(pid for pid in lab.host.pids() if b"\0sniff\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return next(pid for pid in lab.host.pids() if b"\0sniff\0" in command_line(pid))

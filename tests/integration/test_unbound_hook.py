@@ -111,7 +111,7 @@ def test_an_earlier_script_goes_on_as_if_it_were_alone(race: Race, kind: type[Ho
         assert ask(race.track, resolver.port, name_of(changed)) == ["11.200.0.1"]
         with pytest.raises(AssertionError, match="SERVFAIL"):
             ask(race.track, resolver.port, name_of(broken))
-        found = race.track.one_by_one(resolver.port, race.track.fresh(20))
+        found = race.track.surely(resolver.port, 20)
     finally:
         resolver.stop()
     assert found.right == 20
@@ -178,7 +178,7 @@ def test_a_reload_of_unbound_changes_nothing(race: Race, kind: type[HookedUnboun
             race.warm(resolver)
             assert resolver.control("reload").strip() == "ok"
         race.warm(resolver)
-        found = race.track.one_by_one(resolver.port, race.track.fresh(20))
+        found = race.track.surely(resolver.port, 20)
     finally:
         resolver.stop()
     assert found.right == 20
@@ -227,7 +227,7 @@ def test_over_tls_from_another_host(tmp_path: Path, kind: type[HookedUnbound]):
         resolver = kind(race.track, race.hold, settings={**where, **ours})
         resolver.start()
         race.warm(resolver)
-        found = race.track.one_by_one(resolver.port, race.track.fresh(20))
+        found = race.track.surely(resolver.port, 20)
         race.speaker.stop()
         gone = race.track.one_by_one(resolver.port, race.track.fresh(5))
         race.speaker.start()
