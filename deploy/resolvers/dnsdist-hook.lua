@@ -58,6 +58,7 @@ dnstap_bgp_hook = {
     count = 0,
     backlog = {}, first = 1, last = 0,
     wait_ms = FIRST_WAIT_MS,
+    gate = nil,                 -- see set_gate
     waiting_since = nil,        -- since when a question is without any reply; nil: none is
     rest_s = 0,                 -- above 0: a reply was late, and none has come since
     rest_until = 0,
@@ -74,6 +75,7 @@ if has_ffi then
         int dnstap_bgp_chmod(const char *, unsigned) asm("chmod");
         int dnstap_bgp_access(const char *, int) asm("access");
         int dnstap_bgp_sleep(unsigned) asm("usleep");
+        double *dnstap_bgp_room(size_t, size_t) asm("calloc");
     ]])
     local time = ffi.new('dnstap_bgp_time')
     now = function ()
@@ -82,74 +84,121 @@ if has_ffi then
     end
 end
 
+-- What each thread runs for each new answer, in a Lua of its own.
 local filter_code = [==[
-local filter_file = '@'
+local filter_file, gate_address = @file, @gate
 
 -- The filter of names, alike in all hooks in Lua: most names that are on no list, as dnstap-bgp has written them down.
 -- It rules out a name by its last two labels, or three where many rules stand below two: no rule's domain ends so. An
 -- answer whose question and CNAME targets are ruled out needs no asking. Without a file that can be read, or without
 -- LuaJIT, nothing is ruled out.
+--
+-- Names are hashed where they stand in the message, in one loop over their bytes: LuaJIT compiles that loop, and what
+-- follows it up to a `pcall`. Neither strings nor garbage are made.
 local FILTER_LOOK_S, FILTER_MIN_LOG, FILTER_MAX_LOG = 0.25, 9, 26
 local FILTER_PAIRS_MAX_BYTES, FILTER_TARGETS_MAX, NAME_MAX_BYTES = 1000000, 16, 255
+local CNAME_AND_CLASS = '\0\5\0\1'
 local has_bits, bits = pcall(require, 'bit')
 local has_calls, calls = pcall(require, 'ffi')
-has_calls = has_calls and calls.os == 'Linux'
+has_calls = has_bits and has_calls and calls.os == 'Linux'
+local filter = { due = 0, header = nil, is_there = false, table = nil, marks = nil, shift = 0, has_single = false,
+    crowded = {} }
+local band, bnot, bxor, rshift, crc_table, small
 if has_calls then
     pcall(calls.cdef, [[
         int dnstap_bgp_file_open(const char *, int) asm("open");
         long dnstap_bgp_file_seek(int, long, int) asm("lseek");
         intptr_t dnstap_bgp_file_read(int, void *, size_t) asm("read");
         int dnstap_bgp_file_close(int) asm("close");
+        const uint8_t *dnstap_bgp_file_find(const uint8_t *, size_t, const char *, size_t) asm("memmem");
     ]])
+    has_calls = pcall(function () return calls.C.dnstap_bgp_file_find end)
 end
-local filter = { due = 0, header = nil, table = nil, marks = {}, shift = 0, has_single = false, crowded = {} }
-local crc_table = {}
-for number = 0, has_bits and 255 or -1 do
-    local crc = number
-    for _ = 1, 8 do
-        crc = bits.bxor(bits.rshift(crc, 1), bits.band(crc, 1) == 1 and 0xEDB88320 or 0)
+if has_calls then
+    band, bnot, bxor, rshift = bits.band, bits.bnot, bits.bxor, bits.rshift
+    crc_table, small = calls.new('int32_t[256]'), calls.new('uint8_t[256]')
+    for number = 0, 255 do
+        local crc = number
+        for _ = 1, 8 do
+            crc = bxor(rshift(crc, 1), band(crc, 1) == 1 and 0xEDB88320 or 0)
+        end
+        crc_table[number] = crc
+        small[number] = number >= 65 and number <= 90 and number + 32 or number
     end
-    crc_table[number] = crc
 end
 
--- Whether the table has these bytes, whose letters count as small ones; it may seem so where it doesn't.
-local function is_marked(text, first, last)
-    local crc = -1
-    for at = first, last do
-        local byte = text:byte(at)
-        if byte >= 65 and byte <= 90 then
-            byte = byte + 32
+-- Of a name of a message: how many labels it has, and the CRC-32 of the last two and of the last; 0: it can't be read.
+-- The loop has one way out, at its head: LuaJIT might take a `return` in it for all there is to compile.
+local function hash_tail(message, at, size)
+    local found, labels, pair, last = 0, 0, -1, -1
+    local left, jumps, room = 0, FILTER_TARGETS_MAX, NAME_MAX_BYTES
+    while at < size do
+        local byte = message[at]
+        if left > 0 then
+            byte = small[byte]
+            pair = bxor(rshift(pair, 8), crc_table[band(bxor(pair, byte), 255)])
+            last = bxor(rshift(last, 8), crc_table[band(bxor(last, byte), 255)])
+            left, at = left - 1, at + 1
+        elseif byte == 0 then
+            found, size = labels, 0
+        elseif byte < 64 and room > byte + 1 then
+            pair = bxor(rshift(last, 8), crc_table[band(bxor(last, byte), 255)])
+            last = bxor(16777215, crc_table[255 - byte])
+            labels, left, room, at = labels + 1, byte, room - byte - 1, at + 1
+        elseif byte >= 192 and jumps > 0 and at + 1 < size then
+            jumps, at = jumps - 1, (byte - 192) * 256 + message[at + 1]
+        else
+            size = 0
         end
-        crc = bits.bxor(bits.rshift(crc, 8), crc_table[bits.band(bits.bxor(crc, byte), 255)])
     end
-    local found = bits.bnot(crc)
-    local byte = filter.table:byte(bits.rshift(found, filter.shift) + 1)
-    return bits.band(byte, filter.marks[bits.band(found, 63)]) == 0
+    return found, bnot(pair), bnot(last)
 end
 
--- Whether the last labels of a name prove that no rule speaks for it; the name as on the wire, without compression.
-local function is_ruled_out(text, first)
-    local third, second, last, stop = first, first, first, first    -- where the last three labels begin
-    local length = text:byte(first)
-    while length ~= 0 do
-        if length == nil or length > 63 then
-            return false
+-- Whether the table has a hash; it may seem so where it doesn't.
+local function is_marked(hash)
+    return band(filter.table[rshift(hash, filter.shift)], filter.marks[band(hash, 63)]) == 0
+end
+
+-- The labels of a name that `hash_tail` could read, in small letters, each with its length before it.
+local function read_labels(message, at)
+    local labels = {}
+    while message[at] ~= 0 do
+        local length = message[at]
+        if length < 64 then
+            labels[#labels + 1] = calls.string(message + at, length + 1):lower()
+            at = at + length + 1
+        else
+            at = (length - 192) * 256 + message[at + 1]
         end
-        third, second, last, stop = second, last, stop, stop + length + 1
-        length = text:byte(stop)
     end
-    if last == first then
-        return false        -- the root, or a single label
-    end
-    if is_marked(text, second, stop - 1) and (second == first
-            or not filter.crowded[text:sub(second, stop - 1):lower()] or is_marked(text, third, stop - 1)) then
+    return labels
+end
+
+-- Whether three labels rule out a name whose last two don't.
+local function is_ruled_out_by_three(message, at)
+    local labels = read_labels(message, at)
+    local pair = labels[#labels - 1] .. labels[#labels]
+    if #labels == 2 or not filter.crowded[pair] then
         return false
     end
-    return not (filter.has_single and is_marked(text, last, stop - 1))
+    local three, crc = labels[#labels - 2] .. pair, -1
+    for place = 1, #three do
+        crc = bxor(rshift(crc, 8), crc_table[band(bxor(crc, three:byte(place)), 255)])
+    end
+    return not is_marked(bnot(crc))
 end
 
--- Open a file to read it; nil: there is none, or it is empty. A pipe in its place would have `io.open` wait for somebody
--- at its other end, and the resolver with it; only files with an end are read.
+-- Whether the last labels of a name prove that no rule speaks for it; the name of a message of so many bytes.
+local function is_ruled_out(message, at, size)
+    local labels, pair, last = hash_tail(message, at, size)
+    if labels < 2 or is_marked(pair) and not is_ruled_out_by_three(message, at) then
+        return false        -- labels: the root, a single one, or what can't be read
+    end
+    return not (filter.has_single and is_marked(last))
+end
+
+-- Open a file to read it; nil: there is none, or it is empty. A pipe in its place would have `io.open` wait for whoever
+-- is at its other end, and the resolver with it; only files with an end are read.
 local function open_file(path)
     if not has_calls then
         return io.open(path, 'rb')
@@ -161,6 +210,9 @@ local function open_file(path)
     local file = {}
     function file:close()
         calls.C.dnstap_bgp_file_close(fd)
+    end
+    function file:fill(room, size)
+        return tonumber(calls.C.dnstap_bgp_file_read(fd, room, size)) == size
     end
     function file:read(size)
         local room = calls.new('char[?]', size)
@@ -176,15 +228,11 @@ local function open_file(path)
 end
 
 -- Take over the file, if it is another one than before.
-local function look_for_filter(now_s)
-    if now_s < filter.due then
-        return
-    end
-    filter.due = now_s + FILTER_LOOK_S
-    local file = has_bits and open_file(filter_file)
+local function read_filter()
+    local file = has_calls and open_file(filter_file)
     local header = file and file:read(24) or nil
     if header ~= filter.header then
-        filter.header, filter.table, filter.crowded = header, nil, {}
+        filter.header, filter.is_there, filter.crowded = header, false, {}
         if header and #header == 24 and header:sub(1, 9) == 'DNSTAPHF\1'
                 and header:byte(11) >= FILTER_MIN_LOG and header:byte(11) <= FILTER_MAX_LOG then
             local first, second, third, fourth = header:byte(13, 16)
@@ -196,13 +244,12 @@ local function look_for_filter(now_s)
                 filter.crowded[pairs_of_labels:sub(at + 1, stop)] = true
                 at = stop + 1
             end
-            local marks, found = file:read(64) or '', file:read(2 ^ header:byte(11) + 1)
-            if #pairs_of_labels == size and #marks == 64 and found and #found == 2 ^ header:byte(11) then
-                for number = 0, 63 do
-                    filter.marks[number] = marks:byte(number + 1)
-                end
+            local table_bytes = 2 ^ header:byte(11)
+            local marks, found = calls.new('uint8_t[64]'), calls.new('uint8_t[?]', table_bytes)
+            if #pairs_of_labels == size and file:fill(marks, 64) and file:fill(found, table_bytes)
+                    and file:read(1) == nil then
                 filter.shift, filter.has_single = 32 - header:byte(11), header:byte(10) % 2 == 1
-                filter.table = found
+                filter.marks, filter.table, filter.is_there = marks, found, true
             end
         end
     end
@@ -211,72 +258,80 @@ local function look_for_filter(now_s)
     end
 end
 
--- A name of a message, without compression; nil: it can't be read.
-local function read_name(message, at)
-    local labels, jumps, size = {}, 0, 1
-    while true do
-        local length = message:byte(at)
-        if length == 0 then
-            labels[#labels + 1] = '\0'
-            return table.concat(labels)
-        elseif length == nil or length > 63 and length < 192 then
-            return nil
-        elseif length >= 192 then
-            local low = message:byte(at + 1)
-            jumps = jumps + 1
-            if low == nil or jumps > FILTER_TARGETS_MAX then
-                return nil
-            end
-            at = (length - 192) * 256 + low + 1
-        else
-            size = size + length + 1
-            if size > NAME_MAX_BYTES then
-                return nil
-            end
-            labels[#labels + 1] = message:sub(at, at + length)
-            at = at + length + 1
-        end
+local function look_for_filter(now_s)
+    if now_s >= filter.due then
+        filter.due = now_s + FILTER_LOOK_S
+        pcall(read_filter)      -- whatever is wrong with it: then it is not there, and all are asked for
     end
 end
 
 -- Whether no name that an answer leads along is on a list: the question, and whatever may be the target of a CNAME
 -- record (type 5, class 1; what is found of these bytes anywhere else is looked at in vain).
-local function is_unlisted(message, now_s)
+local function is_unlisted(message, size, now_s)
     look_for_filter(now_s)
-    if filter.table == nil or not is_ruled_out(message, 13) then
+    if not filter.is_there or not is_ruled_out(message, 12, size) then
         return false
     end
-    local found, count = message:find('\0\5\0\1', 13, true), 0
-    while found do
-        local target = count < FILTER_TARGETS_MAX and read_name(message, found + 10)
-        if not target or not is_ruled_out(target, 1) then
+    local at, count = 12, 0
+    while true do
+        local found = calls.C.dnstap_bgp_file_find(message + at, size - at, CNAME_AND_CLASS, 4)
+        if found == nil then
+            return true
+        end
+        at, count = tonumber(found - message), count + 1
+        if count > FILTER_TARGETS_MAX or not is_ruled_out(message, at + 10, size) then
             return false
         end
-        found, count = message:find('\0\5\0\1', found + 1, true), count + 1
+        at = at + 1
     end
-    return true
 end
 -- End of the filter.
 
-local ffi = require('ffi')
-pcall(ffi.cdef, [[
-    typedef struct { long seconds, nanoseconds; } dnstap_bgp_time;
-    int clock_gettime(int, dnstap_bgp_time *) asm("clock_gettime");
-]])
-local time = ffi.new('dnstap_bgp_time')
-
-local function is_to_be_asked(response)
-    ffi.C.clock_gettime(1, time)    -- CLOCK_MONOTONIC
-    local message = ffi.C.dnsdist_ffi_dnsquestion_get_header(response)
-    local size = tonumber(ffi.C.dnsdist_ffi_dnsquestion_get_len(response))
-    return not is_unlisted(ffi.string(message, size), tonumber(time.seconds) + tonumber(time.nanoseconds) / 1e9)
+local function ask_for_all()
+    return true
 end
 
+local has_clock, clock, message_of, size_of = pcall(function ()
+    -- dnsdist declares what it gives as `void *`, which would have to be cast each time
+    calls.cdef [[
+        typedef struct { long seconds, nanoseconds; } dnstap_bgp_time;
+        int dnstap_bgp_clock(int, dnstap_bgp_time *) asm("clock_gettime");
+        const uint8_t *dnstap_bgp_message(const void *) asm("dnsdist_ffi_dnsquestion_get_header");
+    ]]
+    return calls.C.dnstap_bgp_clock, calls.C.dnstap_bgp_message, calls.C.dnsdist_ffi_dnsquestion_get_len
+end)
+if not has_clock then
+    return ask_for_all
+end
+local time = calls.new('dnstap_bgp_time')
+local gate = calls.cast('const double *', gate_address)
+
+local function now()
+    clock(1, time)      -- CLOCK_MONOTONIC
+    return tonumber(time.seconds) + tonumber(time.nanoseconds) / 1e9
+end
+
+-- Whether an answer is asked for. The two calls of dnsdist can't be compiled, as what they get is no object of Lua's.
 return function (response)
-    local is_well, found = pcall(is_to_be_asked, response)
-    return not is_well or found
+    local now_s = now()
+    if now_s < gate[0] then
+        return false        -- nobody is there to be asked, which costs no more than this
+    end
+    return not is_unlisted(message_of(response), size_of(response), now_s)
 end
 ]==]
+
+-- Until when each thread passes over all answers: nobody listens, or the breaker is open. They have its address, so it
+-- is no object of this Lua's, and outlives it.
+if has_ffi then
+    state.gate = ffi.C.dnstap_bgp_room(1, 8)
+end
+
+local function set_gate()
+    if state.gate ~= nil then
+        state.gate[0] = math.max(state.rest_until, state.endpoint == nil and state.retry_at or 0)
+    end
+end
 
 local function bytes(number, count)
     local text = {}
@@ -314,6 +369,7 @@ local function on_reply(_, reply, _)
     if verdict == 8 then    -- it speaks another version
         state.rest_s, state.rest_until = LONGEST_REST_S, now() + LONGEST_REST_S
     end
+    set_gate()
     local query_id = id:byte(7) * 256 + id:byte(8)
     if state.pending[query_id] == id then
         state.pending[query_id] = nil
@@ -443,19 +499,25 @@ local function hook(response)
 end
 
 -- What can be told without this script, so that it doesn't run for it: it runs for one answer at a time. First what
--- dnsdist itself knows, types without addresses and errors; then the filter, in a Lua of each thread's own, without a
--- lock; last the pace, whose rule counts what it sees.
+-- dnsdist itself knows: types without addresses, errors, empty answers; then the filter, in a Lua of each thread's own,
+-- without a lock; last the pace, whose rule counts what it sees.
 local has_addresses = OrRule({ QTypeRule(1), QTypeRule(28), QTypeRule(64), QTypeRule(65) })     -- A, AAAA, SVCB, HTTPS
+local has_records = RecordsCountRule(1, 1, 65535)   -- in the answer section
 local is_near_a_rule = AllRule()
-if has_ffi and filter_file ~= '' and LuaFFIPerThreadRule ~= nil then
-    is_near_a_rule = LuaFFIPerThreadRule((filter_code:gsub('@', function () return filter_file end)))
+if has_ffi and LuaFFIPerThreadRule ~= nil then
+    local given = {
+        file = string.format('%q', filter_file),
+        gate = string.format('%.0f', tonumber(ffi.cast('intptr_t', state.gate))),
+    }
+    is_near_a_rule = LuaFFIPerThreadRule((filter_code:gsub('@(%l+)', given)))
 end
 local pace = MaxQPSRule(questions_a_s, questions_a_s / 4)
-local is_asked = AndRule({ has_addresses, RCodeRule(0), is_near_a_rule, pace })
+local is_asked = AndRule({ has_addresses, RCodeRule(0), has_records, is_near_a_rule, pace })
 
 local has_failed = false
 addResponseAction(is_asked, LuaResponseAction(function (response)
     local is_well, is_waiting = pcall(hook, response)
+    set_gate()
     if not is_well and not has_failed then
         has_failed = true
         errlog('dnstap-bgp: ' .. tostring(is_waiting) .. ' (told once)')
