@@ -364,19 +364,20 @@ class Filter:
         self._due = 0.0
         self._table = None  # as _read_filter gives it: replaced as a whole
 
-    def rules_out(self, question, answer):
-        """Whether no name that the answer leads along is on a list."""
+    def rules_out(self, name, answer, count):
+        """Whether no name that an answer leads along is on a list: of so many sets of records, for this name."""
         now = time.monotonic()
         if now >= self._due:
             self._due = now + LOOK_S
             self._look()
         table = self._table
-        if table is None or not _is_ruled_out(question.qname, table):
+        if table is None or not _is_ruled_out(name, table):
             return False
-        if answer.an_numrrsets == 1:
-            return answer.rrsets[0].rk.type == socket.htons(question.qtype)
-        for index in range(answer.an_numrrsets):
-            rrset = answer.rrsets[index]
+        if count == 1:
+            return True  # addresses of the name itself, or a CNAME without any behind it
+        rrsets = answer.rrsets
+        for index in range(count):
+            rrset = rrsets[index]
             if rrset.rk.type == CNAME_IN_NETWORK_ORDER:
                 data = rrset.entry.data
                 for number in range(data.count):
@@ -526,11 +527,13 @@ class Hook:
         link = self._link()
         if not link.is_ready():  # first, so that nothing is looked at where nobody listens
             return
-        question, message = qstate.qinfo, qstate.return_msg
-        if question.qtype not in TYPES or message is None:
+        question = qstate.qinfo  # each such look makes an object, which is most of what this costs
+        if question.qtype not in TYPES:
             return
-        answer = message.rep
-        if answer is None or not answer.an_numrrsets or self._settings.filter.rules_out(question, answer):
+        message = qstate.return_msg
+        answer = None if message is None else message.rep
+        count = 0 if answer is None else answer.an_numrrsets
+        if not count or self._settings.filter.rules_out(question.qname, answer, count):
             return
         if question.qclass != 1 or qstate.return_rcode or answer.flags & 15 or answer.security == BOGUS:
             return
@@ -638,6 +641,16 @@ def _load_earlier(hook):
         return None
 
 
+def _state_setter():
+    """Give what sets a query's state: the very function of unbound's module, in half the time of `ext_state[n]`."""
+    module = getattr(ub, "_unboundmodule", None)
+    return getattr(module, "_ext_state_set", None) or _set_state
+
+
+def _set_state(qstate, number, state):
+    qstate.ext_state[number] = state
+
+
 # unbound looks these four up when it starts.
 
 
@@ -674,11 +687,11 @@ def operate(number, event, qstate, qdata):
         return _operate_after(number, event, qstate, qdata)
     if event == ub.MODULE_EVENT_MODDONE:
         _hook.on_answer(qstate)
-        qstate.ext_state[number] = ub.MODULE_FINISHED
-    elif event in (ub.MODULE_EVENT_NEW, ub.MODULE_EVENT_PASS):
-        qstate.ext_state[number] = ub.MODULE_WAIT_MODULE
+        _set(qstate, number, ub.MODULE_FINISHED)
+    elif event == ub.MODULE_EVENT_NEW or event == ub.MODULE_EVENT_PASS:  # noqa: PLR1714 - no tuple each time
+        _set(qstate, number, ub.MODULE_WAIT_MODULE)
     else:
-        qstate.ext_state[number] = ub.MODULE_ERROR
+        _set(qstate, number, ub.MODULE_ERROR)
     return True
 
 
@@ -699,5 +712,6 @@ def _identity(qstate):
     return None if message is None or message.rep is None else int(message.rep.this)
 
 
+_set = _state_setter()
 _hook = Hook()
 _earlier = _load_earlier(_hook)
