@@ -30,6 +30,7 @@ class Session:
     speaker_as: int = 65001
     ipv6: bool = False
     password: str | None = None
+    ttl_security: bool = False
 
     @property
     def local(self) -> str:
@@ -113,6 +114,8 @@ class Bird(_Process):
         self._control = self._folder / "bird.ctl"
         self._config = self._folder / "bird.conf"
         password = f'password "{session.password}";' if session.password else ""
+        if session.ttl_security:
+            password += " ttl security on;"
         self._config.write_text(f"""\
 log stderr all;
 router id 10.99.0.{session.number};

@@ -150,6 +150,8 @@ def peer(session: Session) -> str | dict[str, Any]:
         table["as"] = session.router_as
     if session.password:
         table["password"] = session.password
+    if session.ttl_security:
+        table["ttl_security"] = True
     return table if len(table) > 1 else session.local
 
 
