@@ -31,6 +31,15 @@ find_python() {
 
 has() { "$PYTHON" -c "import $1" 2>/dev/null; }
 
+# The environment's own pip, or that of the Python outside.
+pip() {
+    if has ensurepip; then
+        "$VENV/bin/python" -m pip "$@" --disable-pip-version-check
+    else
+        "$PYTHON" -m pip --python "$VENV/bin/python" "$@" --disable-pip-version-check
+    fi
+}
+
 # Debian ships Python without what makes an environment.
 install_venv_package() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
@@ -41,7 +50,7 @@ install_venv_package() {
 }
 
 make_venv() {
-    if "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+    if pip --version >/dev/null 2>&1; then
         "$VENV/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' && return
     fi
     if [ ! -e "$VENV/pyvenv.cfg" ] && [ -n "$(ls -A "$VENV" 2>/dev/null)" ]; then
@@ -51,7 +60,7 @@ make_venv() {
     if has ensurepip; then
         "$PYTHON" -m venv --clear "$VENV"
     elif has venv && has pip; then
-        "$PYTHON" -m venv --clear --without-pip "$VENV" && "$PYTHON" -m pip --python "$VENV/bin/python" install --quiet pip
+        "$PYTHON" -m venv --clear --without-pip "$VENV"
     elif install_venv_package; then
         "$PYTHON" -m venv --clear "$VENV"
     else
@@ -65,8 +74,16 @@ make_venv() {
 PYTHON=$(find_python) || fail "Python 3.11 or later is needed; name one with PYTHON=/path/to/python3 $0"
 make_venv || fail "The environment could not be made in $VENV; name another place with VENV=/path $0"
 
+# The packages that ours are made of, each file with its hash; of what builds them only what our own needs.
+install() {
+    awk '/^[a-z]/ { keep = /^setuptools==/ } keep' deploy/requirements-build.lock >"$VENV/setuptools.lock" &&
+        pip install --quiet --require-hashes --no-deps --requirement deploy/requirements.lock \
+            --requirement "$VENV/setuptools.lock" &&
+        pip install --quiet --no-deps --no-build-isolation --editable .
+}
+
 say "installing dnstap-bgp and what it needs into $VENV"
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable . ||
+install ||
     fail "pip could not install it; its words are above." \
         "Without a way to the package index: set HTTPS_PROXY, or pip's index-url (pip config, PIP_INDEX_URL)." \
         "Where a package has to be built: a C++ compiler and Python's headers (Debian: build-essential python3-dev)."

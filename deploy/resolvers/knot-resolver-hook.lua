@@ -12,7 +12,7 @@
 --     group  = "knot-resolver"         # the group that kresd runs in
 --
 -- Cost. An answer from the cache: none. A new answer that has addresses: 3 us of CPU where its names are near no
--- rule of a list, which dnstap-bgp's file of that tells (filter_file); 0.1 ms where it is asked for and nothing has
+-- rule of a list, which dnstap-bgp's file of that tells (filter_file); 0.2 ms where it is asked for and nothing has
 -- to be held; where a new route is made, its time (5 to 6 ms with BIRD), in which this kresd answers nobody else. It
 -- waits for a second at a stretch at most, and for half of its time in the long run; answers beyond that are told,
 -- and leave unheld. So with a router that needs 70 ms (FRR), or more than 100 new names of the lists a second, stand

@@ -81,9 +81,9 @@ def fuzz(name: str, minutes: float) -> None:
 def keep(name: str) -> None:
     """Make the corpus anew: again and again the input that adds most for its size."""
     target = targets.load(name)
-    known = {path.read_bytes(): path for path in (WORK / name / "kept").glob("*")}
-    known |= {path.read_bytes(): path for path in targets.corpus(name)}
-    known |= {data: Path("seed") for data in targets.seeds(target)}
+    known = {data: Path("seed") for data in targets.seeds(target)}
+    known |= {path.read_bytes(): path for path in (WORK / name / "kept").glob("*")}
+    known |= {path.read_bytes(): path for path in targets.corpus(name)}  # last, for what was found keeps its name
     known = {data: path for data, path in known.items() if len(data) <= INPUT_MAX_BYTES}
     arcs: dict[bytes, set[targets.Arc]] = {}
     for data in known:

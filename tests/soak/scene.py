@@ -207,12 +207,18 @@ class Scene:
     def kill_plugin(self) -> None:
         with suppress(AssertionError, OSError, ValueError):
             os.kill(self.one.plugin_pid(), signal.SIGKILL)
+        self._use()
 
     def kill_host(self) -> None:
         """Kill ExaBGP, with which `up` ends, and start it again as systemd would."""
         os.kill(self.one.host_pid(), signal.SIGKILL)
         eventually(lambda: not self.one.daemon.alive(), 30, "`up` ends with its ExaBGP")
         self.one.start()
+        self._use()
+
+    def _use(self) -> None:
+        """Have a plugin that has just started do what it makes a thread for with the first use, and keeps: no slope."""
+        self.switch()
 
     # -- building
 

@@ -172,7 +172,7 @@ class Demo:
         )
 
     def _grid(self, routes: dict[str, Heard]) -> Grid:
-        names = _names(self._folder / "state.msgpack")
+        names = _names(self._folder / "state")
         grid = Grid(title=TITLE, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
         for column in ("prefix", "next-hop", "communities", "because of"):
             grid.add_column(column, no_wrap=True)

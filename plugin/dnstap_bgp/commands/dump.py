@@ -41,8 +41,8 @@ def command(file: Path, form: str | None) -> None:
 
     \b
     Examples:
-        dnstap-bgp dump /var/lib/dnstap-bgp/state.msgpack
-        dnstap-bgp dump --format json state.msgpack | jq .prefix
+        dnstap-bgp dump /var/lib/dnstap-bgp/state
+        dnstap-bgp dump --format json state | jq .prefix
     """  # noqa: D301 - click wants a real \b
     found = read(file)
     as_table = form == "table" or (form is None and sys.stdout.isatty())

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dnstap_bgp.config import Config
+from dnstap_bgp.config.settings import DnstapConfig, HoldConfig, HttpConfig, SyncerConfig
 from dnstap_bgp.core.lists.source import ListSource, is_url
 from dnstap_bgp.workers.lists.url_cache import shown_url
 
@@ -82,13 +83,12 @@ def _secrets(config: Config, lists: Iterable[ListSource]) -> Iterator[str]:
     """Give the files with secrets that every local user can read."""
     if (what := ", ".join(_kept_secrets(config, lists))) and _is_open(config.path):
         yield f"{config.path}: every local user can read it, with {what} in it; chmod o-r (0640) keeps them out"
-    keys = {"dnstap.tls_key": config.dnstap.tls_key or config.dnstap.tls_cert}
-    if config.hold is not None:
-        keys["hold.tls_key"] = config.hold.tls_key or config.hold.tls_cert
+    keys: dict[str, Path | None] = {}
+    for name, section in _sections(config):
+        keys[f"{name}.tls_key"] = section.tls_key or section.tls_cert
+        keys[f"{name}.token_file"] = getattr(section, "token_file", None)
+    if config.hold is not None:  # a token that we make ourselves has a file, too
         keys["hold.token_file"] = config.hold_token_file if config.hold.speaks_udp else None
-    if config.syncer is not None:
-        keys["syncer.tls_key"] = config.syncer.tls_key
-        keys["syncer.token_file"] = config.syncer.token_file
     for index, neighbor in enumerate(config.bgp.neighbors):
         keys[f"bgp.peers[{index}].password_file"] = neighbor.password_file
     for key, path in keys.items():
@@ -97,15 +97,23 @@ def _secrets(config: Config, lists: Iterable[ListSource]) -> Iterator[str]:
             yield f"{key} {path}: every local user can read this {what}; chmod o-r (0640) keeps them out"
 
 
+def _sections(config: Config) -> Iterator[tuple[str, DnstapConfig | HoldConfig | HttpConfig | SyncerConfig]]:
+    """Give the tables that have a private key or a token, by their names in the file."""
+    yield "dnstap", config.dnstap
+    for name, section in (("hold", config.hold), ("http", config.http), ("syncer", config.syncer)):
+        if section is not None:
+            yield name, section
+
+
 def _kept_secrets(config: Config, lists: Iterable[ListSource]) -> Iterator[str]:
     """Name the keys of the configuration that hold a secret, without its value."""
     if any(neighbor.password is not None and neighbor.password_file is None for neighbor in config.bgp.neighbors):
         yield "neighbors' passwords"
-    if config.syncer is not None:
-        if config.syncer.token is not None and config.syncer.token_file is None:
-            yield "syncer.token"
-        if config.syncer.redis is not None and urlsplit(config.syncer.redis).password:
-            yield "the password of syncer.redis"
+    for name, section in _sections(config):
+        if getattr(section, "token", None) is not None and getattr(section, "token_file", None) is None:
+            yield f"{name}.token"
+    if config.syncer is not None and config.syncer.redis is not None and urlsplit(config.syncer.redis).password:
+        yield "the password of syncer.redis"
     if any(urlsplit(url).password or urlsplit(url).query for found in lists for url in filter(is_url, found.sources)):
         yield "a list's URL with what it asks with"
 

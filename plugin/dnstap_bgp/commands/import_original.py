@@ -29,7 +29,7 @@ from dnstap_bgp.errors import CommandError
 
 OLD_DEFAULTS = Path("/etc/default/dnstap-bgp")
 OLD_PATH = Path("/etc/dnstap-bgp/dnstap-bgp.conf")
-STATE_FILE = Path("/var/lib/dnstap-bgp/state.msgpack")
+STATE_FILE = Path("/var/lib/dnstap-bgp/state")
 DROP_IN = Path("/etc/systemd/system/dnstap-bgp.service.d/import.conf")
 PACKAGED = Path("/usr/share/dnstap-bgp/dnstap-bgp.toml")
 """The configuration as our packages bring it: where it is untouched, nothing of an operator's is replaced."""
@@ -51,7 +51,7 @@ ACCOUNT = "dnstap-bgp"
 @click.command("import")
 @click.argument("old", required=False, type=FILE)
 @click.option("--to", type=FILE, help="Our configuration file. [default: /etc/dnstap-bgp/dnstap-bgp.toml]")
-@click.option("--cache", type=FILE, help="Our state file. [default: /var/lib/dnstap-bgp/state.msgpack]")
+@click.option("--cache", type=FILE, help="Our state file. [default: /var/lib/dnstap-bgp/state]")
 @click.option("--defaults", type=FILE, help="The old unit's environment file. [default: /etc/default/dnstap-bgp]")
 @click.option("--drop-in", type=FILE, help="[default: /etc/systemd/system/dnstap-bgp.service.d/import.conf]")
 @click.option("--fetch", metavar="HOST:PORT", help="Where the old program syncs. [default: as its file says]")

@@ -66,6 +66,7 @@ def test_what_is_written_is_read():
         '{"a": {"enabled": 1, "until": null, "at": 1, "who": ""}}',
         '{"a": {"enabled": true, "until": NaN, "at": 1, "who": ""}}',
         '{"a": {"enabled": true, "until": 1e308, "at": 1, "who": ""}}',
+        '{"a": {"enabled": true, "until": null, "at": 1' + "0" * 400 + ', "who": ""}}',
         '{"a": {"enabled": true, "until": null, "at": true, "who": ""}}',
         '{"a": {"enabled": true, "until": null, "at": 1, "who": "\\u001b[2J"}}',
         '{"a": {"enabled": true, "until": null, "at": 1, "who": "' + "x" * 500 + '"}}',

@@ -5,11 +5,17 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from dnstap_bgp.config.settings import RedisConfig
 from dnstap_bgp.workers.process import loop as loop_module
 from dnstap_bgp.workers.process.loop import CLOSE_S, Loop
+from dnstap_bgp.workers.sync.hub import Hub
+from dnstap_bgp.workers.sync.redis import RedisTransport
 from tests.integration.lab import eventually
 
 
@@ -35,6 +41,35 @@ def loop(ends: Ends) -> Iterator[Loop]:
     loop.shutdown()
     loop.join(30)
     assert not [thread for thread in threading.enumerate() if thread.name == "loop"]
+
+
+@pytest.mark.parametrize("where", ["supervise", "redis"])
+def test_a_swallowed_cancellation_ends_what_goes_on_after_failures(where: str, monkeypatch: pytest.MonkeyPatch):
+    """Whoever is cancelled once, in the very moment in which it fails, ends: else its end hangs."""
+
+    async def scene() -> None:
+        begun = asyncio.Event()
+
+        async def swallow(*_: object) -> None:
+            begun.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            raise OSError("in place of the cancellation")
+
+        if where == "redis":
+            monkeypatch.setattr(RedisTransport, "_session", swallow)
+            config = RedisConfig("redis://127.0.0.1:1/0")
+            work = RedisTransport(cast(Hub, SimpleNamespace(node="n")), config).run()
+        else:
+            work = loop_module.supervise("test", swallow)
+        task = asyncio.create_task(work)
+        await begun.wait()
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=0.9)  # before the next try
+        assert done
+        assert task.cancelled()
+
+    asyncio.run(scene())
 
 
 def test_no_thread_before_the_first_service(loop: Loop):

@@ -6,7 +6,7 @@ import pytest
 
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.lists.rules import Rule, RuleSet
-from dnstap_bgp.core.model import Attributes, Audience, Claim, Policy, ViewPrefix
+from dnstap_bgp.core.model import Attributes, Audience, Change, Claim, Policy, ViewPrefix
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.routes.table import RouteTable
@@ -294,6 +294,25 @@ def test_a_reload_adds_changes_and_takes_away_a_budget(monkeypatch):
     keeper.switch(keeper.rules, budgeted(None))
     keeper.revise()
     assert all(found == set(addresses) for found in say_all_views(keeper).values())
+
+
+def test_a_place_that_becomes_free_during_a_restore_goes_to_the_last_seen(monkeypatch):
+    now = process_clock()
+    keeper = keeper_with(1)
+    keeper.adopt([Claim(one, "default", b"a.example", seen=now - 9, first=now - 9, ttl_s=1000.0) for one in (A, B)])
+    keeper.recall([(ViewPrefix(A, Audience((NEIGHBOR,))), OLD)])
+    put = keeper.views.put
+
+    def put_and_forget(changes: list[Change], *, bulk: bool) -> None:
+        """B is put and left out; then A, which has the place, is forgotten."""
+        put(changes, bulk=bulk)
+        if any(change.prefix == B for change in changes):
+            put(keeper.table.forget_address(A, process_clock()), bulk=False)
+
+    monkeypatch.setattr(keeper.views, "put", put_and_forget)
+    monkeypatch.setattr(keeper_module, "COPY_AT_ONCE", 1)
+    keeper.resync()
+    assert say_all_views(keeper)[NEIGHBOR] == {B}
 
 
 @pytest.mark.parametrize("ranked_max", [1, keeper_module.RANKED_MAX])

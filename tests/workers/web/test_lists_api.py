@@ -73,6 +73,8 @@ def test_an_edit_is_checked_and_named(site: Site, main: Main):
         ("switch", {"list": "l", "enabled": True, "for": 3}, "'for' is no key here"),
         ("switch", {"list": "l", "enabled": True, "for_s": True}, "number of seconds"),
         ("switch", {"list": "l", "enabled": True, "for_s": 1e300}, "ten years"),
+        ("switch", {"list": "l", "enabled": True, "for_s": 10**400}, "ten years"),
+        ("switch", {"list": "l", "enabled": True, "for_s": float("nan")}, "ten years"),
         ("switch", {"list": "l", "enabled": True, "for_s": 0}, "from 1 s"),
         ("edit", {"list": "l"}, "no name"),
         ("edit", {"list": "l", "add": "a.example"}, "a list of names"),

@@ -6,6 +6,7 @@ The field names of the answer are those of the JSON; times are seconds ago, or t
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from dnstap_bgp.core.lists.patterns import Pattern
 from dnstap_bgp.core.lists.rules import Rule
@@ -552,8 +553,7 @@ def sentence(reason: str, prefix: Prefix) -> str:
 def _block(reason: str, prefix: Prefix) -> AddressBlock | None:
     """Find the row of the guard's tables with this reason that has a prefix, or a part of it, or the address in it."""
     network = _network(prefix)
-    rows = [(ipaddress.ip_network(block.prefix), block) for block in IPV4_BLOCKS + IPV6_BLOCKS]
-    rows.sort(key=lambda row: -row[0].prefixlen)
+    rows = _rows()
     for found, block in rows:
         if block.reason == reason and _overlap(found, network):
             return block
@@ -561,6 +561,13 @@ def _block(reason: str, prefix: Prefix) -> AddressBlock | None:
         if block.inner is not None and _overlap(found, network):
             return _block(reason, prefix[block.inner])
     return None
+
+
+@cache
+def _rows() -> list[tuple[Network, AddressBlock]]:
+    """Give the guard's tables with their networks, the longest first; made once, as `check -v` asks for each prefix."""
+    rows = [(ipaddress.ip_network(block.prefix), block) for block in IPV4_BLOCKS + IPV6_BLOCKS]
+    return sorted(rows, key=lambda row: -row[0].prefixlen)
 
 
 def _network(prefix: Prefix) -> Network:

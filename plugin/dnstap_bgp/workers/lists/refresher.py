@@ -442,7 +442,8 @@ async def _until(due: float, poke: asyncio.Event) -> None:
     """Wait for a time of the process clock, or to be poked."""
     while not poke.is_set() and (left_s := due - process_clock()) > 0:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(poke.wait(), min(left_s, WAKE_S))
+            async with asyncio.timeout(min(left_s, WAKE_S)):  # `wait_for` of Python 3.11 may swallow a cancellation
+                await poke.wait()
     poke.clear()
 
 
@@ -467,9 +468,8 @@ async def _count(places: Sequence[SourceFile]) -> list[FileReport]:
         process_group=0,  # as in `loader`
     )
     try:
-        output, _ = await asyncio.wait_for(
-            child.communicate(compile_job.counting_job(places)), compile_job.TIME_LIMIT_S
-        )
+        async with asyncio.timeout(compile_job.TIME_LIMIT_S):
+            output, _ = await child.communicate(compile_job.counting_job(places))
         return compile_job.counted(output)
     except (TimeoutError, ValueError, TypeError, KeyError) as error:
         raise ListError(f"its lines could not be counted (status {child.returncode})") from error

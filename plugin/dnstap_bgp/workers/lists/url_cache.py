@@ -113,7 +113,7 @@ class UrlCache:
             return UrlState(**values, held=None if held is None else HeldVersion(**held))
         except FileNotFoundError:
             return UrlState()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             logger.warning("what is known of %s can't be read, so it is fetched anew: %s", shown_url(url), error)
             return UrlState()
 

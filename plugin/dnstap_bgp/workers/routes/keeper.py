@@ -231,11 +231,7 @@ class Keeper:
             with self.lock:
                 changes, trimmed = self.table.trim(process_clock(), EXPIRE_AT_ONCE, trimmed)
                 self._put(changes, bulk=True)
-        more = True
-        while more:
-            with self.lock:
-                more = self.views.adjust(PUT_AT_ONCE)
-                self.turn()
+        self._adjust_budgets()
         gone, self._gone = self._gone, []
         self._put_statics(gone)
         return self.table.claims.ended - before
@@ -262,6 +258,7 @@ class Keeper:
         with self.lock:
             for view in self.views.budgeted:
                 view.end_restore()
+        self._adjust_budgets()  # places that became free meanwhile
         for shard in range(SHARDS):
             with self.lock:
                 self.views.resync(shard)
@@ -446,6 +443,14 @@ class Keeper:
             with self.lock:
                 wanted, some = self.table.wanted, ordered[start : start + COPY_AT_ONCE]
                 view.put([Change(prefix, wanted(prefix)) for prefix in some], bulk=True)
+                self.turn()
+
+    def _adjust_budgets(self) -> None:
+        """Have the budgets keep to their limits, and give away the places that are free."""
+        more = True
+        while more:
+            with self.lock:
+                more = self.views.adjust(PUT_AT_ONCE)
                 self.turn()
 
     def _put_statics(self, changes: list[Change]) -> None:

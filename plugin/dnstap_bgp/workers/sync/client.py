@@ -19,6 +19,7 @@ from dnstap_bgp.core.sync.delta import Claims, Hello, Inflater, Reached
 from dnstap_bgp.core.timing import Backoff
 from dnstap_bgp.errors import PeerError
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.process.loop import heed_cancellation
 from dnstap_bgp.workers.sync.go_peer import GoPeer
 from dnstap_bgp.workers.sync.http_session import CONNECT_S, RETRY_FIRST_S, HttpSession
 from dnstap_bgp.workers.sync.hub import Hub
@@ -89,6 +90,7 @@ class PeerClient:
             except Exception as error:  # noqa: BLE001 - whatever a peer provokes ends this conversation, never the process
                 self._peer.failed_by_fault(logger, error)
                 wait_s = None
+            heed_cancellation()
             if wait_s is None:
                 if process_clock() - began > RETRY_MAX_S:
                     backoff.reset()

@@ -40,6 +40,7 @@ from dnstap_bgp.core.validation import is_instant
 from dnstap_bgp.errors import PeerError
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.logs import RateLimitedLog
+from dnstap_bgp.workers.process.loop import heed_cancellation
 from dnstap_bgp.workers.sync.hub import Hub, LogCursor
 from dnstap_bgp.workers.sync.transport import PeerProgress
 
@@ -156,6 +157,7 @@ class RedisTransport:
                 self._failed(_EndedError(f"it, or its URL, is not what it should be: {error}"))
             except Exception as error:  # noqa: BLE001 - whatever an answer provokes ends this session, never the process
                 self._progress.failed_by_fault(logger, error)
+            heed_cancellation()
             await asyncio.sleep(backoff.next(random.random()))  # noqa: S311 - spreads a fleet, guards nothing
 
     def resync(self) -> None:
@@ -249,7 +251,8 @@ class RedisTransport:
         """
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._resync.wait(), CHECK_S)
+                async with asyncio.timeout(CHECK_S):
+                    await self._resync.wait()
             if self._resync.is_set():
                 self._resync.clear()
                 await self._load(redis)
@@ -333,11 +336,9 @@ def _too_much(what: str) -> exceptions.InvalidResponse:
 
 
 async def _answer(asked: Awaitable[Any]) -> Any:  # noqa: ANN401 - as in `Client`
-    """Wait for an answer; heed a cancellation that went astray: `asyncio.wait_for` of Python 3.11 can lose one."""
+    """Wait for an answer; heed a cancellation that redis-py has swallowed meanwhile."""
     answer = await asked
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    heed_cancellation()
     return answer
 
 

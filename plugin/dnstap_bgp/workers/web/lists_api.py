@@ -4,7 +4,6 @@ For the control socket, and for [http] where a token guards it. In the thread "l
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -59,9 +58,9 @@ class ListsApi:
         if not isinstance(enabled, bool):
             raise CommandError("enabled is true or false")
         if for_s is not None:
-            if isinstance(for_s, bool) or not isinstance(for_s, int | float) or not math.isfinite(for_s):
+            if isinstance(for_s, bool) or not isinstance(for_s, int | float):
                 raise CommandError("for_s is a number of seconds")
-            if not 1 <= for_s <= DURATION_MAX_S:
+            if not 1 <= for_s <= DURATION_MAX_S:  # nor NaN, nor a whole number that is too large for a float
                 raise CommandError("for_s is from 1 s to ten years")
         return await self._change("switch", SwitchRequest(text_of(body, "list"), enabled, for_s, who))
 
