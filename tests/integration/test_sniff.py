@@ -13,7 +13,7 @@ import dns.query
 import dns.rrset
 import pytest
 
-from tests.core.sniff.wire import fragments4, ipv4, udp
+from tests.core.sniff.wire import fragments4, ipv4, ipv6, udp
 from tests.integration.lab import HOST_V4, HOST_V6, Daemon, Lab, Namespace, becomes, eventually
 from tests.integration.routers import Bird, Session
 from tests.integration.speaker import COMMAND, ENVIRONMENT, Speaker, command_line
@@ -251,6 +251,80 @@ def test_to_a_tap_that_speaks_tls_and_asks_for_a_certificate(lab: Lab, bird: Bir
     sniffing(lab, speaker, *words, "--tls-cert", str(theirs.cert), "--tls-key", str(theirs.key))
     ask(lab, "n5.listed.example")
     becomes(bird.prefixes, {"11.1.1.5/32"}, 20, "an answer by TLS")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("dnsmasq")
+def test_what_a_router_passes_on_in_its_own_name_makes_no_route(lab: Lab, speaker: Speaker, bird: Bird):
+    """Linux forwards IPv6 packets that have one of its own addresses as source, also back to where they came from."""
+    lab.host.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+    sniffing(lab, speaker)
+    query = dns.message.make_query("forged.listed.example", "A")
+    response = dns.message.make_response(query)
+    response.answer.append(dns.rrset.from_text("forged.listed.example.", 300, "IN", "A", "11.66.6.6"))
+    host = bytes.fromhex(lab.host.run("cat", "/sys/class/net/to-router/address").strip().replace(":", ""))
+    with lab.router.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind(("to-host", 0))
+        for port in range(4000, 4100):
+            for packet in (
+                ipv6("fd99::2", HOST_V6, 17, udp(port, 53, query.to_wire())),
+                ipv6(HOST_V6, "fd99::2", 17, udp(53, port, response.to_wire())),
+            ):
+                sock.send(host + b"\x02\0\0\0\0\1\x86\xdd" + packet)
+    ask(lab, "n1.listed.example", server=HOST_V6)
+    becomes(bird.prefixes, {"11.1.1.1/32"}, 20, "only what was answered")
+    eventually(lambda: counters(speaker)["unasked"] >= 100, 20, "the forged ones are counted")
+    assert bird.prefixes() == {"11.1.1.1/32"}
+
+
+@pytest.mark.long
+def test_forged_fragments_complete_no_answer(lab: Lab, speaker: Speaker, bird: Bird):
+    """From the clients' side, with the identification that the server's next answer has, and before that."""
+    sniffing(lab, speaker)
+    response, texts = big_answer()
+    with lab.host.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as server, raw(lab) as forger:
+        for number in range(50):
+            data = udp(53, 4000 + number, response)
+            *_, last = fragments4(HOST_V4, "10.99.0.2", data.replace(b"\x0b\x02", b"\x0b\x42"), 1400, number)
+            forger.sendto(last, (HOST_V4, 0))
+            for piece in fragments4(HOST_V4, "10.99.0.2", data, 1400, number):
+                server.sendto(piece, ("10.99.0.2", 0))
+    becomes(bird.prefixes, {f"{text}/32" for text in texts}, 20, "what the server has sent")
+
+
+@pytest.mark.long
+def test_another_vlan_of_a_trunk_is_another_side(lab: Lab, speaker: Speaker, bird: Bird):
+    """Clients in VLAN 7 and the server in VLAN 8 of one interface, which is captured itself."""
+    others = "192.0.2.53"
+    sniffing(lab, speaker, "--server", others, interface="to-router")
+    query = dns.message.make_query("n.listed.example", "A", id=9)
+    ask = ipv4("10.99.0.3", others, 17, udp(4000, 53, query.to_wire()))
+
+    def answer(address: str) -> bytes:
+        response = dns.message.make_response(query)
+        response.answer.append(dns.rrset.from_text("n.listed.example.", 300, "IN", "A", address))
+        return ipv4(others, "10.99.0.3", 17, udp(53, 4000, response.to_wire()))
+
+    with (
+        lab.host.socket(socket.AF_PACKET, socket.SOCK_RAW) as out,
+        lab.router.socket(socket.AF_PACKET, socket.SOCK_RAW) as into,
+    ):
+        out.bind(("to-router", 0))
+        into.bind(("to-host", 0))
+
+        def sent() -> bool:
+            for sock, vlan, packet in (
+                (into, 7, ask),
+                (out, 8, ask),
+                (into, 7, answer("11.66.6.6")),
+                (into, 8, answer("11.1.1.1")),
+            ):
+                head = b"\xff" * 6 + b"\x02\0\0\0\0\1\x81\x00\x00" + bytes([vlan]) + b"\x08\x00"
+                sock.send(head + packet)
+            return len(bird.prefixes()) > 0
+
+        eventually(sent, 20, "the first route")
+    becomes(bird.prefixes, {"11.1.1.1/32"}, 20, "what comes from the server's side")
 
 
 def test_who_may_not_capture_is_told(lab: Lab):
