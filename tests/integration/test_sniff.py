@@ -303,7 +303,8 @@ def test_another_vlan_of_a_trunk_is_another_side(lab: Lab, speaker: Speaker, bir
     def answer(address: str) -> bytes:
         response = dns.message.make_response(query)
         response.answer.append(dns.rrset.from_text("n.listed.example.", 300, "IN", "A", address))
-        return ipv4(others, "10.99.0.3", 17, udp(53, 4000, response.to_wire()))
+        packet: bytes = ipv4(others, "10.99.0.3", 17, udp(53, 4000, response.to_wire()))
+        return packet
 
     with (
         lab.host.socket(socket.AF_PACKET, socket.SOCK_RAW) as out,
