@@ -106,10 +106,21 @@ class Bird(_Process):
     protocol = "speaker"
 
     def __init__(
-        self, lab: Lab, session: Session, *, graceful_restart: bool = True, import_max: int | None = None
+        self,
+        lab: Lab,
+        session: Session,
+        *,
+        graceful_restart: bool = True,
+        import_max: int | None = None,
+        exports: Iterable[str] = (),
     ) -> None:
-        """Write its configuration; with more routes of a family than `import_max` it ends the session for good."""
+        """Write its configuration; with more routes of a family than `import_max` it ends the session for good.
+
+        `exports` are IPv4 prefixes that it announces to the speaker.
+        """
         super().__init__(lab, session, "bird")
+        own = "".join(f"  route {prefix} blackhole;\n" for prefix in exports)
+        statics = f"protocol static {{\n  ipv4;\n{own}}}" if own else ""
         limit = f"import limit {import_max} action disable;" if import_max is not None else ""
         self._control = self._folder / "bird.ctl"
         self._config = self._folder / "bird.conf"
@@ -121,6 +132,7 @@ log stderr all;
 router id 10.99.0.{session.number};
 protocol device {{ scan time 1; }}
 protocol direct {{ ipv4; ipv6; }}
+{statics}
 protocol bgp speaker {{
   local {session.local} as {session.router_as};
   neighbor {session.remote} as {session.speaker_as};
@@ -129,7 +141,7 @@ protocol bgp speaker {{
   error wait time 1, 2;
   graceful restart {"on" if graceful_restart else "off"};
   {password}
-  ipv4 {{ import all; {limit} export none; extended next hop on; }};
+  ipv4 {{ import all; {limit} export {"where source = RTS_STATIC" if own else "none"}; extended next hop on; }};
   ipv6 {{ import all; {limit} export none; }};
 }}
 """)

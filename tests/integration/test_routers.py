@@ -1,5 +1,6 @@
 """Sessions of every kind with every router, and what becomes of the routes when a session ends."""
 
+import re
 from typing import Any
 
 import pytest
@@ -75,18 +76,27 @@ def test_a_router_comes_back(lab: Lab, router_type: type[Bird | GoBgp | Frr]):
     becomes(router.prefixes, {"11.1.0.1/32", "11.1.0.3/32"}, 30, "after")
 
 
-def test_a_session_bounces(lab: Lab):
-    bird = Bird(lab, Session(2))
+@pytest.mark.parametrize(
+    "words",
+    ["done", *(pytest.param(words, marks=pytest.mark.long) for words in ("error", "neighbor 10.99.0.2 up", "x" * 120))],
+)
+def test_a_session_bounces_whatever_its_router_says(lab: Lab, words: str):
+    """Its routes are no routes of ours, and its parting words (RFC 9003) are no answer of ExaBGP."""
+    bird = Bird(lab, Session(2), exports=["11.66.0.0/16", "0.0.0.0/0"])
     speaker = Speaker(lab, [bird.session])
     for part in (bird, speaker):
         part.start()
     send(speaker.tap, sightings("www.example", ADDRESSES))
     becomes(bird.prefixes, PREFIXES, 15, "before")
-    bird.ask("disable speaker")
+    exported = bird.ask("show protocols all speaker")
+    assert re.search(r"[1-9]\d* exported", exported), exported
+    bird.ask(f'disable speaker "{words}"')
     send(speaker.tap, sightings("www.example", ["11.1.0.9"]))
     eventually(lambda: not bird.up(), 10, "the session is down")
     bird.ask("enable speaker")
     becomes(bird.prefixes, PREFIXES | {"11.1.0.9/32"}, 30, "after")
+    assert speaker.adj_rib_out() == {bird.session.local: bird.prefixes()}
+    assert "11.66" not in speaker.run("routes")
 
 
 def test_a_router_that_is_late(lab: Lab):

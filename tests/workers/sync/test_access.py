@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection
 
 import pytest
 
@@ -143,17 +144,24 @@ def test_mutual_tls(port, tmp_path):
 
 def test_strangers_don_t_take_the_room_of_peers(port, monkeypatch):
     monkeypatch.setattr(access, "STRANGERS_MAX", 3)
-    held = []
-    try:
-        with serving(Instance(config(port, token=TOKEN))):
-            held += [socket.create_connection(("127.0.0.1", port), 60) for _ in range(6)]
-            assert select.select(held, [], [], 60)[0], "one too many"
-            for sock in held:
-                sock.close()
-            eventually(lambda: status_or_none(port) == 200, 5, "there is room again")
-    finally:
-        for sock in held:
-            sock.close()
+    with serving(Instance(config(port, free_port(), token=TOKEN))), ExitStack() as held:
+        peer = held.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=60)))  # the address of a peer
+
+        def ask() -> int:
+            peer.request("GET", "/fetch", headers={"Authorization": f"Bearer {TOKEN}"})
+            with peer.getresponse() as response:
+                response.read()
+                return response.status
+
+        assert ask() == 200
+        kept = peer.sock
+        strangers = [
+            held.enter_context(socket.create_connection(("127.0.0.1", port), 60, ("127.0.0.3", 0))) for _ in range(6)
+        ]
+        assert select.select(strangers, [], [], 60)[0], "one too many"
+        assert ask() == 200
+        assert peer.sock is kept, "its connection, the oldest, has given way to none of them"
+        assert len(select.select(strangers, [], [], 0)[0]) < 6, "though some of them have room"
 
 
 @pytest.mark.real("openssl")

@@ -178,13 +178,16 @@ def test_a_peer_that_forges_claims_gives_only_those_that_may_be(port):
         (packed("11.0.0.5"), "default", b"a.example", -(10**12)),
         (packed("11.0.0.6"), "default", b"a.example", 10**13),
         (packed("::ffff:11.0.0.7"), "default", b"a.example", 0),
+        (packed("11.0.0.9"), "default", b"own.example", -(10**12)),  # nor does it take away what is held
+        (packed("11.0.0.9"), "default", b"own.example", 10**13),
     ]
+    instance.see("own.example", "11.0.0.9")
     with closing(socket.create_server(("127.0.0.1", theirs))) as server, running(instance):
         server.settimeout(60)
         with closing(server.accept()[0]) as sock:
             sock.recv(4096)
             sock.sendall(stream(HELLO, claims(*forged, stamp_ms=10**12), delta.encode_reached(0, 1000.0)))
-            becomes(instance.routes, {"11.0.0.4", "11.0.0.5", "11.0.0.7"}, 5, "what is left of it")
+            becomes(instance.routes, {"11.0.0.4", "11.0.0.5", "11.0.0.7", "11.0.0.9"}, 5, "what is left of it")
             assert all(instance.seen(address) <= process_clock() for address in instance.routes())
 
 
