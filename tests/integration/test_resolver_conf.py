@@ -1,5 +1,6 @@
 """What `resolver-conf` prints, in the real resolvers: forwarding, exceptions, AAAA, the canary."""
 
+import subprocess
 from collections.abc import Callable
 
 import dns.message
@@ -8,6 +9,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
+from tests.integration.debian import debian_13, inside
 from tests.integration.lab import Daemon, Lab, eventually
 from tests.integration.speaker import command
 
@@ -91,12 +93,18 @@ def check(lab: Lab, *, excepts: bool, withholds: bool, canary: str = "NXDOMAIN")
     assert ask(lab, "use-application-dns.net") == ([canary] if canary else [])
 
 
-def start(lab: Lab, name: str, argv: list[str]) -> Daemon:
-    return lab.start(name, argv, lab.host)
+def start(lab: Lab, name: str, argv: list[str], *, of_13: bool = False) -> Daemon:
+    return lab.start(name, inside(debian_13(), lab.folder, argv) if of_13 else argv, lab.host)
 
 
+releases = pytest.mark.parametrize(
+    "of_13", [pytest.param(False, id="here"), pytest.param(True, id="Debian 13", marks=pytest.mark.long)]
+)
+
+
+@releases
 @pytest.mark.real("unbound")
-def test_unbound(lab: Lab, printed: Callable[..., str]):
+def test_unbound(lab: Lab, printed: Callable[..., str], of_13: bool):
     text = printed("unbound")
     assert "can't except web.video.example" in text
     (lab.folder / "steered.conf").write_text(text)
@@ -107,7 +115,7 @@ def test_unbound(lab: Lab, printed: Callable[..., str]):
         f'stub-zone:\n name: "example"\n stub-addr: 127.0.0.1@{USUAL}\n stub-first: no\n'
         f'remote-control:\n control-enable: no\ninclude: "{lab.folder}/steered.conf"\n'
     )
-    start(lab, "unbound", ["unbound", "-d", "-p", "-c", str(conf)])
+    start(lab, "unbound", ["unbound", "-d", "-p", "-c", str(conf)], of_13=of_13)
     check(lab, excepts=False, withholds=False)
 
 
@@ -135,8 +143,9 @@ def test_bind(lab: Lab, printed: Callable[..., str]):
     assert 'zone "web.video.example" { type forward; forwarders { }; };' in (lab.folder / "steered.conf").read_text()
 
 
+@releases
 @pytest.mark.real("kresd")
-def test_knot(lab: Lab, printed: Callable[..., str]):
+def test_knot(lab: Lab, printed: Callable[..., str], of_13: bool):
     (lab.folder / "steered.conf").write_text(printed("knot"))
     (lab.folder / "cache").mkdir()
     conf = lab.folder / "kresd.conf"
@@ -146,34 +155,47 @@ def test_knot(lab: Lab, printed: Callable[..., str]):
         f"dofile('{lab.folder}/steered.conf')\n"
         f"policy.add(policy.suffix(policy.STUB('127.0.0.1@{USUAL}'), policy.todnames({{'example.'}})))\n"
     )
-    start(lab, "kresd", ["kresd", "-n", "-c", str(conf), str(lab.folder)])
+    start(lab, "kresd", ["kresd", "-n", "-c", str(conf), str(lab.folder)], of_13=of_13)
     check(lab, excepts=True, withholds=True)
 
 
+@releases
 @pytest.mark.real("dnsdist")
-def test_dnsdist(lab: Lab, printed: Callable[..., str]):
+def test_dnsdist(lab: Lab, printed: Callable[..., str], of_13: bool):
     (lab.folder / "steered.conf").write_text(printed("dnsdist"))
     conf = lab.folder / "dnsdist.conf"
     conf.write_text(
         f"setLocal('127.0.0.1:{PORT}')\nsetSecurityPollSuffix('')\n"
         f"newServer({{address = '127.0.0.1:{USUAL}', healthCheckMode = 'up'}})\ndofile('{lab.folder}/steered.conf')\n"
     )
-    start(lab, "dnsdist", ["dnsdist", "--supervised", "--disable-syslog", "-C", str(conf)])
+    start(lab, "dnsdist", ["dnsdist", "--supervised", "--disable-syslog", "-C", str(conf)], of_13=of_13)
     check(lab, excepts=True, withholds=True)
 
 
+@releases
 @pytest.mark.real("pdns_recursor")
-def test_pdns(lab: Lab, printed: Callable[..., str]):
+def test_pdns(lab: Lab, printed: Callable[..., str], of_13: bool):
+    zones, script = lab.folder / "steered.zones", lab.folder / "steered.lua"
     text = printed("pdns")
-    script = lab.folder / "steered.lua"
-    lines = [line.removeprefix("#lua ") for line in text.splitlines() if line.startswith("#lua ")]
-    script.write_text("".join(f"{line}\n" for line in lines))
-    plain = "".join(line + "\n" for line in text.splitlines() if not line.startswith("#"))
-    (lab.folder / "recursor.conf").write_text(
-        f"local-address=127.0.0.1:{PORT}\nsocket-dir={lab.folder}\ndaemon=no\ndisable-syslog=yes\nsecurity-poll-suffix=\n"
-        f"dnssec=off\nthreads=1\nhint-file=\nlua-dns-script={script}\nforward-zones=example=127.0.0.1:{USUAL}\n{plain}"
-    )
-    start(lab, "pdns", ["pdns_recursor", f"--config-dir={lab.folder}"])
+    zones.write_text(text)
+    [command] = [line.partition("`:  ")[2] for line in text.splitlines() if " sed " in line]
+    words = ["sh", "-c", command.replace("FILE", str(zones)).replace("SCRIPT", str(script))]
+    subprocess.run(words, check=True)
+    if of_13:
+        (lab.folder / "recursor.yml").write_text(
+            f'incoming: {{ listen: ["127.0.0.1:{PORT}"] }}\ndnssec: {{ validation: "off" }}\n'
+            f"logging: {{ disable_syslog: true }}\nrecursor:\n  socket_dir: {lab.folder}\n  daemon: false\n"
+            f'  threads: 1\n  security_poll_suffix: ""\n  hint_file: ""\n  lua_dns_script: {script}\n'
+            f'  forward_zones: [ {{ zone: example, forwarders: ["127.0.0.1:{USUAL}"] }} ]\n'
+            f"  forward_zones_file: {zones}\n"
+        )
+    else:
+        (lab.folder / "recursor.conf").write_text(
+            f"local-address=127.0.0.1:{PORT}\nsocket-dir={lab.folder}\ndaemon=no\ndisable-syslog=yes\n"
+            f"security-poll-suffix=\ndnssec=off\nthreads=1\nhint-file=\nlua-dns-script={script}\n"
+            f"forward-zones=example=127.0.0.1:{USUAL}\nforward-zones-file={zones}\n"
+        )
+    start(lab, "pdns", ["pdns_recursor", f"--config-dir={lab.folder}"], of_13=of_13)
     check(lab, excepts=False, withholds=True)
 
 

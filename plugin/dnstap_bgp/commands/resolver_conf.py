@@ -225,22 +225,18 @@ def _dnsdist(tap: str | None, lists: Sequence[SteeredList]) -> Iterator[str]:
 
 
 def _pdns(tap: str | None, lists: Sequence[SteeredList]) -> Iterator[str]:
-    yield "# PowerDNS Recursor: lines for recursor.conf; made by `dnstap-bgp resolver-conf pdns`"
+    yield "# PowerDNS Recursor 4 and 5: a file for `forward-zones-file`; made by `dnstap-bgp resolver-conf pdns`"
+    yield "#   recursor.conf (4)   forward-zones-file=FILE             lua-dns-script=SCRIPT"
+    yield "#   recursor.yml (5)    recursor: forward_zones_file: FILE  recursor: lua_dns_script: SCRIPT"
+    yield "# SCRIPT withholds names; it stands below behind `#lua `:  sed -n 's/^#lua //p' FILE >SCRIPT"
     if tap is not None:
-        yield "# its tap is Lua: deploy/resolvers/pdns-recursor.lua, by lua-config-file"
-    zones = [
-        f"{domain}={';'.join(f'[{host}]:{port}' if ':' in host else f'{host}:{port}' for host, port in one.servers)}"
-        for one in lists
-        if one.servers
-        for domain in one.domains
-    ]
+        yield "# its tap is Lua, too: deploy/resolvers/pdns-recursor.lua, by lua-config-file, or pdns-recursor.yml"
     for one in lists:
         yield from _about("#", one)
         if one.servers:
+            servers = ";".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in one.servers)
+            yield from (f"+{domain}={servers}" for domain in one.domains)
             yield from (f"# the Recursor can't except {domain}: it is asked for there, too" for domain in one.excepted)
-    if zones:
-        yield f"forward-zones-recurse={','.join(zones)}"
-    yield "# names that are withheld, as a Lua script (lua-dns-script); each line behind `#lua `:"
     yield "#lua local canary, none, others = newDS(), newDS(), newDS()"
     yield f"#lua canary:add('{CANARY}')"
     for one in lists:
