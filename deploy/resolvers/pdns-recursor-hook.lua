@@ -323,7 +323,11 @@ local function is_unlisted(dq, now_s)
     if not filter.is_there or not is_name_ruled_out(dq.qname) then
         return false
     end
-    for _, record in pairs(dq:getRecords()) do
+    local records = dq:getRecords()
+    if records[2] == nil then
+        return true     -- an address of the name itself, or a CNAME without any behind it
+    end
+    for _, record in pairs(records) do
         if record.type == CNAME and not is_name_ruled_out(newDN(record:getContent())) then
             return false
         end

@@ -82,9 +82,9 @@ import select
 import socket
 import stat
 import struct
-import threading
 import time
 import zlib
+from threading import get_ident
 
 import unboundmodule as ub
 
@@ -524,7 +524,9 @@ class Hook:
                 say(f"{type(error).__name__}: {error} (told once)")
 
     def _on_answer(self, qstate, is_rewritten):
-        link = self._link()
+        link = self._links.get(get_ident())
+        if link is None:
+            link = self._new_link()
         if not link.is_ready():  # first, so that nothing is looked at where nobody listens
             return
         question = qstate.qinfo  # each such look makes an object, which is most of what this costs
@@ -545,19 +547,17 @@ class Hook:
             else:
                 link.ask(flags, response)
 
-    def _link(self):
-        """This thread's connection.
+    def _new_link(self):
+        """A connection for this thread.
 
         PyGILState_Ensure, once: unbound has made a Python state for this thread and destroys it when the call ends,
         unless somebody holds it; with it a call costs half. `threading.local` would end with it, so the key is the
         thread's number.
         """
-        ident = threading.get_ident()
-        link = self._links.get(ident)
-        if link is None:
-            if ctypes is not None:
-                self._pins[ident] = ctypes.pythonapi.PyGILState_Ensure()
-            link = self._links[ident] = Link(self._settings)
+        ident = get_ident()
+        if ctypes is not None:
+            self._pins[ident] = ctypes.pythonapi.PyGILState_Ensure()
+        link = self._links[ident] = Link(self._settings)
         return link
 
     def close(self):
