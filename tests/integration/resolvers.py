@@ -328,7 +328,7 @@ RESOLVERS: tuple[type[ClientTap], ...] = (Unbound, Bind, Knot, Dnsdist)
 
 
 def ask(
-    lab: Lab, port: int, name: str, kind: str = "A", timeout_s: float = 5, *, address: str = "127.0.0.1"
+    lab: Lab, port: int, name: str, kind: str = "A", timeout_s: float = 20, *, address: str = "127.0.0.1"
 ) -> list[str]:
     """Ask the resolver on this port of the host, as an application would; returns the answer's records in text."""
     question = dns.message.make_query(name, kind)

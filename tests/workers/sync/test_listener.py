@@ -192,7 +192,7 @@ def test_a_peer_that_forges_claims_gives_only_those_that_may_be(port):
 
 
 def test_a_follower_that_does_not_read_holds_little_and_is_left(port, monkeypatch):
-    monkeypatch.setattr(listener, "WRITE_S", 1.0)
+    monkeypatch.setattr(listener, "WRITE_S", 2.0)
     instance = Instance(config(port, insecure=True), ttl_s=1e6)
     chance = random.Random(1)
     for _ in range(60_000):
