@@ -20,6 +20,8 @@ from tests.ports import free_port
 from tests.workers.lists import list_server
 from tests.workers.lists.list_server import ListServer, content
 
+pytestmark = pytest.mark.timeout(300)  # dozens of commands, each a process of its own
+
 CONFIG = """
 runtime_dir = "run"
 cache = "state"
