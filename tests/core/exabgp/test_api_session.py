@@ -95,6 +95,15 @@ def test_another_major_version_is_refused_and_nothing_is_said():
     assert talk.views.sole.backlog.live == 1
 
 
+def test_a_barrier_begins_with_a_header_even_if_none_was_drawn():
+    """A row of `done`s before it would be a part of it else."""
+
+    def nothing(_count: int) -> int:
+        return 0
+
+    assert Barrier(nothing).lines.startswith(b"show neighbor nobody summary\n")
+
+
 def test_a_barrier_is_passed_by_its_own_answers_only():
     barrier = Barrier(lambda _count: 0b1011_0010)
     for stale in range(1_000):
@@ -299,6 +308,23 @@ def test_a_neighbor_that_drains_holds_up_its_own_view_alone():
     assert said == ["neighbor 192.0.2.7 announce attributes next-hop 192.0.2.1 med 7 nlri 10.0.0.1/32"]
     nine.draining = False
     assert said_with(talk, rows) == ["neighbor 192.0.2.9 announce attributes next-hop 192.0.2.1 med 7 nlri 10.0.0.1/32"]
+
+
+def test_an_attribute_change_is_alone_in_flight():
+    rows = [neighbor_row()]
+    talk = Talk().ready(*rows)
+    for neighbor in talk.talk.tasks.neighbors:
+        neighbor.draining = False
+    talk.views.sole.put([Change(X, ONE)])
+    said_with(talk, rows)
+    talk.views.sole.put([Change(X, Attributes(ONE.next_hop, med=7))])
+    while "nlri" not in (line := talk.say()):
+        talk.hear(*([json.dumps(rows).encode()] if "json" in line else []), DONE)
+    assert line == "announce attributes next-hop 192.0.2.1 med 7 nlri 10.0.0.1/32\n"
+    talk.views.sole.put([Change(bytes([10, 0, 0, 2]), ONE)])
+    assert talk.say() is None
+    talk.hear(DONE)
+    assert said_with(talk, rows) == ["announce attributes next-hop 192.0.2.1 nlri 10.0.0.2/32"]
 
 
 def test_a_view_that_is_refused_holds_up_nobody_else():

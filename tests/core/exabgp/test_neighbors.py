@@ -102,6 +102,21 @@ def test_a_row_that_contradicts_the_events_makes_up_for_them():
     assert neighbor.replay == BOTH
 
 
+def test_an_event_is_of_its_own_session_or_of_all_at_its_address_where_it_names_none():
+    neighbors = Neighbors()
+    neighbors.on_rows([row(up=False)], nothing, 0.0)
+    (neighbor,) = neighbors
+    other = SessionIdentity("192.0.2.9", "192.0.2.8", 65001, 65003, "10.0.0.1")
+    neighbors.on_state(StateEvent("192.0.2.9", "up", other, 1), 1.0)
+    assert not neighbor.up
+    neighbors.on_state(StateEvent("192.0.2.7", "up", None, 2), 1.0)
+    assert not neighbor.up
+    neighbors.on_state(StateEvent("192.0.2.9", "up", None, 3), 1.0)
+    assert neighbor.up
+    neighbors.on_state(StateEvent("192.0.2.9", "down", session(), 4), 1.0)
+    assert not neighbor.up
+
+
 def test_sessions_are_bounded_and_forgotten_with_their_row():
     neighbors = Neighbors()
     neighbors.on_rows([row(f"192.0.2.{number}") for number in range(NEIGHBORS_MAX + 1)], nothing, 0.0)
@@ -126,18 +141,18 @@ def test_end_of_rib_waits_for_the_restore_and_for_what_waits_in_the_own_view():
 
 def test_a_flush_comes_once_a_minute_and_not_while_draining():
     tasks = NeighborTasks()
-    tasks.on_rows([row()], nothing, 0.0)
+    tasks.on_rows([row()], nothing, 1000.0)
     (neighbor,) = tasks.neighbors
     neighbor.want_flush()
-    assert tasks.flush(0.0, Views()) is None
-    tasks.on_rows([row()], nothing, 0.0)
-    assert tasks.flush(0.0, Views()) is neighbor
+    assert tasks.flush(1000.0, Views()) is None
+    tasks.on_rows([row()], nothing, 1000.0)
+    assert tasks.flush(1000.0, Views()) is neighbor
     neighbor.task_answered(flush=True, done=True)
     neighbor.want_flush()
     for _ in range(2):
-        tasks.on_rows([row()], nothing, 1.0)
-    assert tasks.flush(FLUSH_EVERY_S - 1, Views()) is None
-    assert tasks.flush(FLUSH_EVERY_S, Views()) is neighbor
+        tasks.on_rows([row()], nothing, 1001.0)
+    assert tasks.flush(999.0 + FLUSH_EVERY_S, Views()) is None
+    assert tasks.flush(1000.0 + FLUSH_EVERY_S, Views()) is neighbor
 
 
 def test_a_foreign_neighbor_is_due_nothing_until_its_events_come():

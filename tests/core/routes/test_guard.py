@@ -75,6 +75,22 @@ def test_never_a_route(address: str, reason: str):
 
 
 @pytest.mark.parametrize(
+    ("address", "block"),
+    [
+        ("127.0.0.1", "127.0.0.0/8"),
+        ("64:ff9b::127.0.0.1", "127.0.0.0/8"),
+        ("2002:a9fe:101::", "169.254.0.0/16"),
+        ("fe80::1", "fe80::/10"),
+        ("8.8.8.8", None),
+        ("64:ff9b::8.8.8.8", None),
+    ],
+)
+def test_the_block_for_which_an_address_is_refused_is_that_of_what_it_carries(address: str, block: str | None):
+    found = MINIMAL.block(packed(address))
+    assert (None if found is None else str(found)) == block
+
+
+@pytest.mark.parametrize(
     ("address", "reason"),
     [
         ("10.0.0.1", "private"),
