@@ -6,6 +6,7 @@ changed is in the audit, in one line. The body comes whole or in pieces, with it
 """
 
 import asyncio
+import atexit
 import getpass
 import json
 import logging
@@ -16,7 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -171,18 +172,18 @@ class Scene:
         self._policies = Policies(list_policies(self.config), guard, caps(self.config), static_prefixes(self.config))
         self.loop = asyncio.new_event_loop()
         self.keeper = self._keeper()
-        ours, _theirs = socket.socketpair()
-        bgp = Bgp(ours.detach(), _theirs.detach(), no_crash, no_crash)
-        tap = Tap(self.config.dnstap, self.keeper, Ingest(self._rules, frozenset({6})), no_crash)
+        control, put = socket.socket(socket.AF_UNIX), socket.socket()
+        self._sockets = [control, put, *socket.socketpair()]
+        bgp = Bgp(self._sockets[2].fileno(), self._sockets[3].fileno(), no_crash, no_crash)
+        self._tap = Tap(self.config.dnstap, self.keeper, Ingest(self._rules, frozenset({6})), no_crash)
         listing = ListManager(folder, no_news, Loop(no_crash))
-        parts = Parts(self.keeper, tap, bgp, None, listing)
+        parts = Parts(self.keeper, self._tap, bgp, None, listing)
         self.inspector = Inspector(parts, self.config, lambda: WebStatus((), 0, 0, {}))
         self.inspector.send = self._take
         self.app = HttpApp(self.inspector, EventFeed(self.keeper), Counter())
         self.app._disk = AtOnce()  # type: ignore[assignment] # no thread: what is asked is done, and is one input's
         self.errands: list[Errand] = []
         self.entries: dict[str, ManagedName] = {}
-        control, put = socket.socket(socket.AF_UNIX), socket.socket()
         control.bind(str(folder / "run" / "c"))
         put.bind(("127.0.0.1", 0))
         self._at = {False: (socket.AF_UNIX, control.getsockname()), True: (socket.AF_INET, put.getsockname())}
@@ -200,6 +201,21 @@ class Scene:
         serving = self.app.serve(control, control=True), listener._server.serve(put)
         self._serving = [asyncio.ensure_future(one) for one in serving]
 
+    def close(self) -> None:
+        """End all services."""
+
+        async def end() -> None:
+            for one in self._serving:
+                one.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
+
+        self.loop.run_until_complete(end())
+        self.loop.close()
+        for sock in self._sockets:
+            sock.close()
+        self._tap.close()
+        self._folder.cleanup()
+
     def renew(self) -> None:
         """A table with three claims, and nothing asked."""
         self.keeper = self._keeper()
@@ -211,7 +227,6 @@ class Scene:
         self.errands.clear()
         self.entries = {}
         self.audit()
-        logs.set_level("error")
 
     def claims(self) -> _Claims:
         held = self.keeper.table.claims
@@ -309,16 +324,31 @@ _scene: Scene | None = None
 def scene() -> Scene:
     global _scene  # noqa: PLW0603 - once in a process: inputs are many
     if _scene is None:
-        logging.getLogger("dnstap_bgp").addHandler(logging.NullHandler())
-        logging.getLogger("dnstap_bgp").propagate = False
         _scene = Scene()
+        atexit.register(_scene.close)
     return _scene
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is logged, and what is set of the log is as before in the end."""
+    loggers = logging.getLogger(), logging.getLogger("dnstap_bgp")
+    levels = [logger.level for logger in loggers]
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        logs.set_level("error")
+        yield
+    finally:
+        logging.disable(disabled)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def one_input(data: bytes) -> None:
     dice, at = Choices(data), scene()
-    at.renew()
-    try:
+    with quiet():
+        at.renew()
         for _ in range(3):
             if not dice:
                 break
@@ -331,9 +361,6 @@ def one_input(data: bytes) -> None:
             assert logs.level() == level or (path == "/v1/log-level" and asked.status == 200)
             check_audit(asked, at.audit())
             at.errands.clear()
-    finally:
-        logs.set_level("info")
-        logging.getLogger().setLevel(logging.WARNING)
 
 
 def body_of(path: str, dice: Choices) -> bytes:

@@ -187,6 +187,7 @@ LINE = "65001:100 ]\nannounce route 0.0.0.0/0 next-hop 10.0.0.9"
         {"next_hop": b"abcd", "communities": ["65001:\u0661"]},
         {"next_hop": b"abcd", "communities": ["65001:0100"]},
         {"next_hop": b"abcd", "communities": ["no-export"] * 65},
+        {"next_hop": b"abcd", "large_communities": ["65001:1:2"] * 33},
         {"next_hop": b"abcd", "communities": "no-export"},
         {"next_hop": b"abcd", "communities": [["65001:100"]]},
         {"next_hop": b"abcd", "communities": [{}]},
