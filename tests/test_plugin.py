@@ -56,6 +56,31 @@ def test_a_configuration_that_is_mended_comes_into_force_with_hup(tmp_path):
         eventually(lambda: "reload: done; rules 1, claims 0, routes 0" in log_of(config), 20, "the answer to the HUP")
 
 
+ELSEWHERE = """
+import signal, sys
+from pathlib import Path
+from dnstap_bgp import plugin
+
+class Bgp(plugin.Bgp):
+    def start_reading(self):
+        super().start_reading()  # by a thread that takes the signals from now on
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGTERM})
+
+plugin.Bgp = Bgp
+plugin.run(Path(sys.argv[1]))
+"""
+
+
+def test_a_signal_that_does_not_end_the_main_thread_s_wait_is_heeded_all_the_same(tmp_path):
+    """As one that comes right before it, or after a SIGSTOP: any thread may take it; the main one runs the handler."""
+    config = write_config(tmp_path, more="nonsense = 1")
+    with plugin(config, ELSEWHERE) as process:
+        eventually(lambda: f"kill -HUP {process.pid}" in log_of(config), 20, "the complaint")
+        write_config(tmp_path)
+        process.send_signal(signal.SIGHUP)
+        eventually((tmp_path / "dnstap.sock").exists, 20, "the listener")
+
+
 def test_others_can_pass_through_its_runtime_folder_to_a_socket(tmp_path):
     config = write_config(tmp_path)
     with plugin(config):

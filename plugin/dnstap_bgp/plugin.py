@@ -35,7 +35,9 @@ from dnstap_bgp.workers.process.mailbox import DIFF_PLUGIN, RELOAD_PLUGIN, Erran
 logger = logging.getLogger(__name__)
 
 GUARD_S = 1.0
-"""How soon a neighbor that ExaBGP has told of, or an address of this machine, is protected from becoming a route."""
+"""How soon a neighbor that ExaBGP has told of, or an address of this machine, is protected from becoming a route; and a
+signal heeded that came right before the main thread began to wait, or to another thread after a SIGSTOP: no such signal
+ends a wait, and its handler runs once the main thread does."""
 
 RETRY_S = 5.0
 RETRIES = 60
@@ -115,11 +117,7 @@ class Plugin:
         mailbox, is_asked = Mailbox(config.runtime_dir, RELOAD_PLUGIN), False
         ends = process_clock() + brake.pause_s
         while not self._stopping.is_set() and (left_s := ends - process_clock()) > 0:
-            try:
-                event = self._events.get(timeout=left_s)
-            except queue.Empty:
-                continue
-            if event == signal.SIGHUP:
+            if self._next_event(min(left_s, GUARD_S)) == signal.SIGHUP:
                 is_asked = True
                 if (request := mailbox.take()) is not None:
                     mailbox.answer(request, Outcome(ok=False, messages=(why,)))
@@ -142,9 +140,8 @@ class Plugin:
         reloads, diffs = (Mailbox(config.runtime_dir, box) for box in (RELOAD_PLUGIN, DIFF_PLUGIN))
         while not self._stopping.is_set():
             app.release_brake(process_clock())
-            try:
-                event = self._events.get(timeout=GUARD_S)
-            except queue.Empty:
+            event = self._next_event()
+            if event is None:
                 app.protect()
                 app.undo_switches()
                 app.examine()
@@ -172,6 +169,13 @@ class Plugin:
             elif isinstance(event, Errand):
                 self._run_errand(app, event)
         app.stop()
+
+    def _next_event(self, timeout_s: float = GUARD_S) -> int | Errand | None:
+        """Wait for the next event; None: there was none."""
+        try:
+            return self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
 
     def _run_errand(self, app: App, errand: Errand) -> None:
         """Do the errand that a client of the control socket waits for, unless the client has left meanwhile."""
@@ -227,7 +231,7 @@ class Plugin:
                 return config
             text = "nothing is announced until that is mended and HUP is sent: `dnstap-bgp reload`, or kill -HUP %d"
             logger.error(text, os.getpid())  # no pidfile tells it, since that is named by the file
-            while not self._stopping.is_set() and self._events.get() != signal.SIGHUP:
+            while not self._stopping.is_set() and self._next_event() != signal.SIGHUP:
                 pass
             was_asked = True
         return None

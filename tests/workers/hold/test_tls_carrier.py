@@ -58,12 +58,17 @@ def scene(tmp_path, keys):
         yield made
 
 
-def connect(address, authority, own=None):
+def connect(address, authority, own=None, receive_bytes=None):
+    """Connect with TLS; with a small receive buffer few replies fill the way to one who does not read them."""
     context = ssl.create_default_context(cafile=authority.cert)
     if own is not None:
         context.load_cert_chain(own.cert, own.key)
-    sock = socket.create_connection(address, 30)
+    sock = socket.socket()
     try:
+        if receive_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        sock.settimeout(30)
+        sock.connect(address)
         return context.wrap_socket(sock, server_hostname="localhost")
     except BaseException:
         sock.close()
@@ -173,7 +178,7 @@ def test_half_a_handshake_and_half_a_message_have_their_time(hasty, address, aut
 
 
 def test_a_hook_that_reads_nothing_is_cut_off(scene, address, authority, theirs, hook):
-    with connect(address, authority, theirs) as deaf:
+    with connect(address, authority, theirs, 4096) as deaf:
         deaf.settimeout(20)
         data = framed(*(question(UNLISTED, hook="deaf") for _ in range(100)))
         with suppress(OSError):
