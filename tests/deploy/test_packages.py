@@ -194,6 +194,34 @@ def test_the_service_does_the_main_job_in_its_sandbox(running: Machine, router: 
     assert "is no TOML" in running.journal("dnstap-bgp")
 
 
+def test_answers_off_the_wire_in_their_own_sandbox(running: Machine, router: Router):
+    """As the manual has it, for a resolver on this machine that has no tap."""
+    running.sh("echo wire.example >>/etc/dnstap-bgp/domains.txt; systemctl reload dnstap-bgp")
+    running.sh("ip address add 10.99.0.53/32 dev lo")
+    running.root.joinpath("root/wire.conf").write_text(
+        "server:\n interface: 10.99.0.53\n access-control: 10.99.0.0/24 allow\n"
+        ' chroot: ""\n username: ""\n pidfile: ""\n'
+        ' local-data: "n.wire.example A 203.0.113.53"\nremote-control:\n control-enable: no\n'
+    )
+    running.sh("""echo 'SNIFF="--interface any --server 10.99.0.53"' >/etc/default/dnstap-bgp-sniff""")
+    running.run("systemctl", "start", "dnstap-bgp-sniff")
+    running.run("systemd-run", "--quiet", "--unit=wire", "unbound", "-d", "-p", "-c", "/root/wire.conf")
+    question = r"b'\0\7\1\0\0\1\0\0\0\0\0\0\1n\4wire\7example\0\0\1\0\1'"
+    ask = f"import socket; socket.socket(2, 2).sendto({question}, ('10.99.0.53', 53))"
+
+    def routed() -> bool:
+        running.run("python3", "-c", ask)
+        return "203.0.113.53/32" in router.routes()
+
+    try:
+        eventually(routed, 30, "the route of an answer off the wire")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{running.journal('dnstap-bgp-sniff')}") from None
+    finally:
+        running.sh("systemctl stop wire dnstap-bgp-sniff; ip address del 10.99.0.53/32 dev lo", status=None)
+        running.sh("rm /etc/default/dnstap-bgp-sniff")
+
+
 def test_a_neighbor_may_connect_to_port_179(running: Machine):
     running.sh("sed -i 's/as = 64513 }/as = 64513, passive = true }/' /etc/dnstap-bgp/dnstap-bgp.toml")
     running.run("systemctl", "restart", "dnstap-bgp")
