@@ -194,6 +194,7 @@ def test_the_service_does_the_main_job_in_its_sandbox(running: Machine, router: 
     assert "is no TOML" in running.journal("dnstap-bgp")
 
 
+@pytest.mark.long
 def test_answers_off_the_wire_in_their_own_sandbox(running: Machine, router: Router):
     """As the manual has it, for a resolver on this machine that has no tap."""
     running.sh("echo wire.example >>/etc/dnstap-bgp/domains.txt; systemctl reload dnstap-bgp")
