@@ -6,14 +6,17 @@ that makes no difference. The sample is drawn by a seed from all mutants, so tha
 all of them, within the confidence that is printed (Wilson, 95 %).
 
 Each mutant is tried in a copy of the tree, by the module's own test and then by other tests of tests/core that import
-the module, within three times of what they take without a mutant.
+the module, within three times of the CPU that they take without a mutant: what else the machine does kills none.
 """
 
 import ast
+import enum
 import math
 import os
 import random
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,8 +31,9 @@ ROOT = Path(__file__).parents[2]
 CORE = Path("plugin/dnstap_bgp/core")
 TIMES_SLOWER = 3.0
 AT_LEAST_S = 20.0
-"""A mutant may take so much longer than the tests without one, and so long in any case: then its loop has no end."""
-BASELINE_MAX_S = 600.0
+"""A mutant may take so much more CPU than the tests without one, and so much in any case: then its loop has no end."""
+WAITS_MAX_S = 600.0
+"""By the clock: it waits for something that never comes."""
 OTHERS_MAX = 5
 """Test files beside the module's own: those that import it, the shortest first."""
 
@@ -178,15 +182,28 @@ def tests_of(module: Path) -> list[Path]:
     return [*([own] if (ROOT / own).exists() else []), *others[:OTHERS_MAX]]
 
 
+class MutantVerdict(enum.Enum):
+    """What a module's tests say of a mutant."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ENDLESS = "endless"
+
+
 class Bench:
-    """A copy of the tree, in which one mutant after the other is tried."""
+    """A copy of the tree, in which one mutant after the other is tried.
+
+    Attributes:
+        endless: Mutants that were killed because they took too long.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._tree = folder
         for name in ("plugin", "tests", "deploy"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "corpus"))
         shutil.copy(ROOT / "pyproject.toml", folder)
-        self._takes_s: dict[Path, float] = {}
+        self.endless = 0
+        self._takes_s: dict[Path, float] = {}  # CPU
 
     def is_killed(self, mutant: Mutant) -> bool | None:
         """Tell whether any test fails with a mutant, or takes far too long; None: they fail without one, too."""
@@ -194,30 +211,43 @@ class Bench:
         if not tests:
             return False
         if mutant.module not in self._takes_s:  # without the mutant first
-            began = time.monotonic()
-            is_good = not self._fails(tests, BASELINE_MAX_S)
-            self._takes_s[mutant.module] = time.monotonic() - began if is_good else math.inf
+            before = _children_cpu_s()
+            is_good = self._verdict(tests, WAITS_MAX_S) is MutantVerdict.PASSED
+            self._takes_s[mutant.module] = _children_cpu_s() - before if is_good else math.inf
         if self._takes_s[mutant.module] == math.inf:
             return None
         good = path.read_text()
         path.write_text(source_of(mutant))
         try:
-            return self._fails(tests, max(AT_LEAST_S, TIMES_SLOWER * self._takes_s[mutant.module]))
+            verdict = self._verdict(tests, max(AT_LEAST_S, TIMES_SLOWER * self._takes_s[mutant.module]))
         finally:
             path.write_text(good)
+        self.endless += verdict is MutantVerdict.ENDLESS
+        return verdict is not MutantVerdict.PASSED
 
-    def _fails(self, tests: Sequence[Path], most_s: float) -> bool:
+    def _verdict(self, tests: Sequence[Path], cpu_max_s: float) -> MutantVerdict:
         paths = f"{self._tree / 'plugin'}:{self._tree}"
         environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *map(str, tests)]
         with subprocess.Popen(
             command, cwd=self._tree, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
+            limit = math.ceil(cpu_max_s)
+            resource.prlimit(process.pid, resource.RLIMIT_CPU, (limit, limit + 1))
             try:
-                return process.wait(most_s) != 0
+                status = process.wait(WAITS_MAX_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-                return True
+                return MutantVerdict.ENDLESS
+        if status in (-signal.SIGXCPU, -signal.SIGKILL):
+            return MutantVerdict.ENDLESS
+        return MutantVerdict.PASSED if status == 0 else MutantVerdict.FAILED
+
+
+def _children_cpu_s() -> float:
+    """What all processes that were waited for have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def interval(killed: int, tried: int) -> tuple[float, float]:
@@ -262,7 +292,8 @@ def main(seed: int, sample: int, only: str, minutes: float) -> None:
             if not is_killed:
                 click.echo(f"{mutant.module}:{mutant.line}: `{mutant.was}` -> `{mutant.now}` survives")
     low, high = interval(killed, tried)
-    click.echo(f"{killed} of {tried} killed: {killed / max(1, tried):.1%} (95 %: {low:.1%} to {high:.1%})")
+    share = f"{killed / max(1, tried):.1%} (95 %: {low:.1%} to {high:.1%})"
+    click.echo(f"{killed} of {tried} killed: {share}; {bench.endless} of them took too long")
 
 
 if __name__ == "__main__":

@@ -53,3 +53,9 @@ def test_the_interval_of_a_share():
     low, high = mutation.interval(90, 100)
     assert (round(low, 3), round(high, 3)) == (0.826, 0.945)
     assert mutation.interval(0, 0) == (0.0, 1.0)
+
+
+def test_a_mutant_whose_tests_take_too_much_cpu_is_endless(tmp_path: Path):
+    (tmp_path / "test_endless.py").write_text("def test_endless():\n    while True:\n        pass\n")
+    bench = mutation.Bench(tmp_path / "tree")
+    assert bench._verdict([tmp_path / "test_endless.py"], 1.0) is mutation.MutantVerdict.ENDLESS
