@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dnstap_bgp.core.model import Change
+from dnstap_bgp.workers.exabgp import writer
 from tests.workers.exabgp.bgp_kit import FILL, ONE, Plugin, SlowStore, ipv4
 
 
@@ -109,6 +110,13 @@ def prefixes_of(line):
     return [ipaddress.ip_network(word).network_address.packed for word in line.split(b" nlri ")[1].decode().split()]
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """However late a record is on a busy machine, its line waits for it."""
+    monkeypatch.setattr(writer, "DURABLE_WAIT_S", 100.0)
+
+
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("seed", range(4))
 def test_turns_of_many_threads_keep_lines_whole_and_records_first(script, seed):
     with closing(HandStore(seed)) as store:
@@ -150,6 +158,7 @@ def test_turns_of_many_threads_keep_lines_whole_and_records_first(script, seed):
         assert plugin.durable
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_line_waits_for_its_record_and_goes_with_it(script):
     store = SlowStore()
     plugin = Plugin(script.stdin, script.stdout, store=store)
