@@ -15,19 +15,20 @@ from tests.workers.web.site_kit import Site, addresses, closed, refused
 
 
 def test_slow_headers_are_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(connection_limits, "REQUEST_S", 0.5)
-    with site.tcp() as sock:
-        sock.settimeout(0.05)
-        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(connection_limits, "REQUEST_S", 0.5)
+        with site.tcp() as sock:
+            sock.settimeout(0.05)
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
 
-        def trickled() -> bool:
-            try:
-                sock.sendall(b"X-A: b\r\n")
-            except (BrokenPipeError, ConnectionResetError):
-                return True
-            return closed(sock)
+            def trickled() -> bool:
+                try:
+                    sock.sendall(b"X-A: b\r\n")
+                except (BrokenPipeError, ConnectionResetError):
+                    return True
+                return closed(sock)
 
-        eventually(trickled, 20, "the end of a request that never ends")
+            eventually(trickled, 20, "the end of a request that never ends")
     assert refused(site)["slow"] == 1
 
 

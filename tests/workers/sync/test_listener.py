@@ -83,23 +83,24 @@ def test_other_requests_get_nothing(port):
 
 
 def test_slow_and_endless_requests_are_cut_off(port, monkeypatch):
-    monkeypatch.setattr(listener, "REQUEST_S", 0.5)
-    monkeypatch.setattr(http_server, "BODY_S", 0.5)
     instance = Instance(config(port, insecure=True))
     with serving(instance):
-        head = b"PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
-        for drip in (b"", b"GET /fe", b"GET /fetch HTTP/1.1\r\nHo", head, head + b'{"IP"'):
+        with monkeypatch.context() as patch:
+            patch.setattr(listener, "REQUEST_S", 0.5)
+            patch.setattr(http_server, "BODY_S", 0.5)
+            head = b"PUT /put HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+            for drip in (b"", b"GET /fe", b"GET /fetch HTTP/1.1\r\nHo", head, head + b'{"IP"'):
+                with closing(socket.create_connection(("127.0.0.1", port), 60)) as sock:
+                    sock.sendall(drip)
+                    while sock.recv(1000):
+                        pass
             with closing(socket.create_connection(("127.0.0.1", port), 60)) as sock:
-                sock.sendall(drip)
-                while sock.recv(1000):
-                    pass
-        with closing(socket.create_connection(("127.0.0.1", port), 60)) as sock:
-            sock.sendall(b"PUT /put HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-            end = time.monotonic() + 60
-            with suppress(OSError):
-                while time.monotonic() < end:
-                    sock.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")
-            assert time.monotonic() < end
+                sock.sendall(b"PUT /put HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+                end = time.monotonic() + 60
+                with suppress(OSError):
+                    while time.monotonic() < end:
+                        sock.sendall(b"400\r\n" + b"x" * 1024 + b"\r\n")
+                assert time.monotonic() < end
         assert put(port, TS=now()) == 200, "it is as it was"
 
 
