@@ -169,6 +169,7 @@ def with_change(tree: ast.Module, mutant: Mutant) -> str:
 def tests_of(module: Path) -> list[Path]:
     """Find a module's test, and behind it those that import the module, shortest first."""
     inside = module.relative_to("plugin/dnstap_bgp").with_suffix("")
+    inside = inside.parent if inside.name == "__init__" else inside
     own = Path("tests") / inside.parent / f"test_{inside.name}.py"
     dotted = ".".join(("dnstap_bgp", *inside.parts))
     parent, _, name = dotted.rpartition(".")

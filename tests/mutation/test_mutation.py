@@ -49,6 +49,10 @@ def test_the_module_s_own_test_comes_first():
     assert mutation.tests_of(MODULE)[0] == Path("tests/core/test_prefix_map.py")
 
 
+def test_what_a_package_has_itself_is_tested_by_who_imports_the_package():
+    assert len(mutation.tests_of(Path("plugin/dnstap_bgp/core/lists/formats/__init__.py"))) > 1
+
+
 def test_the_interval_of_a_share():
     low, high = mutation.interval(90, 100)
     assert (round(low, 3), round(high, 3)) == (0.826, 0.945)
