@@ -11,13 +11,13 @@
 --     listen = "/run/dnstap-bgp/hold.sock"
 --     group  = "knot-resolver"         # the group that kresd runs in
 --
--- Cost. An answer from the cache: none. A new answer that has addresses: 3 us of CPU where its names are near no
+-- Cost. An answer from the cache: none. A new answer that has addresses: 2 us of CPU where its names are near no
 -- rule of a list, which dnstap-bgp's file of that tells (filter_file); 0.2 ms where it is asked for and nothing has
 -- to be held; where a new route is made, its time (5 to 6 ms with BIRD), in which this kresd answers nobody else. It
 -- waits for a second at a stretch at most, and for half of its time in the long run; answers beyond that are told,
 -- and leave unheld. So with a router that needs 70 ms (FRR), or more than 100 new names of the lists a second, stand
--- dnsdist in front (dnsdist-hook.lua), which waits for many at once. At full tilt, kresd resolves 0.8 of the new
--- names that it does without; where all are asked for, a sixth to two thirds.
+-- dnsdist in front (dnsdist-hook.lua), which waits for many at once. At full tilt, kresd resolves as many
+-- new names as without; where all are asked for, a sixth to two thirds.
 --
 -- When dnstap-bgp is dead, answers leave as ever. When it hangs, an answer waits for the bound that dnstap-bgp has told
 -- (50 ms, unless [hold] give_up says otherwise) and 20 ms; after that nobody waits for 1 s in this process, then one
