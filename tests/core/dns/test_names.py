@@ -53,11 +53,14 @@ def test_names(text: str, name: bytes):
         ("a\u202eb.com", "UTS 46"),  # a direction mark
         ("\u0308a.com", "UTS 46"),  # begins with a combining mark
         ("ü" * 1100, "UTS 46"),
+        ("a" + "\ufffd\x03" * 500, "UTS 46"),
     ],
 )
 def test_no_names(text: str, reason: str):
-    with pytest.raises(BadNameError, match=reason):
+    with pytest.raises(BadNameError, match=reason) as told:
         names.from_text(text)
+    assert len(str(told.value)) < 250
+    assert str(told.value).isprintable()
 
 
 @pytest.mark.parametrize(

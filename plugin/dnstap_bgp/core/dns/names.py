@@ -14,6 +14,9 @@ from dnstap_bgp.errors import BadNameError
 NAME_MAX = 253  # bytes without the trailing dot: 255 on the wire (RFC 1035, 2.3.4)
 LABEL_MAX = 63  # RFC 1035, 2.3.4
 
+_REASON_MAX = 160
+"""Characters of what the library for UTS 46 says: it quotes all of the text."""
+
 _LABEL = re.compile(r"[a-z0-9_-]*")  # `_` and `-` anywhere: r3---sn-x.googlevideo.com, _dmarc.example.com
 _NUMBERS = re.compile(r"[0-9.]+")
 
@@ -33,7 +36,9 @@ def from_text(text: str) -> Name:
         name = text.lower() if text.isascii() else idna.uts46_remap(text, std3_rules=False)
         labels = [_to_ascii(label) for label in name.strip(".").split(".")]
     except idna.IDNAError as error:
-        raise BadNameError(f"no internationalized name (UTS 46): {error}") from error
+        reason = str(error)
+        reason = reason if len(reason) <= _REASON_MAX else f"{reason[:_REASON_MAX]}..."
+        raise BadNameError(f"no internationalized name (UTS 46): {reason}") from error
     for label in labels:
         _check(label)
     name = ".".join(labels)

@@ -389,7 +389,12 @@ def _no_lines(_: str) -> Iterable[Item]:
 
 def malformed(text: str, reason: str) -> Skipped:
     """Make the item for a part of a document that breaks its format."""
-    return Skipped(SkippedKind.MALFORMED, f"`{_excerpt(text.encode(errors='backslashreplace'))}`: {reason}")
+    return Skipped(SkippedKind.MALFORMED, f"`{excerpt(text)}`: {reason}")
+
+
+def excerpt(text: str) -> str:
+    """Shorten a text of a document for a message, and replace characters that could steer a terminal."""
+    return _excerpt(text.encode(errors="backslashreplace"))
 
 
 def keyword(text: str) -> Pattern | Skipped:

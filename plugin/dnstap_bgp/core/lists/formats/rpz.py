@@ -26,6 +26,7 @@ from dnstap_bgp.core.lists.lines import (
     Skipped,
     SkippedKind,
     document_format,
+    excerpt,
     malformed,
     rule,
 )
@@ -178,7 +179,7 @@ def _trigger(zone: _Zone, record: _Record) -> Iterator[Item]:
     if owner == apex:
         return  # data of the zone itself
     if apex and not owner.endswith(f".{apex}"):
-        yield malformed(zone.owner, f"not in the zone, which is {apex}")
+        yield malformed(zone.owner, f"not in the zone, which is {excerpt(apex)}")
         return
     if not apex and zone.owner.endswith("."):
         yield malformed(zone.owner, "an absolute name, and no $ORIGIN tells the zone's own")
@@ -207,7 +208,7 @@ def _address(name: str, *, passes: bool) -> Item:
     if not is_ipv4 and "zz" in parts:
         text = f"{':' * (parts[0] == 'zz')}{text}{':' * (parts[-1] == 'zz')}"
     if passes:
-        return Skipped(SkippedKind.PATTERN, f"{text}/{length}: a prefix that is let through")
+        return Skipped(SkippedKind.PATTERN, f"{excerpt(f'{text}/{length}')}: a prefix that is let through")
     try:
         return plain.prefix(f"{text}/{length}")
     except ListError as error:

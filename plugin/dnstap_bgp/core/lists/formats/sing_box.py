@@ -26,6 +26,7 @@ from dnstap_bgp.core.lists.lines import (
     Skipped,
     SkippedKind,
     document_format,
+    excerpt,
     expression,
     keyword,
     malformed,
@@ -108,7 +109,7 @@ def _rule(rule: object, path: str, depth: int) -> Iterator[Item]:
         raise ListError(f"{path}: no rule of the type {str(kind)[:20]!a}")
     others = [key for key, value in rule.items() if key not in _READERS and key != "type" and value not in ([], False)]
     if others:
-        yield with_conditions(", ".join(key[:40] for key in sorted(others)[:5]))
+        yield with_conditions(", ".join(excerpt(key) for key in sorted(others)[:5]))
         return
     for key, reader in _READERS.items():
         values = rule.get(key, [])
