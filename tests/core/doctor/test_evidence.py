@@ -13,6 +13,7 @@ def test_samples_add_up_and_what_is_cut_waits():
     sample = frames(6, 5, 6)
     total = SenderSamples().plus(sample + sample[:9]).plus(sample)
     assert (total.frames, total.undecodable, total.types, total.wires) == (6, 0, {6: 4, 5: 2}, {6: 4, 5: 2})
+    assert total.looks == 2
 
 
 def test_made_up_types_take_no_memory():

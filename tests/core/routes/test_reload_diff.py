@@ -105,6 +105,8 @@ def test_what_budgets_would_leave_out():
         f"neighbor 192.0.2.1: 1 over max_prefixes = 4, 3 now: {told}",
     ]
     assert lines(after, Policies([policy("one")], Guard(), prefixes={"one": networks})) == ["list one: no change"]
+    roomy = Policies([policy("one")], Guard(), prefixes={"one": networks}, budgets={"192.0.2.1": 100})
+    assert lines(after, roomy)[1:] == [f"neighbor 192.0.2.1: 0 over max_prefixes = 100, 3 now: {told}"]
 
 
 def test_what_caps_would_let_go():

@@ -55,6 +55,17 @@ def test_an_end_is_forgotten():
     assert not stream._streams
 
 
+def test_a_segment_that_is_early_twice_is_held_once():
+    stream, message = TcpMessages(), b"m" * 40
+    data = framed([message])
+    assert list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN))) == []
+    for piece in (data[20:30], data[20:], data[20:]):
+        assert list(stream.read(FLOW, tcp(53, 1000, 21, piece))) == []
+        assert stream._held == len(piece)
+    assert list(stream.read(FLOW, tcp(53, 1000, 1, data[:20]))) == [message]
+    assert stream._held == 0
+
+
 def test_connections_take_bounded_memory():
     stream = TcpMessages()
     for number in range(module.CONNECTIONS_MAX + 500):
