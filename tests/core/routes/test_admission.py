@@ -508,6 +508,16 @@ def test_at_the_cap_of_all_claims_a_newcomer_ends_no_claim_of_another_owner_on_i
     assert (lists_of(table, b"v.victim.example"), len(table.claims)) == (["work"], 2)
 
 
+def test_a_peers_claim_that_takes_the_place_of_another_on_its_address_leaves_what_is_wanted():
+    table = fair(policies=(POLICY, SECOND), claims_max=2)
+    address = numbered(1)
+    table.observe([(address, "default", b"a.example", 60), (address, "second", b"b.example", 60)], 0.0)
+    merged = table.merge([Claim(address, "default", b"c.example", 1.0, 1.0, 0.0)], 1.0, 0.1)
+    assert len(table.claims) == 2
+    assert len(merged.news) == 1
+    assert dict(merged.changes).get(address, POLICY.ipv4) == table.wanted(address) == POLICY.ipv4
+
+
 def test_newcomers_that_a_cap_refuses_use_up_nothing_of_the_rate():
     """An owner at the cap of its rule at ten times the rate, whose newcomers came in before everybody else's."""
     table = fair(rule_routes_max=100, new_routes_per_s=100.0)

@@ -265,12 +265,16 @@ class RouteTable:
         """Take a claim that is not held; tell whether it is now."""
         if self.admission.forgotten.covers(claim, now):
             return False
-        before = self.wanted(claim.address)
+        before, changes = self.wanted(claim.address), len(merged.changes)
         row = self._take(claim, now, merged.changes)
         if not row:
             return False
         merged.news.append(self.claims.columns.copy(row))
-        self._note(claim.address, before, merged.changes)
+        if len(merged.changes) > changes:
+            # what gave way may have been on this very address, so that the last change of it is out of date
+            merged.changes.append(Change(claim.address, self.wanted(claim.address)))
+        else:
+            self._note(claim.address, before, merged.changes)
         return True
 
     def _take(
