@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 AREAS = [
     ["scrape", "store"],
+    pytest.param(["restart"], marks=pytest.mark.long),
     pytest.param(["ingest"], marks=pytest.mark.long),
     pytest.param(["names"], marks=pytest.mark.long),
     pytest.param(["saturated"], marks=pytest.mark.long),

@@ -1,38 +1,46 @@
 """The plugin's own process, before and besides what it says to ExaBGP: nobody answers it here."""
 
+import ipaddress
 import os
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from dnstap_bgp.commands.dump import Dump
+from dnstap_bgp.core.model import Attributes, Claim
 from dnstap_bgp.workers.process import instance, runtime
+from dnstap_bgp.workers.process.clocks import process_clock, system_clock
+from dnstap_bgp.workers.state.restore import restore
+from dnstap_bgp.workers.state.store import Store
+from tests.bench.plugin_process import Host
 from tests.commands.running import cli, environment, write_config
 from tests.integration.lab import eventually
+from tests.integration.tap_sender import send, sightings
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 @contextmanager
-def plugin(config: Path, program: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def plugin(config: Path, program: str | None = None, host: Host | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A plugin with a silent host, and its messages in `log` beside its configuration.
 
     Args:
         config: The configuration.
         program: What is run in place of the usual way in.
+        host: A host that answers.
     """
+    stdin, stdout = (subprocess.PIPE, subprocess.DEVNULL) if host is None else (host.stdin, host.stdout)
     way_in = ["-m", "dnstap_bgp", "plugin", "--config"] if program is None else ["-c", program]
     command = [sys.executable, *way_in, str(config)]
     with (
         config.with_name("log").open("wb") as log,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, env=environment()
-        ) as process,
+        subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=log, env=environment()) as process,
     ):
         try:
             yield process
@@ -163,3 +171,74 @@ def test_after_many_tries_it_waits_for_hup(tmp_path):
         assert "SIGKILL" in log_of(config)
         process.send_signal(signal.SIGHUP)
         eventually((tmp_path / "dnstap.sock").exists, 20, "the listener")
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from dnstap_bgp import plugin
+from dnstap_bgp.workers.routes.keeper import Keeper
+path, adopt = Path(sys.argv[1]), Keeper.adopt
+def adopt_slowly(keeper, claims):
+    adopt(keeper, claims[:1])
+    while not path.with_name("go on").exists():
+        time.sleep(0.01)
+    adopt(keeper, claims[1:])
+Keeper.adopt = adopt_slowly
+plugin.run(path)
+"""
+
+
+class AttentiveHost(Host):
+    """A host that keeps all lines about routes, and End-of-RIB."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        super().__init__()
+
+    def _answer(self, line: bytes, now: float) -> bytes:
+        if b" nlri " in line or b" eor " in line:
+            self.lines.append(line)
+        return super()._answer(line, now)
+
+    @property
+    def text(self) -> str:
+        return b"\n".join(self.lines).decode()
+
+
+def write_known(path: Path, addresses: Sequence[str]) -> None:
+    """Write a state file with these addresses, announced as the configuration says."""
+    now, told = process_clock(), Attributes(bytes((192, 0, 2, 254)), ("no-export",))
+    packed = [ipaddress.ip_address(one).packed for one in addresses]
+    claims = [Claim(one, "default", b"www.example.com", now, now, 86_400.0) for one in packed]
+    store = Store(path, lambda: None)
+    store.recall(lambda _: None)
+    store.start(lambda: iter([(claims, [(one, told) for one in packed])]))
+    assert store.save().wait(10)
+    store.shutdown()
+    assert store.join(10)
+
+
+def test_killed_in_the_middle_of_a_restore_it_loses_nothing(tmp_path):
+    """The tap is open and routes are said while claims come back; what is announced stays, read or not."""
+    config = write_config(tmp_path, top='cache = "state"')
+    tap, known, fresh = tmp_path / "dnstap.sock", [f"11.0.0.{host}" for host in range(1, 30)], "11.0.1.1"
+    write_known(tmp_path / "state", known)
+    with AttentiveHost() as host, plugin(config, SLOW, host) as process:
+        send(tap, [*sightings("www.example.com", [known[7]]), *sightings("new.example.com", [fresh])])
+        eventually(lambda: all(f"{one}/32" in host.text for one in (known[7], fresh)), 20, "what is fresh")
+        eventually(lambda: host.announced >= 2, 20, "the first claim")
+        process.kill()
+    assert host.announced <= 3, "the claims are not back yet"
+    assert host.withdrawn == 0
+    assert " eor " not in host.text
+    held = Dump(system_clock()())
+    state = (tmp_path / "state").read_bytes()
+    restore(lambda at, length: state[at : at + length], len(state), held.now, held.adopt, held.recall)
+    everything = {ipaddress.ip_address(one).packed for one in (*known, fresh)}
+    assert held.told.keys() == everything == {claim.address for claim in held.claims.values()}
+    config.with_name("go on").touch()
+    with AttentiveHost() as host, plugin(config, SLOW, host):
+        eventually(lambda: " eor " in host.text, 20, "End-of-RIB")
+    assert host.announced == len(everything)
+    assert host.withdrawn == 0

@@ -43,6 +43,9 @@ The way of the data:
        main: signals, errands of the control socket, the doctor; a reload builds the new lists in a child, swaps one
         reference, revises what is held
 
+At a start the tap opens first; then what was announced is read from the state file, so that the reconcilers know it;
+then ExaBGP is spoken to, while claims come back. Until all are back nothing that is announced is withdrawn or changed.
+
 State and who may touch it:
 
     a connection's receive buffer      the tap thread

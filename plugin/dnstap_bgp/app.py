@@ -56,6 +56,11 @@ logger = logging.getLogger(__name__)
 STOP_S = 1.5
 """ExaBGP kills after 2 s what it has asked to end; within this all threads are joined and the last records written."""
 
+GUARD_S = 1.0
+"""How soon a neighbor that ExaBGP has told of, or an address of this machine, is protected from becoming a route; and a
+signal heeded that came right before the main thread began to wait, or to another thread after a SIGSTOP: no such signal
+ends a wait, and its handler runs once the main thread does."""
+
 LAST_SAVE_S = 0.5
 """Of these, what the last refreshes may take."""
 
@@ -106,6 +111,7 @@ class App:
         rules = loaded.rules if loaded else RuleSet.build([])
         self._keeper = Keeper(table, Views(), rules.without(self._off(config)))
         self._keeper.unknown = _unknown(loaded, config) - self._off(config)
+        self._is_revision_due = False  # the guard has learnt of addresses while claims were coming back
         self._doubted: frozenset[str] = frozenset()  # lists that gave nothing at the start, and came with routes
         self._mute()
         self._refresh = ActiveRefresh(self._loop, self._keeper)
@@ -128,7 +134,8 @@ class App:
         self._make_hold()
         self._timer = Timer(self._keeper, self._store, self._tick, end)
         if not stopping.is_set():
-            self._start()
+            self._start(stopping)
+        if not stopping.is_set():
             self._connect()
 
     def reload(self, path: Path, *, force: Force) -> Outcome:
@@ -191,9 +198,15 @@ class App:
 
     def protect(self) -> None:
         """Keep newly learnt addresses of neighbors, peers and this machine from becoming or staying routes."""
-        if self._guard_inputs.learn(self._bgp.session_addresses() | self._sync.addresses()):
-            self._keeper.switch(self._keeper.rules, self._policies(), self._keeper.unknown)
+        if self._learn():
             self._revise()
+
+    def _learn(self) -> bool:
+        """Keep newly learnt addresses from becoming routes; tells whether there are any, so that `_revise` is due."""
+        is_news = self._guard_inputs.learn(self._bgp.session_addresses() | self._sync.addresses())
+        if is_news:
+            self._keeper.switch(self._keeper.rules, self._policies(), self._keeper.unknown)
+        return is_news
 
     def examine(self) -> None:
         """Let the doctor look, if it is time; while nothing is read, there is nothing to look at."""
@@ -506,30 +519,38 @@ class App:
         self._revise()
         self._sync.resync()
 
-    def _start(self) -> None:
-        """Restore and start all threads."""
-        # The order: who asks is answered from the first moment; the table is whole before ExaBGP hears of it, or what
-        # is not back yet would be withdrawn; the tap comes last, as a sighting needs all of these.
+    def _start(self, stopping: threading.Event) -> None:
+        """Restore and start all threads; given up where `stopping` is set meanwhile."""
+        # The order: who asks is answered from the first moment, and what senders say is taken; what was announced is
+        # known before ExaBGP hears of anything; the claims, which take the longest, come back beside all the rest.
         self._web.start()
         gc.disable()  # it would look at the growing table again and again, for half of the time of a restore
-        if self._store is not None:
-            self._restore(self._store)
-        loaded = self._list_manager.loaded
-        routes_of = self._keeper.table.claims.routes_of
-        # Where not even one list has a rule, nothing is known of any of them: a source that comes later proves its own.
-        unproven = loaded.unproven if loaded is not None else (found.name for found in self.config.all_lists)
-        self._doubted = frozenset(filter(routes_of, unproven))
-        self._keeper.unknown = self._unknown(loaded, self.config)
-        self._keeper.resync()
-        gc.freeze()
-        gc.enable()
-        self._bgp.start(self._keeper, self._store)
+        try:
+            self._keeper.begin_restore()
+            self._tap.start()
+            is_read = self._recall()
+            self._keeper.end_recall()
+            self._bgp.start(self._keeper, self._store)
+            if self._hold is not None:
+                self._hold.start()
+            self._timer.start()
+            if is_read and not self._adopt(stopping):
+                return
+            loaded = self._list_manager.loaded
+            routes_of = self._keeper.table.claims.routes_of
+            # Where not even one list has a rule, nothing is known of any of them: a source that comes later proves its
+            # own.
+            unproven = loaded.unproven if loaded is not None else (found.name for found in self.config.all_lists)
+            self._doubted = frozenset(filter(routes_of, unproven))
+            self._keeper.unknown = self._unknown(loaded, self.config)
+            self._keeper.resync()
+            if self._is_revision_due:
+                self._revise()
+            gc.freeze()
+        finally:
+            gc.enable()
         self._bgp.restored()
         self._web.restored()
-        self._tap.start()
-        if self._hold is not None:
-            self._hold.start()
-        self._timer.start()
 
     def _unknown(self, loaded: Loaded | None, config: Config) -> frozenset[str]:
         """Name the lists whose rules are not known; an empty source proves nothing where its list came with routes."""
@@ -538,16 +559,47 @@ class App:
             return unknown
         return unknown - (frozenset(loaded.unproven) - self._doubted - frozenset(loaded.pending))
 
-    def _restore(self, store: Store) -> None:
-        """Take over what the state file holds, then let the store write it."""
+    def _recall(self) -> bool:
+        """Take over what was announced, then let the store write the file; tells whether its claims can follow."""
+        store = self._store
+        if store is None:
+            return False
         try:
-            logger.info("state file: %s", store.load(self._keeper.adopt, self._keeper.recall))
+            store.recall(self._keeper.recall)
         except ForeignFileError as error:
             logger.error("%s; nothing is kept across restarts until `cache` names another file", error)
-            return
+            return False
         except StateFileError as error:
             logger.error("%s", error)
+            store.start(self._keeper.walk)
+            return False
         store.start(self._keeper.walk)
+        return True
+
+    def _adopt(self, stopping: threading.Event) -> bool:
+        """Take over the state file's claims; tells whether all were read, as far as the disk allows."""
+        store = self._store
+        assert store is not None
+        look_at = process_clock() + GUARD_S
+
+        def is_given_up() -> bool:
+            nonlocal look_at
+            if process_clock() >= look_at:
+                if self._learn():
+                    self._keeper.end_refused(self._guard_inputs.protected)
+                    self._is_revision_due = True
+                look_at = process_clock() + GUARD_S
+            return stopping.is_set()
+
+        try:
+            report = store.adopt(self._keeper.adopt, is_given_up)
+        except StateFileError as error:
+            logger.error("%s", error)
+            return True
+        if report is None:
+            return False
+        logger.info("state file: %s", report)
+        return True
 
 
 def _problems(config: Config, force: Force) -> list[str]:

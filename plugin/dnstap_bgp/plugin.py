@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from dnstap_bgp.app import App
+from dnstap_bgp.app import GUARD_S, App
 from dnstap_bgp.config import Config
 from dnstap_bgp.core.lists.source import Force
 from dnstap_bgp.core.lists.switches import SwitchRequest
@@ -33,11 +33,6 @@ from dnstap_bgp.workers.process.loop import Loop
 from dnstap_bgp.workers.process.mailbox import DIFF_PLUGIN, RELOAD_PLUGIN, Errand, Mailbox, Outcome
 
 logger = logging.getLogger(__name__)
-
-GUARD_S = 1.0
-"""How soon a neighbor that ExaBGP has told of, or an address of this machine, is protected from becoming a route; and a
-signal heeded that came right before the main thread began to wait, or to another thread after a SIGSTOP: no such signal
-ends a wait, and its handler runs once the main thread does."""
 
 RETRY_S = 5.0
 RETRIES = 60

@@ -32,6 +32,7 @@ AREAS = {
     "lists": "1,000,000 domains: reload, stall, memory",
     "list_mix": "2,000,000 rules in 13 formats: time and memory until they are in force",
     "table": "memory of live routes; observe and expire as the table grows",
+    "restart": "with 1,000,000 routes in the state file: until the tap is open, and until the first line",
     "router": "through a real ExaBGP: bulk, a fresh address, latency",
     "hold": "hooks' questions: a round trip, and until ExaBGP's acknowledgment",
     "first_connection": "hooks: first packets that take the right way, and what holding answers costs",

@@ -101,7 +101,7 @@ class Plugin:
         return self
 
     def listening(self) -> Self:
-        """Wait until its tap listens: what the state file held is restored by then."""
+        """Wait until its tap listens; what the state file held may still be on its way back."""
         wait_until(lambda: b"listening for DNSTap" in self._text(), "the plugin listens")
         return self
 

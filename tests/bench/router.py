@@ -445,7 +445,7 @@ def _write_state(path: Path, addresses: Sequence[Address]) -> None:
         for number, address in enumerate(addresses)
     ]
     store = Store(path, lambda: None)
-    store.load(lambda _: None, lambda _: None)
+    store.recall(lambda _: None)
     store.start(lambda: iter([(claims[at : at + 500], []) for at in range(0, len(claims), 500)]))
     saved = store.save().wait(60)
     store.shutdown()

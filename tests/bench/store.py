@@ -146,7 +146,8 @@ def measure_saving(path: Path, routes: int) -> dict[str, float]:
     gc.freeze()  # as the plugin does after its restore
     store = Store(path, lambda: None)
     assert store.lock(threading.Event())
-    store.load(held.adopt, held.recall)
+    store.recall(held.recall)
+    store.adopt(held.adopt)
     store.start(held.walk)
     assert store.save().wait(120)
 
@@ -184,7 +185,8 @@ def percentile_99(values: list[float]) -> float:
 def restore(path: Path, adopt: Callable[[list[Claim]], None], recall: Callable[..., None]) -> None:
     store = Store(path, lambda: None)
     gc.disable()  # as the plugin does while it restores
-    store.load(adopt, recall)
+    store.recall(recall)
+    store.adopt(adopt)
     gc.enable()
     store.shutdown()
 

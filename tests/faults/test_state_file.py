@@ -190,7 +190,7 @@ def test_foreign_and_newer_files_stay_byte_for_byte(path):
         path.write_bytes(data)
         foreign = Store(path, lambda: None)
         with pytest.raises(ForeignFileError):
-            foreign.load(lambda _: None, lambda _: None)
+            foreign.recall(lambda _: None)
         foreign.start(Held().walk)  # even then
         foreign.append(records=[(address(1), ONE)]).wait(0.1)
         foreign.shutdown()
@@ -471,7 +471,7 @@ def test_a_file_that_cannot_be_read_is_kept_aside(path, monkeypatch):
     store = Store(path, lambda: None)
     assert store.lock(threading.Event())
     with pytest.raises(StateFileError, match="Input/output error"):
-        store.load(held.adopt, held.recall)
+        store.recall(held.recall)
     monkeypatch.undo()
     store.start(held.walk)
     held.announced[address(2)] = ONE

@@ -72,9 +72,9 @@ def one_input(data: bytes) -> None:
     told_again: list[RibRecord] = []
     for block in frames(BlockKind.SNAPSHOT, claims, list(last.items()), NOW):
         payload = block[len(frame(BlockKind.SNAPSHOT, NOW, b"")) :]
-        found = Decoder(NOW.boottime_s - 1).decode(payload, NOW.boottime_s)
-        again += found.claims
-        told_again += found.told
+        decoder = Decoder(NOW.boottime_s - 1)
+        again += decoder.decode_claims(payload, NOW.boottime_s)[0]
+        told_again += decoder.decode_told(payload)[0]
     assert [claim[:3] for claim in again] == [claim[:3] for claim in claims]
     assert all(abs(one.seen - two.seen) < 0.002 for one, two in zip(again, claims, strict=True))
     assert dict(told_again) == last

@@ -46,6 +46,9 @@ class Loop:
     def step(self):
         """Do a bit of what goes on beside."""
 
+    def written(self):
+        """A line was written."""
+
     def watch(self):
         """ExaBGP has taken commands, and has sent what it sends in a turn."""
 
@@ -83,6 +86,7 @@ class Loop:
             if outgoing.records:
                 self.make_durable()
             self.exabgp.write(outgoing.data)
+            self.written()
         self.correct(self.views.take_corrections())
         self.step()
         if self.random.random() < 0.7:  # what is prepared may be overtaken by anything, or prepared long before

@@ -107,7 +107,7 @@ class StateFile:
         decoder = Decoder(0.0)
         for part in scan(lambda at, length: self.data[at : at + length], len(self.data)):
             assert isinstance(part, Block), part
-            yield decoder.decode(part.payload, 0.0).told
+            yield decoder.decode_told(part.payload)[0]
 
     def of(self, neighbor):
         """What a neighbor has, as the file says."""

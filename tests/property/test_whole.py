@@ -209,6 +209,10 @@ class Machine(RuleBasedStateMachine):
     # -- ends and beginnings
 
     @rule()
+    def is_restored_further(self) -> None:
+        self.world.go_on_restoring()
+
+    @rule()
     def is_killed(self) -> None:
         self.world.respawn()
 

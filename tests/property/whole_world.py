@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 from dnstap_bgp.core.exabgp.api_session import ApiSession, Stage
 from dnstap_bgp.core.exabgp.grammar import Row, attributes_text, read_line
+from dnstap_bgp.core.exabgp.in_flight import LineKind
 from dnstap_bgp.core.exabgp.reconciler import Reconciler
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.hold.held_questions import HeldQuestion, HeldQuestions
@@ -37,7 +38,7 @@ from dnstap_bgp.core.tap.ingest import Ingest
 from dnstap_bgp.errors import HoldMessageError, PeerError
 from dnstap_bgp.workers.routes import keeper as keeper_module
 from dnstap_bgp.workers.routes.keeper import Keeper
-from dnstap_bgp.workers.state.restore import restore
+from dnstap_bgp.workers.state.restore import Restoration
 from tests.core.exabgp.watched import WatchedReconciler
 from tests.property.exabgp_model import ExaBgp, Neighbor
 from tests.property.exabgp_world import ADDRESSES as NEIGHBORS
@@ -188,7 +189,9 @@ class RecordFile:
                 self.step()
 
     def step(self) -> None:
-        """Begin a snapshot, or go on with it."""
+        """Begin a snapshot, or go on with it; not before all is held that the file has."""
+        if self._world.is_restoring:
+            return
         if self._walk is None:
             self.snapshots_begun += 1
             self._is_owed = self._world.random.random() < 0.3
@@ -207,6 +210,7 @@ class RecordFile:
 
     def snapshot(self) -> None:
         """Write a whole one."""
+        self._world.end_restore()
         self._walk = None
         self.step()
         while self._walk is not None:
@@ -231,7 +235,7 @@ class RecordFile:
         decoder, new = Decoder(float("-inf")), file_header() + self.data[max(len(self._known), len(file_header())) :]
         for part in scan(lambda at, length: new[at : at + length], len(new)):
             assert isinstance(part, Block), part
-            self._records += decoder.decode(part.payload, 0.0).told
+            self._records += decoder.decode_told(part.payload)[0]
         self._known = self.data
 
 
@@ -249,6 +253,7 @@ class Whole(Loop):
         self.limits = dict(configuration.budgets)  # the highest budgets of all that there were
         self.was_hostile = False
         self.is_paused = False
+        self._restoring: Iterator[None] | None = None
         self.file = RecordFile(self)
         self.begin()
         self.keeper.resync()
@@ -302,6 +307,15 @@ class Whole(Loop):
             self.file.append(claims=self.keeper.take_dirty())
         if self.random.random() < 0.1:
             self.file.step()
+        if self.random.random() < 0.1:
+            self.go_on_restoring()
+
+    def written(self) -> None:
+        """While claims are coming back nothing is withdrawn, and nothing gets other attributes."""
+        line = self.talk._in_flight[-1]
+        if self.is_restoring:
+            assert line.kind not in (LineKind.ATTRIBUTE_CHANGE, LineKind.WITHDRAW_FIRST, LineKind.END_OF_RIB)
+            assert line.kind is not LineKind.ROUTES or line.batch is None or line.batch.transition.wanted, line
 
     @property
     def records_begun(self) -> int:
@@ -427,6 +441,7 @@ class Whole(Loop):
                 self.merge(found.claims)
 
     def merge(self, claims: list[Claim]) -> None:
+        self.end_restore()
         for claim in claims:
             key = claim.address, claim.name
             self.shards.add(claim.address[-1])
@@ -441,10 +456,12 @@ class Whole(Loop):
         self.keeper.forget(target, is_name=is_name)
 
     def pause(self, *, paused: bool) -> None:
+        self.end_restore()
         self.is_paused = paused
         self.keeper.pause(paused=paused)
 
     def reload(self, configuration: Configuration) -> None:
+        self.end_restore()
         self.configuration = configuration
         budgets = dict(configuration.budgets)
         self.limits = {one: max(limit, budgets[one]) for one, limit in self.limits.items() if one in budgets}
@@ -491,11 +508,44 @@ class Whole(Loop):
 
     def start(self) -> None:
         self.begin()
-        data = self.file.data
-        restore(lambda at, n: data[at : at + n], len(data), self.stamp, self.keeper.adopt, self.keeper.recall)
         self.is_paused = False
+        self._restoring = self._restore()
+        next(self._restoring)
+        if self.random.random() < 0.3:
+            self.end_restore()
+
+    def _restore(self) -> Iterator[None]:
+        """Read the state file: what was announced at once, and the claims beside all else."""
+        data = self.file.data
+        restoration = Restoration(lambda at, n: data[at : at + n], len(data), self.stamp)
+        self.keeper.begin_restore()
+        if self.random.random() < 0.3:
+            self.tap(data_frame(draw_answer(self.random)))
+        restoration.recall(self.keeper.recall)
+        self.keeper.end_recall()
+        claims: list[Claim] = []
+        restoration.adopt(claims.extend)
+        yield
+        while claims:
+            count = self.random.randrange(1, 4)
+            self.keeper.adopt(claims[:count])
+            del claims[:count]
+            yield
         self.keeper.resync()
         self.talk.tasks.restored = True
+
+    @property
+    def is_restoring(self) -> bool:
+        return self.keeper.is_restoring
+
+    def go_on_restoring(self) -> None:
+        """Take some more claims of the state file, or come to its end."""
+        if self._restoring is not None and next(self._restoring, self) is self:
+            self._restoring = None
+
+    def end_restore(self) -> None:
+        while self._restoring is not None:
+            self.go_on_restoring()
 
     def damage(self, payload: bytes, *, torn: bool) -> None:
         """Something stands in the state file that is no record of ours, or is torn; no block is lost by it."""
@@ -509,6 +559,7 @@ class Whole(Loop):
 
     def end(self) -> None:
         """All neighbors come up, ExaBGP refuses nothing any more, and everything comes to rest."""
+        self.end_restore()
         self.exabgp.hasty = 0
         self.exabgp.refuses = set()
         self.exabgp.unreadable = {}
@@ -531,6 +582,7 @@ class Whole(Loop):
 
     def rest(self) -> None:
         """Everything comes to rest: each router has exactly what it should."""
+        self.end_restore()
         for address in list(self.exabgp.neighbors):
             self.exabgp.up(address)
         for _ in range(400):
@@ -567,7 +619,9 @@ class Whole(Loop):
             assert neighbor is None or len(neighbor.cache) <= limit, f"{address} has more than {limit} prefixes"
         claims, caps = self.claims(), self.configuration.caps
         assert len(self.table.claims) == len(claims)
-        assert len(self.table) == len({claim.address for claim in claims}) <= caps.routes_max
+        assert len(self.table) == len({claim.address for claim in claims})
+        # what was added by hand comes back whatever the caps; only then room is made for it
+        assert len(self.table) <= caps.routes_max or self.is_restoring
         by_name: dict[tuple[str, bytes], int] = {}
         for claim in claims:
             by_name[claim.list, claim.name] = by_name.get((claim.list, claim.name), 0) + 1
@@ -579,7 +633,7 @@ class Whole(Loop):
         for policy in self.configuration.policies:
             held = {claim.address for claim in claims if claim.list == policy.list}
             assert self.table.claims.routes_of(policy.list) == len(held)
-            assert policy.routes_max is None or len(held) <= policy.routes_max
+            assert policy.routes_max is None or len(held) <= policy.routes_max or self.is_restoring
 
     def end_and_start_again(self) -> None:
         """At rest; and what is restored after an orderly end is what was there, and no router notices."""
@@ -587,6 +641,7 @@ class Whole(Loop):
         alive = [claim for claim in self.claims() if claim.seen + claim.ttl_s > self.now + 0.01]
         before = {(claim.address, claim.list, claim.name) for claim in alive}
         self.stop()
+        self.end_restore()
         after = {(claim.address, claim.list, claim.name) for claim in self.claims()}
         assert before <= after or self.configuration.is_capped, before - after
         self.end()
@@ -751,6 +806,11 @@ def reloads(world, dice):
     world.reload(draw_configuration(dice))
 
 
+def restores(world, dice):
+    del dice
+    world.go_on_restoring()
+
+
 def respawns(world, dice):
     del dice
     world.respawn()
@@ -820,6 +880,7 @@ EVENTS = [
     adds,
     forgets,
     *[reloads] * 2,
+    *[restores] * 2,
     respawns,
     stops,
     reboots,

@@ -91,7 +91,8 @@ def keep(entries: list[go_json.Entry], config: Config) -> int:
             told[key] = attributes
 
     try:
-        store.load(held.extend, recall)
+        store.recall(recall)
+        store.adopt(held.extend)
     except (ForeignFileError, StateFileError) as error:
         raise CommandError(str(error)) from None
     if not is_of_views(told):

@@ -174,6 +174,20 @@ def test_recalled_routes_are_said_again_or_withdrawn():
     assert reconciler.adj_rib_out.count[IPV4] == 1
 
 
+def test_what_was_given_up_before_the_resync_is_wanted_all_the_same():
+    reconciler = Reconciler()
+    reconciler.recall([(X, ONE), (Y, ONE)])
+    put(reconciler, (X, ONE))
+    for _ in range(2):
+        reconciler.answered(take(reconciler), done=False)
+        reconciler.line_taken()
+    assert reconciler.backlog.refused == 1
+    for shard in range(SHARDS):
+        reconciler.resync(shard)
+    assert [(batch.transition.wanted, batch.prefixes) for batch in say(reconciler)] == [(None, (Y,))]
+    assert reconciler.backlog.refused == 1
+
+
 def test_the_last_change_before_a_death_is_in_doubt():
     reconciler = Reconciler()
     reconciler.recall([(X, ONE), (Y, ONE)], [])
@@ -319,11 +333,24 @@ def leave_before_a_refusal(*, late):
     return reconciler.seen
 
 
+def leave_before_the_resync(*, kept):
+    """Nobody is left who has what was recalled; or ExaBGP keeps it for one that commands don't reach."""
+    reconciler = WatchedReconciler()
+    reconciler.for_everyone = False
+    reconciler.recall([(X, ONE)])
+    reconciler.reach(frozenset(), again=False, kept=frozenset({"192.0.2.9"} if kept else ()))
+    reconciler.resync(X[-1])
+    assert announced(reconciler) == ({X: ONE} if kept else {})
+    assert reconciler.backlog.refused == kept
+    return reconciler.seen
+
+
 def test_every_transition_of_the_tables_happens_and_no_other():
     rows = {(dimension, *row) for dimension, table in enumerate(TABLES) for row in table}
     seen = give_up_what_nobody_has()
     for either in (False, True):
         seen |= leave_what_was_just_replayed(bulk=either) | leave_before_a_refusal(late=either)
+        seen |= leave_before_the_resync(kept=either)
     for seed in range(30_000):
         reconciler = WatchedReconciler()  # asserts that each transition is a row
         wander(reconciler, seed)

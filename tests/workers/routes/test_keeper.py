@@ -6,9 +6,9 @@ import pytest
 
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.lists.rules import Rule, RuleSet
-from dnstap_bgp.core.model import Attributes, Audience, Change, Claim, Policy, ViewPrefix
+from dnstap_bgp.core.model import BY_HAND, Attributes, Audience, Change, Claim, Policy, ViewPrefix
 from dnstap_bgp.core.routes.guard import Guard
-from dnstap_bgp.core.routes.policy import Policies
+from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.routes import keeper as keeper_module
@@ -93,6 +93,108 @@ def test_resync_says_again_what_is_live_and_takes_back_the_rest(keeper):
     keeper.recall([(A, OLD), (B, OLD), (C, NEW)])
     keeper.resync()
     assert say_all(keeper) == {A: OLD, B: None, C: None}
+
+
+FIRST = Policy(list="first", ipv4=NEW, ipv6=None, ttl_s=100.0)
+D = bytes((11, 0, 0, 4))
+
+
+@pytest.fixture
+def restoring():
+    """A keeper of two lists that knows what was announced, and whose claims are not back yet."""
+    names = [Rule(b"a.example"), Rule(b"b.example")]
+    made = Policies([FIRST, policy()], Guard())
+    keeper = Keeper(RouteTable(made), Views(), RuleSet.build([("first", names), ("default", names)]))
+    keeper.begin_restore()
+    keeper.recall([(A, NEW), (B, NEW), (C, OLD)])
+    keeper.end_recall()
+    return keeper
+
+
+def claimed(address, list_name="first", age_s=1.0):
+    now = process_clock()
+    return Claim(address, list_name, b"a.example", seen=now - age_s, first=now - age_s, ttl_s=100.0)
+
+
+def test_routes_are_said_while_the_state_file_is_read(restoring):
+    assert say_all(restoring) == {}
+    restoring.adopt([claimed(A)])
+    restoring.observe([sighting(C, b"b.example"), sighting(D, b"b.example")], restoring.rules)
+    assert say_all(restoring) == {A: NEW, C: OLD, D: OLD}
+    restoring.adopt([claimed(B)])
+    restoring.resync()
+    assert say_all(restoring) == {B: NEW}
+
+
+def test_what_is_announced_stays_while_its_claim_is_not_back(restoring):
+    """A sighting for the second list comes before the record of the first list's claim."""
+    restoring.observe([sighting(A, b"b.example"), sighting(B, b"b.example")], restoring.rules)
+    assert say_all(restoring) == {}
+    restoring.adopt([claimed(A)])
+    assert say_all(restoring) == {A: NEW}
+    restoring.resync()
+    assert say_all(restoring) == {B: OLD, C: None}, "B has lost the claim that was its first list's"
+
+
+def test_what_is_seen_before_all_announcements_are_known_is_decided_then(keeper):
+    keeper.begin_restore()
+    keeper.observe([sighting(A, b"a.example"), sighting(B, b"b.example")], keeper.rules)
+    assert say_all(keeper) == {}
+    keeper.recall([(A, NEW)])
+    keeper.end_recall()
+    assert say_all(keeper) == {B: OLD}
+    keeper.resync()
+    assert say_all(keeper) == {A: OLD}
+
+
+def test_what_the_guard_learns_to_refuse_is_withdrawn_during_a_restore(restoring):
+    restoring.observe([sighting(D, b"b.example")], restoring.rules)
+    restoring.adopt([claimed(A), claimed(B)])
+    assert say_all(restoring) == {A: NEW, B: NEW, D: OLD}
+    restoring.switch(restoring.rules, Policies([FIRST, policy()], Guard(protected=[A, D])))
+    assert say_all(restoring) == {}
+    restoring.end_refused([A, D, bytes((11, 0, 0, 9))])
+    assert say_all(restoring) == {A: None, D: None}
+    restoring.adopt([claimed(A, age_s=0.0), claimed(C, "default")])
+    assert say_all(restoring) == {C: OLD}
+    restoring.resync()
+    assert say_all(restoring) == {}
+
+
+def test_what_ends_during_a_restore_is_withdrawn_at_its_end(restoring, monkeypatch):
+    restoring.adopt([claimed(A), claimed(B, age_s=99.0)])
+    assert say_all(restoring) == {A: NEW, B: NEW}
+    assert restoring.forget(A, is_name=False) == 1
+    later = process_clock() + 50
+    monkeypatch.setattr(keeper_module, "process_clock", lambda: later)
+    restoring.expire()
+    assert say_all(restoring) == {}
+    restoring.adopt([claimed(A), claimed(B)])  # forgotten; and a later record of the claim that is over
+    restoring.resync()
+    restoring.expire()
+    assert say_all(restoring) == {A: None, C: None}
+
+
+def test_what_gives_way_during_a_restore_is_withdrawn_at_its_end(restoring):
+    restoring.switch(restoring.rules, Policies([FIRST, policy()], Guard(), Caps(routes_max=2, evicts=True)))
+    restoring.adopt([claimed(A, age_s=30.0), claimed(B, age_s=20.0)])
+    assert say_all(restoring) == {A: NEW, B: NEW}
+    restoring.observe([sighting(D, b"b.example")], restoring.rules)
+    assert say_all(restoring) == {D: OLD}
+    restoring.adopt([claimed(C, "default", age_s=10.0)])
+    assert say_all(restoring) == {C: OLD}
+    restoring.resync()
+    assert say_all(restoring) == {A: None, B: None}
+
+
+def test_what_was_added_by_hand_comes_back_and_the_table_keeps_within_its_caps(restoring):
+    restoring.switch(restoring.rules, Policies([FIRST, policy()], Guard(), Caps(routes_max=1, evicts=True)))
+    restoring.observe([sighting(D, b"b.example")], restoring.rules)
+    assert say_all(restoring) == {D: OLD}
+    restoring.adopt([claimed(A)._replace(name=BY_HAND)])
+    restoring.resync()
+    assert say_all(restoring) == {D: None, A: NEW, B: None, C: None}
+    assert len(restoring.table) == 1
 
 
 def test_a_record_of_what_was_told_may_follow_its_claim(keeper):
@@ -335,3 +437,20 @@ def test_a_restart_takes_nothing_from_a_neighbor_with_a_budget(monkeypatch, rank
     keeper.resync()
     assert say_all_views(keeper)[NEIGHBOR] == {*addresses[:2], addresses[-1]}
     assert not keeper.views.budgeted[0].budget.is_restoring
+
+
+def test_a_neighbor_with_a_budget_is_told_nothing_before_all_claims_are_back():
+    """Only then it is known which prefixes have a place: the announced ones, and the last seen."""
+    now = process_clock()
+    keeper = keeper_with(3)
+    old, new, seen = (bytes((11, 0, 0, host)) for host in (1, 2, 3))
+    more = [bytes((11, 0, 1, host)) for host in range(5)]
+    keeper.begin_restore()
+    keeper.recall([(ViewPrefix(old, Audience((NEIGHBOR,))), OLD)])
+    keeper.end_recall()
+    keeper.observe([sighting(seen, b"a.example")], keeper.rules)
+    found = [Claim(address, "default", b"a.example", now - 50, now - 90, 1000.0) for address in (*more, old)]
+    keeper.adopt([*found, found[0]._replace(address=new, seen=now - 40)])
+    assert say_all_views(keeper)[NEIGHBOR] == {old}
+    keeper.resync()
+    assert say_all_views(keeper)[NEIGHBOR] == {old, new, seen}

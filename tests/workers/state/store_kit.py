@@ -80,7 +80,7 @@ class Life:
         self.crashes: list[str] = []
         self.store = Store(path, lambda: self.crashes.append("crash"), **options)  # type: ignore[arg-type] # of the test
         assert self.store.lock(threading.Event())
-        self.report: LoadReport = self.store.load(self.held.adopt, self.held.recall)
+        self.report = load(self.store, self.held)
         self.store.start(self.held.walk)
 
     def announce(self, *numbers: int, attributes: Attributes = ONE, wait_s: float = 60.0) -> bool:
@@ -105,9 +105,17 @@ def read(path: Path, clock: Callable[[], Stamp] | None = None) -> tuple[Held, Lo
     """What a successor would find."""
     held = Held()
     store = Store(path, lambda: None, clock=clock)
-    report = store.load(held.adopt, held.recall)
+    report = load(store, held)
     store.shutdown()
     return held, report
+
+
+def load(store: Store, held: Held) -> LoadReport:
+    """Read all of the file, before the store is started."""
+    store.recall(held.recall)
+    report = store.adopt(held.adopt)
+    assert report is not None
+    return report
 
 
 def until(condition: Callable[[], bool], deadline_s: float = 60.0) -> None:

@@ -62,7 +62,7 @@ def test_another_kind_of_file_is_refused(path):
     refused = Store(path, lambda: None)
     assert refused.lock(threading.Event())
     with pytest.raises(ForeignFileError, match=r"state\.msgpack is no state file .* SQLite"):
-        refused.load(lambda _: None, lambda _: None)
+        refused.recall(lambda _: None)
     assert not refused.append(records=[(address(1), ONE)]).wait(1000)
     status = refused.status
     assert (status.durable, status.queued) == (False, 0)
@@ -76,4 +76,4 @@ def test_what_is_no_file_is_refused(path, kind):
     path.mkdir() if kind == "folder" else os.mkfifo(path)
     refused = Store(path, lambda: None)
     with pytest.raises(ForeignFileError, match="no regular file"):
-        refused.load(lambda _: None, lambda _: None)
+        refused.recall(lambda _: None)

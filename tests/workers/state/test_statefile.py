@@ -172,7 +172,8 @@ def test_the_second_waits_for_the_first_to_end(path, caplog, monkeypatch):
     waiter.join(10)
     assert got == [True]
     held = Held()
-    second.load(held.adopt, held.recall)
+    second.recall(held.recall)
+    second.adopt(held.adopt)
     second.shutdown()
     assert held.announced == {address(1): ONE}
 

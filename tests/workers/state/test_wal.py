@@ -1,14 +1,17 @@
 """The write-ahead log: when the file is replaced by a snapshot, and what stands in it then."""
 
 import errno
+import os
 import threading
 
 import pytest
 
 from dnstap_bgp.core.model import Audience, ViewPrefix
 from dnstap_bgp.core.state.pending import Pending
+from dnstap_bgp.errors import StateFileError
 from dnstap_bgp.workers.state import wal
 from dnstap_bgp.workers.state.statefile import AppendOnlyFile
+from dnstap_bgp.workers.state.store import Store
 from tests.workers.state.store_kit import ONE, TWO, Held, Life, SetClock, address, claim, read, until
 
 
@@ -40,6 +43,96 @@ def test_the_file_is_rewritten_when_it_has_grown(path, monkeypatch):
     held, report = read(path)
     assert held.announced == life.held.announced
     assert report.survey.snapshot_bytes > 0
+
+
+def reading_again(path, held=None, **options):
+    """A store that goes on with a file, and has not read its claims yet."""
+    held = held or Held()
+    store = Store(path, lambda: None, **options)
+    assert store.lock(threading.Event())
+    store.recall(held.recall)
+    store.start(held.walk)
+    return store, held
+
+
+def test_no_snapshot_is_begun_before_all_is_held_that_the_file_has(path, monkeypatch):
+    """A process that is killed meanwhile leaves what was there, and what it has added."""
+    life = Life(path)
+    assert life.announce(1, 2)
+    life.end()
+    monkeypatch.setattr(wal, "GROWTH_MIN_BYTES", 0)
+    store, held = reading_again(path)
+    saved = store.save()
+    held.announced[address(3)] = ONE
+    held.adopt([claim(3)])
+    for _ in range(50):
+        assert store.append(claims=[claim(3)], records=[(address(3), ONE)]).wait(10)
+    assert not saved.wait(0)
+    found, _ = read(path)
+    assert found.announced == dict.fromkeys(map(address, (1, 2, 3)), ONE)
+    assert found.addresses == {*map(address, (1, 2, 3))}
+    assert store.status.snapshots == 0
+    assert store.adopt(held.adopt) is not None
+    assert saved.wait(10)
+    store.shutdown()
+    assert store.join(10)
+    found, report = read(path)
+    assert found.addresses == {*map(address, (1, 2, 3))}
+    assert report.claims == 3, "and what was said again and again stands there once"
+
+
+def test_a_read_that_is_given_up_leaves_the_file_as_it_is(path):
+    life = Life(path)
+    assert life.announce(1, 2)
+    life.end()
+    store, held = reading_again(path)
+    assert store.adopt(held.adopt, lambda: True) is None
+    store.shutdown()
+    assert store.join(10)
+    assert store.status.snapshots == 0
+    assert read(path)[0].addresses == {address(1), address(2)}
+
+
+def test_where_only_a_snapshot_helps_it_waits_until_all_is_held(path, caplog):
+    life = Life(path)
+    assert life.announce(1, 2)
+    life.end()
+    store, held = reading_again(path, pending=Pending(at_most=0))  # whatever comes is too much
+    assert not store.append(records=[(address(3), ONE)]).wait(10)
+    held.announced[address(3)] = ONE
+    until(lambda: "once all of it is restored" in caplog.text)
+    assert read(path)[0].announced == {address(1): ONE, address(2): ONE}
+    assert store.adopt(held.adopt) is not None
+    until(lambda: store.status.snapshots == 1)
+    store.shutdown()
+    assert store.join(10)
+    found, _ = read(path)
+    assert found.announced == dict.fromkeys(map(address, (1, 2, 3)), ONE)
+    assert found.addresses == {address(1), address(2)}
+
+
+def test_a_file_that_cant_be_read_to_its_end_is_set_aside(path, monkeypatch):
+    life = Life(path)
+    assert life.announce(*range(3000))
+    life.end()
+    before = path.read_bytes()
+    store, held = reading_again(path)
+    assert store.append(records=[(address(1), TWO)]).wait(10)
+    held.announced[address(1)] = TWO
+
+    def bad_sector(_fd, _length, _offset):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as bad:
+        bad.setattr(os, "pread", bad_sector)
+        with pytest.raises(StateFileError, match="Input/output error"):
+            store.adopt(held.adopt)
+    until(lambda: store.status.snapshots == 1)
+    store.shutdown()
+    assert store.join(10)
+    (aside,) = path.parent.glob("*.damaged-*")
+    assert aside.read_bytes().startswith(before)
+    assert read(path)[0].announced == held.announced
 
 
 def test_what_is_appended_during_a_snapshot_is_in_both(path):

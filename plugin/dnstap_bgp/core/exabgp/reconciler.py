@@ -55,7 +55,7 @@ Wish, an update that has yet to be taken (containers: live, bulk, alone, deferre
     live | bulk                 reach      none | deferred | refused
     alone                       reach      none | bulk | deferred | refused
     refused                     reach      none | bulk | deferred
-    none                        resync     bulk
+    none                        resync     bulk | refused
 
     live      fresh: goes first, first in, first out
     bulk      of a restore or a reload: goes last
@@ -79,8 +79,9 @@ Knowledge, what the Adj-RIB-Out says of the prefix:
     announced | stale           put        not announced
     announced | stale           reach      not announced
     announced | stale           settled    not announced
+    stale                       resync     not announced
 
-The last three remove an entry when no neighbor that was told is ExaBGP's any more: its table went with it.
+The last four remove an entry when no neighbor that was told is ExaBGP's any more: its table went with it.
 
 Combinations that can't be, which `check_invariants` holds:
 
@@ -230,7 +231,8 @@ class Reconciler:
     def resync(self, shard: int) -> None:
         """Withdraw what was recalled and is not wanted; for each shard, once all wanted routes were put."""
         for prefix in tuple(self.adj_rib_out.stale(shard)):  # a copy: an unreachable prefix loses its mark on the way
-            if not self._is_pending(prefix):
+            # what was given up meanwhile is wanted all the same
+            if prefix not in self._refused and not self._is_pending(prefix):
                 self._want(prefix, None, bulk=True)
 
     def fork(self) -> "Reconciler":

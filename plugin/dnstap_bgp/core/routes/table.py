@@ -199,15 +199,20 @@ class RouteTable:
 
     # -- from the state file and from peers
 
-    def adopt(self, claims: Iterable[Claim], now: float) -> None:
+    def adopt(self, claims: Iterable[Claim], now: float) -> list[Change]:
         """Take claims from the state file, as far as the policies of now admit them; of one twice the later counts.
 
         What has no policy any more, is past its deadline, is forgotten by hand or refused by the guard or a cap, is
-        left out. Changes are not given: what is wanted follows from `wanted`, once all is adopted.
+        left out.
+
+        Returns:
+            Changes of what had to give way; what is wanted of the claims' own addresses follows from `wanted`.
         """
+        changes: list[Change] = []
         for claim in claims:
             if not self.admission.forgotten.covers(claim, now):
-                self._take(claim, now, [], restored=True)
+                self._take(claim, now, changes, restored=True)
+        return changes
 
     def merge(self, claims: Iterable[Claim], now: float, tolerance_s: float) -> Merged:
         """Take claims from peers, as far as the policies of now admit them; of one twice the later counts.

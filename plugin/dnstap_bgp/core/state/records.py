@@ -20,10 +20,11 @@ their order counts: so `announced` has all of them, those withdrawn with null as
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from contextlib import contextmanager
+from dataclasses import fields
 from ipaddress import ip_address
 from operator import itemgetter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgpack
 
@@ -57,7 +58,8 @@ NEIGHBORS_MAX = 1_000
 """Neighbors that the records of a file may name: each may make a view of its own, with a table of its own."""
 
 _ADDRESS_BYTES = frozenset({4, 16})
-_PAYLOAD_OF_VIEWS = bytes((0x90 + 12,))  # an array of twelve columns, as msgpack begins it
+_COLUMNS, _COLUMNS_OF_VIEWS = 10, 12
+_PAYLOAD_OF_VIEWS = bytes((0x90 + _COLUMNS_OF_VIEWS,))  # an array of so many columns, as msgpack begins it
 _NAME_BYTES = frozenset(range(1, NAME_MAX + 1))  # of a name without escapes
 _LABEL_BYTES = frozenset(range(1, LABEL_MAX + 1))
 # Of presentation format (RFC 1035, 5.1) without escapes: names are lower-case.
@@ -70,25 +72,26 @@ _Column: TypeAlias = Sequence[Any]  # as msgpack gave it
 K = TypeVar("K", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
-    """Content of one block, in the clock of the process that reads it.
+class _Columns(NamedTuple):
+    """Columns of a payload; the last two are of version 2 only."""
 
-    Attributes:
-        claims: Those before their deadline.
-        expired: How many were not.
-        told: Prefixes that were announced or (None) withdrawn, in order. Where the attributes are none that a
-            configuration could give, `unknown_attributes` stand for them.
-        unknown: How many of them have unknown attributes.
-    """
+    sources: _Column
+    addresses: _Column
+    source_ids: _Column
+    names: _Column
+    ages: _Column
+    since: _Column
+    sets: _Column
+    prefixes: _Column
+    set_ids: _Column
+    withdrawn: _Column
+    audiences: _Column = ()
+    announced_to: _Column | None = None
 
-    claims: list[Claim]
-    expired: int
-    told: list[RibRecord]
-    unknown: int = 0
-
-
-NOTHING = Records([], 0, [])
+    @property
+    def of_claims(self) -> tuple[_Column, _Column, _Column, _Column, _Column]:
+        """Columns with a value for each claim."""
+        return self.addresses, self.source_ids, self.names, self.ages, self.since
 
 
 def encode(claims: Sequence[Claim], records: Sequence[RibRecord], stamp_s: float) -> bytes:
@@ -178,67 +181,101 @@ class Decoder:
         self._neighbors: frozenset[str] = frozenset()  # that some audience names
         self._attributes: dict[Attributes, Attributes] = {}
 
-    def decode(self, payload: bytes, stamp_s: float) -> Records:
-        """Read one payload; nothing of it is believed.
+    def decode_told(self, payload: bytes) -> tuple[list[RibRecord], int]:
+        """Read what one payload says of announcements and withdrawals; nothing of it is believed.
 
         A checksum proves that a block is whole, and not who wrote it: the file may have been put there. So names,
-        addresses, lists and times are checked as if a stranger had sent them, and a block with one that fails is none.
-        An announcement whose attributes fail is kept, with attributes that are never said: ExaBGP may have it.
+        addresses, lists and times are checked as if a stranger had sent them, and a block with one that fails is none:
+        also for a claim's. An announcement whose attributes fail is kept, with attributes that are never said: ExaBGP
+        may have it.
+
+        Args:
+            payload: What `encode` made.
+
+        Returns:
+            Prefixes that were announced or (None) withdrawn, in order, and how many have unknown attributes. Where the
+            attributes are none that a configuration could give, `unknown_attributes` stand for them.
+
+        Raises:
+            StateFileError: It is none, though its checksum was right.
+        """
+        with _refusing():
+            columns = _columns(payload)
+            self._check(columns)
+            _check_prefixes(columns.prefixes)
+            _check_prefixes(columns.withdrawn)
+            attributes = list(map(self._attributes_of, columns.sets))
+            are_known = _are_known(columns, attributes)
+            told: list[RibRecord]
+            if columns.announced_to is not None:
+                told = self._told_of_views(columns, columns.announced_to, attributes)
+            else:
+                found = zip(columns.prefixes, map(attributes.__getitem__, columns.set_ids), strict=True)
+                told = list(found) if are_known else [(prefix, _of_family(prefix, one)) for prefix, one in found]
+        unknown = 0 if are_known else sum(found in UNKNOWN_ATTRIBUTES for _, found in told)
+        if columns.withdrawn:
+            told = [*((prefix, None) for prefix in columns.withdrawn), *told]
+        return told, unknown
+
+    def decode_claims(self, payload: bytes, stamp_s: float) -> tuple[list[Claim], int]:
+        """Read the claims of one payload, checked as in `decode_told`.
 
         Args:
             payload: What `encode` made.
             stamp_s: When the block was written, in the reader's process clock; may be negative.
 
+        Returns:
+            The claims before their deadline, and how many were not.
+
         Raises:
             StateFileError: It is none, though its checksum was right.
         """
-        try:
-            columns = msgpack.unpackb(payload, use_list=False)
-            sources, addresses, source_ids, names, ages, since, sets, prefixes, set_ids, withdrawn, *views = columns
-            known = [self._source(*source) for source in sources]
-            rows = zip(addresses, map(known.__getitem__, source_ids), names, ages, since, strict=True)
-            _check_claims(addresses, names, ages, since)
-            _check_prefixes(prefixes)
-            _check_prefixes(withdrawn)
-            now = self._now
-            claims = [
-                Claim(address, list_name, name, stamp_s - age / 1000, stamp_s - (age + gap) / 1000, ttl_s)
-                for address, (list_name, ttl_s), name, age, gap in rows
-                if stamp_s - age / 1000 + ttl_s > now
-            ]
-            attributes = list(map(self._attributes_of, sets))
-            told: list[RibRecord] = (
-                self._told_of_views(prefixes, set_ids, attributes, *views)
-                if views
-                else [
-                    (prefix, _of_family(prefix, found))
-                    for prefix, found in zip(prefixes, map(attributes.__getitem__, set_ids), strict=True)
-                ]
-            )
-        except (ValueError, TypeError, IndexError, KeyError, RecursionError, msgpack.UnpackException) as error:
-            # Nothing of the content may come into a message: it would go to logs and terminals.
-            msg = f"the block's checksum is right, but its content is not ({type(error).__name__})"
-            raise StateFileError(msg) from None
-        unknown = sum(found in UNKNOWN_ATTRIBUTES for _, found in told)
-        told = [*((prefix, None) for prefix in withdrawn), *told]
-        return Records(claims, len(addresses) - len(claims), told, unknown)
+        with _refusing():
+            columns = _columns(payload)
+            known = self._check(columns)
+        now = self._now
+        rows = zip(
+            columns.addresses,
+            map(known.__getitem__, columns.source_ids),
+            columns.names,
+            columns.ages,
+            columns.since,
+            strict=True,
+        )
+        claims = [
+            Claim(address, list_name, name, stamp_s - age / 1000, stamp_s - (age + gap) / 1000, ttl_s)
+            for address, (list_name, ttl_s), name, age, gap in rows
+            if stamp_s - age / 1000 + ttl_s > now
+        ]
+        return claims, len(columns.addresses) - len(claims)
+
+    def _check(self, columns: _Columns) -> list[tuple[str, float]]:
+        """Check the columns of the claims; gives the (list, TTL) pairs that they index.
+
+        Raises:
+            ValueError: They are none; or another error of what is no column at all.
+        """
+        addresses, source_ids, names, ages, since = claims = columns.of_claims
+        known = [self._source(*source) for source in columns.sources]
+        for number in set(source_ids):
+            known[number]
+        if len(set(map(len, claims))) > 1:
+            raise ValueError("columns of different lengths")
+        _check_claims(addresses, names, ages, since)
+        return known
 
     def _told_of_views(
-        self,
-        prefixes: Sequence[Prefix],
-        set_ids: Sequence[int | None],
-        attributes: Sequence[Attributes | None],
-        audiences: Sequence[Any],
-        announced_to: Sequence[int | None],
+        self, columns: _Columns, announced_to: _Column, attributes: Sequence[Attributes | None]
     ) -> list[RibRecord]:
         """Read the records of a payload of version 2.
 
         Raises:
             ValueError: The columns are none; or another error of what is no column at all.
         """
-        known: dict[int | None, Audience | None] = {None: None, **dict(enumerate(map(self._audience, audiences)))}
+        audiences = enumerate(map(self._audience, columns.audiences))
+        known: dict[int | None, Audience | None] = {None: None, **dict(audiences)}
         told: list[RibRecord] = []
-        for prefix, number, to in zip(prefixes, set_ids, announced_to, strict=True):
+        for prefix, number, to in zip(columns.prefixes, columns.set_ids, announced_to, strict=True):
             audience = known[to]
             key = prefix if audience is None else ViewPrefix(prefix, audience)
             told.append((key, None if number is None else _of_family(prefix, attributes[number])))
@@ -315,6 +352,33 @@ def _attributes_object(attributes: Attributes) -> dict[str, Any]:
     return {name: value for name, value, default in values if value != default}
 
 
+def _columns(payload: bytes) -> _Columns:
+    """Unpack a payload.
+
+    Raises:
+        TypeError: It has other columns; or another error of msgpack's.
+    """
+    values = msgpack.unpackb(payload, use_list=False)
+    if not isinstance(values, tuple) or len(values) not in (_COLUMNS, _COLUMNS_OF_VIEWS) or None in values:
+        raise TypeError("other columns")
+    return _Columns(*values)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Refuse a payload for whatever goes wrong while it is read.
+
+    Raises:
+        StateFileError: Something did.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, IndexError, KeyError, RecursionError, msgpack.UnpackException) as error:
+        # Nothing of the content may come into a message: it would go to logs and terminals.
+        msg = f"the block's checksum is right, but its content is not ({type(error).__name__})"
+        raise StateFileError(msg) from None
+
+
 def _numbered(values: Iterable[K]) -> dict[K, int]:
     return {value: number for number, value in enumerate(dict.fromkeys(values))}
 
@@ -327,8 +391,9 @@ def _check_claims(addresses: _Column, names: _Column, ages: _Column, since: _Col
 
 
 def _check_prefixes(prefixes: _Column) -> None:
-    """Refuse a column that holds anything but prefixes."""
-    if not all(map(is_prefix, prefixes)):
+    """Refuse a column that holds anything but prefixes; mostly addresses, which are looked at in C."""
+    are_addresses = set(map(type, prefixes)) <= {bytes} and set(map(len, prefixes)) <= _ADDRESS_BYTES
+    if not are_addresses and not all(map(is_prefix, prefixes)):
         raise TypeError("a prefix is none")
 
 
@@ -357,7 +422,29 @@ def _are_times(times: _Column) -> bool:
     return set(map(type, times)) <= {int} and (not times or -_TIME_MAX_MS <= min(times) <= max(times) <= _TIME_MAX_MS)
 
 
+def _are_known(columns: _Columns, attributes: Sequence[Attributes | None]) -> bool:
+    """Tell whether all prefixes have attributes of their family, and such as a configuration can give.
+
+    Of each (length, attribute set) one is looked at: to compare the attributes of every prefix would take ten times
+    what all the rest of reading it does.
+    """
+    return all(
+        number is None
+        or (
+            (found := attributes[number]) is not None
+            and found not in UNKNOWN_ATTRIBUTES
+            and len(found.next_hop) == _next_hop_bytes(length)
+        )
+        for length, number in set(zip(map(len, columns.prefixes), columns.set_ids, strict=True))
+    )
+
+
+def _next_hop_bytes(length: int) -> int:
+    """Give the size of the next hop for prefixes of this many bytes."""
+    return 16 if length >= 16 else 4
+
+
 def _of_family(prefix: Prefix, attributes: Attributes | None) -> Attributes:
     """Give the attributes of a prefix; those of the other family, or none, are unknown."""
-    size = 16 if len(prefix) >= 16 else 4
-    return attributes if attributes is not None and len(attributes.next_hop) == size else unknown_attributes(prefix)
+    is_known = attributes is not None and len(attributes.next_hop) == _next_hop_bytes(len(prefix))
+    return attributes if attributes is not None and is_known else unknown_attributes(prefix)

@@ -51,6 +51,11 @@ class GuardInputs:
         self._look_at_own()
         return (self._neighbors, self._own, self._resolvers_known) != before
 
+    @property
+    def protected(self) -> frozenset[Address]:
+        """Addresses that were learnt: of neighbors, of their sessions' other ends, and this machine's."""
+        return self._neighbors | self._own
+
     def policies(self, config: Config, prefixes: Mapping[str, tuple[Prefix, ...]]) -> Policies:
         """Put the policies of a configuration together, given all that was learnt.
 

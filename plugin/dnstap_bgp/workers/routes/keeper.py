@@ -8,16 +8,16 @@ matched outside.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import nlargest
 from itertools import chain, groupby, islice
 from typing import Any, TypeVar
 
 from dnstap_bgp.core.exabgp.budget import BudgetFigures
-from dnstap_bgp.core.exabgp.views import View, Views
+from dnstap_bgp.core.exabgp.views import RestorePhase, View, Views
 from dnstap_bgp.core.lists.rules import RuleSet
-from dnstap_bgp.core.model import BY_HAND, Address, Change, Claim, Name, Prefix, RibKey, RibRecord, Sighting
+from dnstap_bgp.core.model import BY_HAND, Address, Change, Claim, Name, Prefix, RibRecord, Sighting
 from dnstap_bgp.core.prefix_map import SHARDS
 from dnstap_bgp.core.routes.history import RefusalCount
 from dnstap_bgp.core.routes.policy import Policies
@@ -39,6 +39,12 @@ COPY_AT_ONCE = 500
 RANKED_MAX = 10_000
 """While a budget is restored, so many candidates for its places are gathered beside twice as many as there are places,
 until the best are chosen among them: 2 MB."""
+
+ADOPT_AT_ONCE = 200
+"""Claims of the state file that one hold of the lock takes: 3 ms at 1,000,000 routes, where little is in the caches."""
+
+ADOPT_PAUSE_S = 0.0003
+"""Between two of these, while others need the lock, too: without a pause whoever waits for it would hardly get it."""
 
 PUT_AT_ONCE = 1_000
 """Static prefixes that one hold of the lock puts into the reconcilers, over all views: about 2 ms. Also the prefixes
@@ -71,7 +77,7 @@ class Keeper:
         self._followers = 0
         self._news: list[Claim] = []  # for them: what `take_dirty` gave to whoever records it
         self._gone: list[Change] = []  # static prefixes that wait for `revise` to be withdrawn
-        # while a state file is read: equal addresses, names and times become one object, for 80 bytes less a route
+        # while a state file is read: equal addresses and names become one object, for 80 bytes less a route
         self._same: dict[Any, Any] = {}
 
     def observe(self, sightings: Sequence[Sighting], rules: RuleSet) -> None:
@@ -165,6 +171,37 @@ class Keeper:
 
     # -- restore and reload
 
+    #
+    # begin_restore   the tap may see addresses from now on; nothing is decided
+    # recall          any number of times: what an earlier process announced
+    # end_recall      the reconcilers know all of that: ExaBGP may be spoken to
+    # adopt           any number of times: claims; their routes are said as they come
+    # resync          all is there: what is announced otherwise, or for nothing, is changed and withdrawn
+    #
+    # Without the first and the third, nothing is said before the last.
+
+    @property
+    def is_restoring(self) -> bool:
+        """Tell whether the state file is still being read, so that the table isn't whole."""
+        return self.views.phase is not RestorePhase.WHOLE
+
+    def begin_restore(self) -> None:
+        """Decide nothing until `end_recall`: what was announced isn't known yet."""
+        with self.lock:
+            self.views.phase = RestorePhase.RECALL
+
+    def end_recall(self) -> None:
+        """Begin to decide, as far as that can be done without the claims that aren't back yet."""
+        with self.lock:
+            # what was recalled may have divided the views
+            self.views.configure(self.table.policies.audiences, self.table.policies.budgets)
+            self.views.phase = RestorePhase.ADOPT
+        self._put_statics(list(self.table.policies.statics.wishes()))
+        for shard in range(SHARDS):  # what was seen meanwhile
+            with self.lock:
+                wanted = self.table.wanted
+                self._put([Change(address, wanted(address)) for address in self.table.claims.addresses(shard)])
+
     def adopt(self, claims: Sequence[Claim]) -> None:
         """Take claims from the state file; what becomes of their routes is settled by `resync`.
 
@@ -175,7 +212,7 @@ class Keeper:
         rules, unknown = self.rules, self.unknown
         same = self._same.setdefault
         claims = [
-            Claim(same(address, address), list_name, same(name, name), same(seen, seen), same(first, first), ttl_s)
+            Claim(same(address, address), list_name, same(name, name), seen, first, ttl_s)
             for claim in claims
             for address, list_name, name, seen, first, ttl_s in (
                 (claim,)
@@ -183,12 +220,30 @@ class Keeper:
                 else _of_lists(claim, rules.lists(claim.name))
             )
         ]
-        with self.lock:
-            self.table.adopt(claims, process_clock())
+        for start in range(0, len(claims), ADOPT_AT_ONCE):
+            some = claims[start : start + ADOPT_AT_ONCE]
+            with self.lock:
+                changes = self.table.adopt(some, process_clock())
+                if self.is_restoring:
+                    # as in `resync`: in the order of their addresses, the last first
+                    addresses = sorted({claim.address for claim in some}, reverse=True)
+                    wishes = [(address, self.table.wanted(address)) for address in addresses]
+                    # what is not wanted may be another's, whose claim isn't back yet
+                    changes += [Change(address, wanted) for address, wanted in wishes if wanted is not None]
+                    self._put(changes, bulk=True)
+            if self.is_restoring:
+                time.sleep(ADOPT_PAUSE_S)
 
     def recall(self, records: Sequence[RibRecord]) -> None:
         """Take the announcements and withdrawals of an earlier process from the state file."""
-        records = [(self._shared(key) if attributes is not None else key, attributes) for key, attributes in records]
+        same = self._same.setdefault
+        records = [
+            (
+                same(key, key) if isinstance(key, bytes) else key._replace(prefix=same(key.prefix, key.prefix)),
+                attributes,
+            )
+            for key, attributes in records
+        ]
         with self.lock:
             self.views.recall(records)
 
@@ -226,30 +281,45 @@ class Keeper:
             lists = {name: rules.lists(name) for name in names if name != BY_HAND}
             with self.lock:
                 self._put(self.table.revise(shard, lists, process_clock(), unknown), bulk=True)
-        trimmed: int | None = 0
-        while trimmed is not None:
-            with self.lock:
-                changes, trimmed = self.table.trim(process_clock(), EXPIRE_AT_ONCE, trimmed)
-                self._put(changes, bulk=True)
+        self._trim()
         self._adjust_budgets()
         gone, self._gone = self._gone, []
         self._put_statics(gone)
         return self.table.claims.ended - before
 
+    def end_refused(self, addresses: Iterable[Address]) -> None:
+        """Withdraw addresses that no list may claim any more, before `resync`: none of the claims to come may, either.
+
+        Args:
+            addresses: A few, which the guard has learnt to refuse.
+        """
+        for address in addresses:
+            with self.lock:
+                table = self.table
+                if None in {table.policies.refusal(address, name) for name in table.policies.by_list}:
+                    continue
+                self._put(table.revise(address[-1], {}, process_clock(), self.unknown), bulk=True)
+                self.views.put([Change(address, None)], is_final=True)
+                self.turn()
+
     def resync(self) -> None:
         """Announce all that is claimed, and withdraw what an earlier process told the host and nothing claims.
 
-        Once, after all of `adopt` and `recall`: an earlier claim may stand behind a later record of what was told.
+        Once, after all of `recall` and `adopt`: only a whole table tells what nothing claims.
         """
         with self.lock:
             # what was recalled may have divided the views
             self.views.configure(self.table.policies.audiences, self.table.policies.budgets)
         for view in self.views.budgeted:
             self._restore_budget(view)
+        with self.lock:
+            unwanted = self.views.end_restore()
+        self._trim()  # what was seen meanwhile had a place before what was added by hand, which no cap refuses
         self._put_statics(list(self.table.policies.statics.wishes()))
         # ExaBGP takes a tenth more routes a second in the order of their addresses (tests.bench router); what is put
         # as bulk leaves last in, first out
         addresses = sorted(chain.from_iterable(map(self.table.claims.addresses, range(SHARDS))), reverse=True)
+        addresses += unwanted
         for start in range(0, len(addresses), COPY_AT_ONCE):
             with self.lock:
                 wanted = self.table.wanted
@@ -422,6 +492,14 @@ class Keeper:
                     ]
                 yield claims, []
 
+    def _trim(self) -> None:
+        """End what is over the caps."""
+        trimmed: int | None = 0
+        while trimmed is not None:
+            with self.lock:
+                changes, trimmed = self.table.trim(process_clock(), EXPIRE_AT_ONCE, trimmed)
+                self._put(changes, bulk=True)
+
     def _restore_budget(self, view: View) -> None:
         """Put what has a place in a neighbor's budget, before all else is put: it keeps what it has; see `budget`."""
         if (budget := view.budget) is None:
@@ -465,11 +543,6 @@ class Keeper:
                     ],
                     bulk=True,
                 )
-
-    def _shared(self, key: RibKey) -> RibKey:
-        """Make the prefix of a record one object with the address of its claims."""
-        same = self._same.setdefault
-        return same(key, key) if isinstance(key, bytes) else key._replace(prefix=same(key.prefix, key.prefix))
 
     def _put(self, changes: list[Change], *, bulk: bool = False) -> None:
         if changes:

@@ -68,7 +68,7 @@ class Timer:
             if claims and self._store is not None:
                 self._store.append(claims=claims)
             self._on_tick(process_clock(), self._keeper.news())
-            if process_clock() >= freeze_at:
+            if process_clock() >= freeze_at and not self._keeper.is_restoring:
                 gc.collect()
                 gc.freeze()
                 if _trim is not None:

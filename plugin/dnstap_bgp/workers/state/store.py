@@ -6,11 +6,15 @@ this process; every `sync_interval_s` the disk is made to take it, for a power c
 
 What is appended must be visible to the walk that `start` is given before it is appended. Whoever appends something
 earlier, as the writer does for a prepared line, compares `snapshots_begun` and appends again; see `wal`.
+
+The file is read beside that: while `adopt` runs it grows, and is not replaced. So a process that is killed meanwhile
+leaves all that it has found, and what it has added.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dnstap_bgp.core.model import Claim, RibRecord
@@ -20,7 +24,7 @@ from dnstap_bgp.core.timing import Backoff
 from dnstap_bgp.errors import ForeignFileError, StateFileError
 from dnstap_bgp.workers.process.clocks import Clock, process_clock, system_clock
 from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
-from dnstap_bgp.workers.state.restore import Adopt, LoadReport, Recall, restore
+from dnstap_bgp.workers.state.restore import Adopt, LoadReport, Recall, Restoration
 from dnstap_bgp.workers.state.statefile import StateFile, reading
 from dnstap_bgp.workers.state.wal import Walk, WriteAheadLog
 from dnstap_bgp.workers.state.write_queue import Ticket, WriteQueue
@@ -44,7 +48,8 @@ STOP_WITHIN_S = 1.0
 class Store:
     """The state file's writer and reader.
 
-    Order of use: `lock`, `load`, `start`, any number of `append`, `shutdown`, `join`.
+    Order of use: `lock`, `recall`, `start`, any number of `append`, `shutdown`, `join`; `adopt` after `recall`, before
+    `start` or beside all that follows it.
     """
 
     def __init__(
@@ -75,6 +80,8 @@ class Store:
         self._error: str | None = None
         self._failures = 0
         self._retry_at, self._backoff = 0.0, Backoff(RETRY_FIRST_S, RETRY_MAX_S)
+        self._opened = ExitStack()  # the file, while it is read
+        self._restoration: Restoration | None = None
 
     # -- before the start
 
@@ -97,41 +104,81 @@ class Store:
             logger.warning("can't lock the state file %s: %s", self._file.path, error)
         return True
 
-    def load(self, adopt: Adopt, recall: Recall) -> LoadReport:
-        """Read the file in the caller's thread; see `restore.restore`.
+    def recall(self, recall: Recall) -> None:
+        """Read what was announced, in the caller's thread; see `restore`. `adopt` is to follow.
 
         Raises:
-            ForeignFileError: It is of another kind or a newer version, and stays as it is. Don't `start` then: what is
-                appended is let go, and its tickets say False at once.
+            ForeignFileError: The file is of another kind or a newer version, and stays as it is. Don't `start` then:
+                what is appended is let go, and its tickets say False at once.
             StateFileError: It can't be read. It is set aside before a new one takes its place.
         """
-        path, locked = self._file.path, self._file.locked
         warning = self._file.warn_of_folder()
         if warning is not None:
             logger.warning("%s", warning)
-        try:
-            with reading(path, ours=True) as (read, size):
-                report = restore(read, size, self._clock(), adopt, recall)
-        except ForeignFileError as error:
-            self._error = f"{path} {error}"
-            self._queue.end()
-            raise ForeignFileError(self._error) from error
-        except OSError as error:
-            self._wal.damaged = True
-            msg = f"{path} can't be read: {error}"
-            raise StateFileError(msg) from error
-        self._wal.damaged = not report.survey.torn_only
-        self._wal.report = report if locked else None
-        return report
+        with self._reading():
+            read, size = self._opened.enter_context(reading(self._file.path, ours=True))
+            self._restoration = Restoration(read, size, self._clock())
+            self._restoration.recall(recall)
+            report = self._restoration.report
+            self._wal.damaged = not report.survey.torn_only
+            self._wal.report = report if self._file.locked else None
+            self._wal.is_held = not report.survey.blocks
+
+    def adopt(self, adopt: Adopt, is_stopped: Callable[[], bool] = lambda: False) -> LoadReport | None:
+        """Read the claims, in the caller's thread, after `recall`; others may `append` meanwhile.
+
+        Args:
+            adopt: See `Restoration.adopt`.
+            is_stopped: See there.
+
+        Returns:
+            What was found; None: it was given up before the end.
+
+        Raises:
+            StateFileError: The file can't be read any more. It is set aside before a new one takes its place.
+        """
+        restoration = self._restoration
+        assert restoration is not None
+        with self._reading():
+            if not restoration.adopt(adopt, is_stopped):
+                return None
+        self._restoration = None
+        self._opened.close()
+        self._allow_snapshots()
+        return restoration.report
 
     def start(self, walk: Walk) -> None:
         """Start the thread.
 
         Args:
-            walk: Walks all that is held; called in the thread, each step may take the keeper's lock.
+            walk: Walks all that is held; called in the thread, each step may take the keeper's lock. Not before all is
+                held that the file has: no snapshot is begun before the end of `adopt`.
         """
         self._wal.walk = walk
         self._thread.start()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Say which file can't be read, and let it go."""
+        try:
+            yield
+        except ForeignFileError as error:
+            self._opened.close()
+            self._error = f"{self._file.path} {error}"
+            self._queue.end()
+            raise ForeignFileError(self._error) from error
+        except OSError as error:
+            self._opened.close()
+            self._wal.damaged = True
+            self._allow_snapshots()
+            msg = f"{self._file.path} can't be read: {error}"
+            raise StateFileError(msg) from error
+
+    def _allow_snapshots(self) -> None:
+        with self._queue.work:
+            self._wal.is_held = True
+            self._retry_at = 0.0
+            self._queue.work.notify()
 
     # -- any thread
 
@@ -185,6 +232,7 @@ class Store:
         Args:
             within_s: How long a snapshot may still take that is owed because the queue overflowed.
         """
+        self._opened.close()
         self._queue.shutdown(process_clock() + within_s)
         if self._thread.ident is None:
             self._file.close()
@@ -237,6 +285,7 @@ class Store:
             self._wal.prepare()
             if self._wal.owed():
                 self._wal.snapshot()
+            self._wal.refuse_if_broken()
             self._wal.serve()
             self._wal.sync_when_due()
         except (OSError, StateFileError) as error:

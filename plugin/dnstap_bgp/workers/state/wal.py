@@ -15,6 +15,7 @@ from dnstap_bgp.core.model import Claim, RibRecord, is_of_views
 from dnstap_bgp.core.state.blocks import VERSION, VERSION_VIEWS, BlockKind
 from dnstap_bgp.core.state.pending import WriteBatch
 from dnstap_bgp.core.state.records import RECORDS_MAX, frames
+from dnstap_bgp.errors import StateFileError
 from dnstap_bgp.workers.process.clocks import Clock, process_clock
 from dnstap_bgp.workers.state.statefile import AppendOnlyFile, SnapshotDraft, StateFile
 from dnstap_bgp.workers.state.write_queue import WriteQueue
@@ -41,13 +42,14 @@ class WriteAheadLog:
     """Writer of the state file, for one thread; a failure is an OSError, after which every call may be tried again.
 
     Attributes:
-        report: What `restore` found in the file; None: nothing that one may append to.
+        report: What was found in the file; None: nothing that one may append to.
         damaged: The file is to be kept under another name before it changes.
         written_bytes: Bytes written, snapshots included.
         snapshots: How many replaced the file.
         snapshots_begun: How many were begun; counted before the walk, and before the queue is dropped for it.
         synced: When the disk last had everything, process clock; None: not yet.
         of_views: The file has records that are about the neighbors of one view, and so is of version 2.
+        is_held: All that the file has is held. Until then no snapshot is begun, for it would lack the rest.
     """
 
     def __init__(self, file: StateFile, queue: WriteQueue, clock: Clock, sync_interval_s: float) -> None:
@@ -61,6 +63,7 @@ class WriteAheadLog:
         self.written_bytes = self.snapshots = self.snapshots_begun = 0
         self.synced: float | None = None
         self.of_views = False
+        self.is_held = True
         self._prepared = False
         self._rewrite = False  # a snapshot is wanted, though the file is whole
         self._snapshot_bytes = 0
@@ -73,14 +76,30 @@ class WriteAheadLog:
         return None if self._dirty_since is None else self._dirty_since + self._sync_interval_s
 
     def owed(self) -> bool:
-        """Tell whether only a snapshot makes the file whole."""
+        """Tell whether only a snapshot makes the file whole, and may be begun."""
+        return self.is_held and self._is_broken
+
+    @property
+    def _is_broken(self) -> bool:
         return self._file.output is None or self._queue.overflowed()
 
+    def refuse_if_broken(self) -> None:
+        """Write nothing where only a snapshot makes the file whole, and may not be begun yet.
+
+        Raises:
+            StateFileError: It is so.
+        """
+        if self._is_broken and not self.is_held:
+            msg = "it has to be written anew, once all of it is restored"
+            raise StateFileError(msg)
+
     def wanted(self) -> bool:
-        """Tell whether a snapshot would do good."""
+        """Tell whether a snapshot would do good, and may be begun."""
+        if not self.is_held:
+            return False
         output = self._file.output
         grown = output is not None and output.size > 2 * self._snapshot_bytes + GROWTH_MIN_BYTES
-        return grown or self._rewrite or self._queue.snapshots.given > self._queue.snapshots.served
+        return grown or self._rewrite or self.damaged or self._queue.snapshots.given > self._queue.snapshots.served
 
     def prepare(self) -> None:
         """Get the lock, and open or repair what `load` has read; once."""
@@ -91,11 +110,7 @@ class WriteAheadLog:
             msg = "another process holds its lock"
             raise BlockingIOError(msg)
         size = file.size_on_disk()
-        if self.damaged and size:
-            aside = file.set_aside(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock().wall_s)))
-            logger.error("the state file %s is damaged and kept as %s; what could be read is in use", file.path, aside)
-            self.damaged = False
-            self._rewrite = True
+        self._set_aside(size)
         if report is not None and report.survey.blocks and size == report.size:
             if report.survey.torn_only:
                 file.resume(report.survey.end)
@@ -107,6 +122,15 @@ class WriteAheadLog:
             self.of_views = report.survey.of_views
             self._rewrite |= not report.same_boot  # stamps of this boot don't depend on the wall clock
         self._prepared = True
+
+    def _set_aside(self, size: int) -> None:
+        """Keep a damaged file under another name, before it changes or is replaced."""
+        if self.damaged and size:
+            file = self._file
+            aside = file.set_aside(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock().wall_s)))
+            logger.error("the state file %s is damaged and kept as %s; what could be read is in use", file.path, aside)
+            self.damaged = False
+            self._rewrite = True
 
     def serve(self, draft: SnapshotDraft | None = None) -> None:
         """Write the queued records: into the file if it is whole, and into the draft if there is one."""
@@ -177,6 +201,7 @@ class WriteAheadLog:
         if owed:
             self._file.close_output()  # what comes meanwhile is served with the snapshot, not before
             self._drafted = self._queue.restart()
+        self._set_aside(self._file.size_on_disk())  # where the damage was found after `prepare`
         draft = self._file.draft()
         try:
             if not self._write_all(draft, owed=owed):
@@ -189,7 +214,7 @@ class WriteAheadLog:
         self.of_views = output.version != VERSION
         self.written_bytes += output.size
         self.snapshots += 1
-        self._rewrite = False
+        self._rewrite = self.damaged = False
         self._dirty_since = None
         self.synced = process_clock()
         self._queue.serve(self._queue.records, self._drafted)
