@@ -171,7 +171,8 @@ def test_every_question_is_answered_whatever_hangs_or_dies(held: Held):
     measured = ["margin", held.bird.session.local, "--command", command, "--count", "5"]
     if held.bird.session.speaker_as != held.bird.session.router_as:
         assert "--yes" in held.speaker.run(*measured, status=1)
-    assert "[hold] margins" in held.speaker.run(*measured, "--yes")
+    # once at least: a busy machine's router may take longer than any answer is held, which is then what is told
+    eventually(lambda: "[hold] margins" in held.speaker.run(*measured, "--yes"), 20, "the margin to set")
     held.equal()
 
     os.kill(held.speaker.plugin_pid(), signal.SIGKILL)
