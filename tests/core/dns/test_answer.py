@@ -5,7 +5,8 @@ import dns.rrset
 import pytest
 
 from dnstap_bgp.core.dns.answer import ADDRESSES_MAX, NAMES_MAX, RECORDS_MAX, Answer, parse
-from dnstap_bgp.errors import DnsError
+from dnstap_bgp.core.dns.labels import WorkBudget
+from dnstap_bgp.errors import DnsError, WorkExceededError
 
 NOTHING = Answer()
 
@@ -133,6 +134,15 @@ def test_what_is_no_answer():
     wire = response("a.test.", "a.test. 60 IN A 192.0.2.1").to_wire()
     assert parse(wire.replace(b"\4test\0\0\1\0\1", b"\4test\0\0\1\0\3", 1)) == NOTHING  # class CH
     assert parse(wire[:2] + bytes([wire[2] | 0x28]) + wire[3:]) == NOTHING  # another opcode
+
+
+def test_records_that_are_only_walked_are_charged_for_as_well():
+    wire = response("a.test.", *(f"n{number}.test. 60 IN TXT x" for number in range(50))).to_wire()
+    budget = WorkBudget(1000)
+    assert parse(wire, work=budget).addresses == ()
+    assert budget.left < 1000 - 50
+    with pytest.raises(WorkExceededError):
+        parse(wire, work=WorkBudget(50))
 
 
 def test_truncated():

@@ -36,6 +36,11 @@ def test_pointers_are_followed_and_the_name_ends_behind_the_first():
         pytest.param(b"\xc0\2\xc0\0", 2, id="a loop"),
         pytest.param(b"\2a\xc0\0\0", 2, id="through its own pointer"),
         pytest.param(b"\1a\1b\xc0\0", 4, id="what it points to does not end before it"),
+        pytest.param(
+            bytes(192) + b"\1b\0" + bytes(5) + b"\1a\xc0" + b"\xc0\xc8",
+            203,
+            id="a byte of two pointers at the same time",
+        ),
         pytest.param(b"\x40a\0", 0, id="label type 01"),
         pytest.param(b"\x80a\0", 0, id="label type 10"),
         pytest.param((b"\x3f" + b"a" * 63) * 4 + b"\0", 0, id="257 bytes"),
