@@ -543,7 +543,8 @@ class App:
             unproven = loaded.unproven if loaded is not None else (found.name for found in self.config.all_lists)
             self._doubted = frozenset(filter(routes_of, unproven))
             self._keeper.unknown = self._unknown(loaded, self.config)
-            self._keeper.resync()
+            if self._keeper.resync() and self._store is not None:
+                self._store.save()  # as in `_revise`: or the next start would bring them back beside all others
             if self._is_revision_due:
                 self._revise()
             gc.freeze()

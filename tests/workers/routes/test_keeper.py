@@ -7,6 +7,7 @@ import pytest
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.model import BY_HAND, Attributes, Audience, Change, Claim, Policy, ViewPrefix
+from dnstap_bgp.core.routes import admission
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
@@ -180,11 +181,126 @@ def test_what_gives_way_during_a_restore_is_withdrawn_at_its_end(restoring):
     restoring.adopt([claimed(A, age_s=30.0), claimed(B, age_s=20.0)])
     assert say_all(restoring) == {A: NEW, B: NEW}
     restoring.observe([sighting(D, b"b.example")], restoring.rules)
-    assert say_all(restoring) == {D: OLD}
+    assert say_all(restoring) == {}  # what gives way to it is told by the whole table
     restoring.adopt([claimed(C, "default", age_s=10.0)])
     assert say_all(restoring) == {C: OLD}
-    restoring.resync()
-    assert say_all(restoring) == {A: None, B: None}
+    assert restoring.resync() == 1
+    assert say_all(restoring) == {A: None, B: None, D: OLD}
+
+
+OWNERS = [b"d%d.example" % number for number in range(20)]
+
+
+def of_net(number, net=0):
+    return bytes((11, net, number >> 8, number & 255))
+
+
+def capped_keeper(**caps):
+    """A keeper whose file says that 100 addresses are announced, five of each of 20 owners; and their claims."""
+    made = Policies([policy(ttl_s=100_000.0)], Guard(), Caps(**caps))
+    keeper = Keeper(RouteTable(made), Views(), rule_set(*OWNERS, b"flood.example", b"big.example"))
+    keeper.begin_restore()
+    seen = process_clock() - 500.0
+    claims = [Claim(of_net(one), "default", OWNERS[one % 20], seen, seen, 100_000.0) for one in range(100)]
+    keeper.recall([(claim.address, OLD) for claim in claims])
+    return keeper, claims
+
+
+def held_of(keeper, claims):
+    return sum(claim.address in keeper.table.claims.by_address for claim in claims)
+
+
+def test_newcomers_of_a_restore_keep_the_cap_of_their_rule_behind_what_was_held():
+    keeper, claims = capped_keeper(rule_routes_max=100)
+    claims = [claim._replace(name=b"%d.big.example" % at) for at, claim in enumerate(claims)]
+    keeper.end_recall()
+    keeper.observe([sighting(of_net(one, 1), b"x.big.example") for one in range(50)], keeper.rules)
+    assert len(say_all(keeper)) == 50  # there was room
+    keeper.adopt(claims)
+    assert keeper.resync() == 50
+    assert held_of(keeper, claims) == len(keeper.table) == 100
+    told = say_all(keeper)
+    assert {of_net(one, 1): None for one in range(50)}.items() <= told.items()
+    assert keeper.table.admission.refusals.refused == {"rule-routes": 50}
+    assert not keeper.table.admission.refusals.evicted
+
+
+@pytest.mark.parametrize("seen_first", [False, True])
+def test_newcomers_of_a_restore_push_nothing_out_of_a_table_that_refuses(seen_first):
+    keeper, claims = capped_keeper(routes_max=100, evicts=False)
+    keeper.end_recall()
+    if not seen_first:
+        keeper.adopt(claims[:50])
+    fresh = [sighting(of_net(one, 1), b"flood.example") for one in range(70)]
+    keeper.observe(fresh, keeper.rules)
+    keeper.observe([sighting(claims[99].address, claims[99].name)], keeper.rules)
+    keeper.adopt(claims if seen_first else claims[50:])
+    keeper.resync()
+    assert held_of(keeper, claims) == len(keeper.table) == 100
+    row = keeper.table.claims.find(*claims[99][:3])
+    assert keeper.table.claims.columns.seen[row] > process_clock() - 400  # what was known is refreshed all the same
+    assert not {prefix for prefix, wanted in say_all(keeper).items() if wanted is None} & {one[0] for one in claims}
+
+
+def test_a_flood_during_a_restore_takes_no_more_than_behind_it():
+    keeper, claims = capped_keeper(routes_max=110, evicts=True)
+    keeper.end_recall()
+    keeper.observe([sighting(of_net(one, 1), b"%d.flood.example" % one) for one in range(60)], keeper.rules)
+    keeper.adopt(claims)
+    keeper.resync()
+    # Five of each owner were held: the flood's owner gives way itself as soon as it has more than these.
+    assert len(keeper.table) == 110
+    assert held_of(keeper, claims) >= 95
+    assert keeper.table.admission.newcomers is None
+
+
+def test_what_comes_while_newcomers_are_judged_is_judged_behind_them(monkeypatch):
+    keeper, claims = capped_keeper(routes_max=100, evicts=False)
+    keeper.end_recall()
+    fresh = [sighting(of_net(one, 1), b"flood.example") for one in range(3)]
+    keeper.observe(fresh, keeper.rules)
+    keeper.adopt(claims[:99])
+    monkeypatch.setattr(
+        keeper, "_trim", lambda: keeper.observe([*fresh, sighting(of_net(9, 2), b"big.example")], keeper.rules)
+    )
+    keeper.resync()
+    assert [of_net(one, 1) in keeper.table.claims.by_address for one in range(3)] == [True, False, False]
+    assert len(keeper.table) == 100
+    assert not keeper.table.wanted(of_net(9, 2))
+
+
+def test_names_that_crowd_an_address_during_a_restore_come_behind_its_own(monkeypatch):
+    monkeypatch.setattr(admission, "CLAIMS_PER_ROUTE", 8)
+    keeper, claims = capped_keeper(evicts=True)
+    busy = claims[0].address
+    keeper.end_recall()
+    keeper.observe([sighting(busy, b"%d.flood.example" % one) for one in range(20)], keeper.rules)
+    own = [claims[0]._replace(name=b"%d." % one + OWNERS[one]) for one in range(8)]
+    keeper.adopt(own)
+    keeper.resync()
+    names = [claim.name for claim in keeper.table.claims.of_address(busy)]
+    assert len(names) == 8
+    assert len({claim.name for claim in own} & {*names}) >= 6
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+def test_known_addresses_take_nothing_of_the_rate_of_new_routes(is_early):
+    keeper, claims = capped_keeper(new_routes_per_s=10.0)
+    if not is_early:
+        keeper.end_recall()
+    keeper.observe([sighting(claim.address, claim.name) for claim in claims], keeper.rules)
+    keeper.observe([sighting(of_net(one, 1), b"big.example") for one in range(5)], keeper.rules)
+    if is_early:
+        keeper.end_recall()
+    assert {prefix for prefix in say_all(keeper) if prefix[1]} == {of_net(one, 1) for one in range(5)}
+    keeper.observe([sighting(of_net(one, 2), b"flood.example") for one in range(50)], keeper.rules)
+    keeper.adopt(claims)
+    keeper.resync()
+    columns = keeper.table.claims.columns
+    rows = [keeper.table.claims.find(*claim[:3]) for claim in claims]
+    assert min(columns.seen[row] for row in rows) > process_clock() - 400
+    assert max(columns.first[row] for row in rows) < process_clock() - 400
+    assert len(keeper.table) <= 105 + 13  # a second and a quarter of the rate
 
 
 def test_what_was_added_by_hand_comes_back_and_the_table_keeps_within_its_caps(restoring):

@@ -27,6 +27,7 @@ from dnstap_bgp.core.routes.claim_columns import NAME_CHAINS, NONE, OwnerKey, Ro
 from dnstap_bgp.core.routes.claim_store import ClaimStore
 from dnstap_bgp.core.routes.fair_rate import FairTokenBucket
 from dnstap_bgp.core.routes.history import Refusals
+from dnstap_bgp.core.routes.newcomers import Newcomers
 from dnstap_bgp.core.routes.policy import CLAIMS_PER_ROUTE, Policies
 
 LOOKS_MAX = 64
@@ -81,6 +82,8 @@ class Admission:
     Attributes:
         refusals: Counters of what could not become a claim, or not stay one.
         forgotten: Addresses and names that nobody but the tap may bring back for now.
+        newcomers: While claims come back from the state file, those that came meanwhile: what is `restored` has room as
+            if there were none.
     """
 
     def __init__(self, claims: ClaimStore, policies: Policies) -> None:
@@ -92,6 +95,7 @@ class Admission:
         """
         self.refusals = Refusals()
         self.forgotten = Forgotten()
+        self.newcomers: Newcomers | None = None
         self._claims = claims
         self._policies = policies
         self._crowded: dict[OwnerKey, tuple[str, Name]] = {}
@@ -125,29 +129,47 @@ class Admission:
         Args:
             claim: The newcomer, of a list that has a policy.
             owner: Key of its (list, owner).
-            restored: The claim was held before: the cap of its rule doesn't refuse it.
+            restored: The claim was held before: the cap of its rule doesn't refuse it, and newcomers take no room.
             behind: The cap at which a claim has just given way: the one of its name is looked at once only.
         """
         claims, caps = self._claims, self._policies.caps
         address, list_name, name = claim[:3]
+        spare = len(self.newcomers.rows) if restored and self.newcomers is not None else 0
         if behind != "name-routes" and name != BY_HAND:
             self._of_name = claims.by_name.rows_of(list_name, name, caps.name_routes_max)
-            if len(self._of_name) >= caps.name_routes_max:
+            # how many of the name are newcomers would take too long to count: `surplus` finds what is too much
+            if self._is_at_cap(len(self._of_name), caps.name_routes_max, spare):
                 return "name-routes"
         # Another name on an address of its owner's makes the owner's addresses no more.
-        if claims.owners[owner] >= caps.rule_routes_max and not (
-            restored or name == BY_HAND or claims.is_owned_by(owner, address)
+        if (
+            name != BY_HAND
+            and claims.owners[owner] >= caps.rule_routes_max
+            and not claims.is_owned_by(owner, address)
+            and self._is_at_cap(claims.owners[owner], caps.rule_routes_max, spare)
+            and not restored
         ):
             return "rule-routes"
         most = self._policies.by_list[list_name].routes_max
-        if most is not None and claims.routes_of(list_name) >= most and not claims.is_held_by(list_name, address):
+        if (
+            most is not None
+            and not claims.is_held_by(list_name, address)
+            and self._is_at_cap(claims.routes_of(list_name), most, spare)
+        ):
             return "list-routes"
-        if claims.routes >= caps.routes_max and address not in claims.by_address:
+        if address not in claims.by_address and self._is_at_cap(claims.routes, caps.routes_max, spare):
             return "routes"
         # A new address may take the place of a surplus claim, and needs none where there is no surplus.
-        if len(claims) >= caps.claims_max and len(claims) > claims.routes:
+        if len(claims) > claims.routes and self._is_at_cap(len(claims), caps.claims_max, spare):
             return "claims"
         return None
+
+    def _is_at_cap(self, count: int, cap: int, spare: int) -> bool:
+        """Tell whether one more would break a cap, if that may be exceeded by `spare`; note where it will be."""
+        if count < cap:
+            return False
+        if spare and self.newcomers is not None:
+            self.newcomers.is_over = True
+        return count >= cap + spare
 
     def victims(self, cap: str, claim: Claim, owner: OwnerKey, seen: float = math.inf) -> list[Row]:
         """Find the claims that give way at a cap, mostly one; none: the newcomer is refused.
@@ -179,15 +201,23 @@ class Admission:
         oldest = min(self._of_name, key=self._claims.columns.seen.__getitem__)
         return [oldest] if self._claims.columns.seen[oldest] < seen else []
 
-    def is_crowded(self, address: Address) -> bool:
-        """Tell whether an address has as many claims as it may: one more needs what `crowding` finds."""
+    def is_crowded(self, address: Address, *, restored: bool = False) -> bool:
+        """Tell whether an address has as many claims as it may: one more needs what `crowding` finds.
+
+        Args:
+            address: The address.
+            restored: Newcomers don't count, see `full`.
+        """
         following = self._claims.columns.next
         row, left = self._claims.by_address.get(address), CLAIMS_PER_ROUTE
         while row and left:  # nearly all addresses have one
             row, left = following[row], left - 1
-        return not left
+        if left or not restored or self.newcomers is None or not self.newcomers.rows:
+            return not left
+        self.newcomers.is_over = True
+        return len(self._chain_before_newcomers(address)) >= CLAIMS_PER_ROUTE
 
-    def crowding(self, claim: Claim, owner: OwnerKey, seen: float = math.inf) -> Row:
+    def crowding(self, claim: Claim, owner: OwnerKey, seen: float = math.inf, *, restored: bool = False) -> Row:
         """Find the claim that gives way to one more on its crowded address, or `NONE`: the newcomer is refused.
 
         Whoever runs a listed domain can point any number of its names at somebody else's address. So the owner with the
@@ -199,9 +229,15 @@ class Admission:
             claim: The newcomer.
             owner: Key of its (list, owner).
             seen: When the newcomer was seen.
+            restored: Newcomers don't count, see `full`.
         """
-        found = self._crowder(self._claims.chain(claim.address), claim, owner)
+        chain = self._chain_before_newcomers(claim.address) if restored else self._claims.chain(claim.address)
+        found = self._crowder(chain, claim, owner)
         return found if found and self._claims.columns.seen[found] < seen else NONE
+
+    def _chain_before_newcomers(self, address: Address) -> list[Row]:
+        newcomers = self.newcomers.rows if self.newcomers is not None else ()
+        return [row for row in self._claims.chain(address) if row not in newcomers]
 
     def surplus(self, at_most: int, start: int) -> tuple[str, list[Row], int | None]:
         """Find claims over a cap that was lowered: of a name, of a list, of all lists together, of an address.

@@ -21,6 +21,7 @@ from dnstap_bgp.core.routes.admission import FORGET_S, LOOKS_MAX, RULE_WARN_SHAR
 from dnstap_bgp.core.routes.claim_columns import NONE, OwnerKey, Row, owner_key
 from dnstap_bgp.core.routes.claim_store import ClaimStore
 from dnstap_bgp.core.routes.history import History
+from dnstap_bgp.core.routes.newcomers import Newcomers, Waiting
 from dnstap_bgp.core.routes.policy import Policies
 
 ROUNDS_MAX = 8
@@ -158,12 +159,18 @@ class RouteTable:
         policy = self.policies.by_list[list_name]
         claim = Claim(address, list_name, name, now, now, policy.lifetime_s(dns_ttl_s))
         owner = self._owner(list_name, name)
-        if not head and self.admission.is_rate_exceeded(claim, owner, now):
+        if self.admission.newcomers is not None:
+            self._admit_early(self.admission.newcomers, claim, owner, now, changes)
+        elif not head and self.admission.is_rate_exceeded(claim, owner, now):
             self._refuse("rate", address, list_name, name, now)
         elif self._make_room(claim, owner, now, changes):
-            before = self.wanted(address)
-            self.claims.record(self._begin(claim, owner, now))
-            self._note(address, before, changes)
+            self._begin_seen(claim, owner, now, changes)
+
+    def _begin_seen(self, claim: Claim, owner: OwnerKey, now: float, changes: list[Change]) -> None:
+        """Begin a claim that was seen, and for which there is room."""
+        before = self.wanted(claim.address)
+        self.claims.record(self._begin(claim, owner, now))
+        self._note(claim.address, before, changes)
 
     def _follow_dns_ttl(self, row: Row, dns_ttl_s: int) -> None:
         """Set the lifetime of a claim by the TTL of the record that was just seen."""
@@ -196,6 +203,140 @@ class RouteTable:
             if at_most <= 0:
                 return changes, True
         return changes, False
+
+    # -- while claims come back from the state file
+
+    def begin_restore(self, is_known: Callable[[Address], bool | None]) -> None:
+        """Have what is seen from now on come behind what was held and is still to come back; `judge` ends it.
+
+        Args:
+            is_known: Tells whether an address was announced before the restart, and so is no new route; None: that
+                is not known yet.
+        """
+        self.admission.newcomers = Newcomers(is_known)
+
+    def _admit_early(
+        self, newcomers: Newcomers, claim: Claim, owner: OwnerKey, now: float, changes: list[Change]
+    ) -> None:
+        """Begin the claim of a sighting if there is room already; else it waits, or is refused."""
+        address, list_name, name = claim[:3]
+        before, is_known = newcomers.find(claim), newcomers.is_known(address)
+        is_paid = bool(is_known) or address in self.claims.by_address or (before is not None and before.is_paid)
+        cap: str | None
+        if newcomers.is_judging:
+            cap, waits = "routes", True
+        elif not is_paid and is_known is None and self.policies.caps.new_routes_per_s is not None:
+            cap, waits = "rate", True
+        elif not is_paid and self.admission.is_rate_exceeded(claim, owner, now):
+            cap, waits = "rate", False
+        else:
+            is_paid = True
+            cap = "crowded" if self.admission.is_crowded(address) else self.admission.full(claim, owner)
+            if cap is None or (cap == "claims" and address not in self.claims.by_address):
+                newcomers.leave(claim)
+                newcomers.is_over |= cap is not None
+                self._begin_seen(claim, owner, now, changes)
+                return
+            # The cap of a rule ends nothing, nor does one of routes with `when_full = "refuse"`: what is full by now
+            # is so when all is back.
+            is_decided = cap == "rule-routes" or (cap not in ("claims", "crowded") and not self.policies.caps.evicts)
+            waits = not is_decided or bool(is_known)
+        if not waits or not newcomers.wait(claim, is_paid=is_paid):
+            newcomers.leave(claim)
+            self._refuse(cap, address, list_name, name, now)
+
+    def unpaid(self) -> list[Claim]:
+        """Give the claims that wait because it wasn't known yet whether they need a token; `offer` is to follow."""
+        return self.admission.newcomers.unpaid() if self.admission.newcomers is not None else []
+
+    def offer(self, claims: Iterable[Claim], now: float) -> list[Change]:
+        """Try again with claims of `unpaid`."""
+        changes: list[Change] = []
+        newcomers = self.admission.newcomers
+        for claim in claims:
+            waiting = newcomers.find(claim) if newcomers is not None else None
+            if newcomers is not None and waiting is not None:
+                if self.policies.refusal(claim.address, claim.list) is None:
+                    owner = self._owner(claim.list, claim.name)
+                    self._admit_early(newcomers, waiting.claim, owner, now, changes)
+                else:
+                    newcomers.leave(claim)
+        return changes
+
+    def set_aside(self, at_most: int) -> bool:
+        """Take out what has begun while claims came back, where that matters: all of them are back.
+
+        What is wanted is not told by that: `trim` follows, and then `judge`.
+
+        Args:
+            at_most: How many claims to look at.
+
+        Returns:
+            Whether there are more.
+        """
+        newcomers = self.admission.newcomers
+        if newcomers is None or not newcomers.is_over:
+            return False
+        newcomers.is_judging = True
+        for row in newcomers.take_last_begun(at_most):
+            newcomers.set_aside(self.claims.columns.copy(row))
+            self.claims.end(row)
+            self.claims.ended -= 1  # it has not ended yet
+        return bool(newcomers.rows)
+
+    def judge(self, now: float, at_most: int) -> tuple[list[Change], bool]:
+        """Decide about what came while claims came back, in the order in which it came; behind `set_aside` and `trim`.
+
+        Args:
+            now: Process clock.
+            at_most: How many claims to decide about.
+
+        Returns:
+            The changes, and whether there are more; without, it is as if all had come back before anything was seen.
+        """
+        changes: list[Change] = []
+        newcomers = self.admission.newcomers
+        if newcomers is None:
+            return changes, False
+        newcomers.is_judging = True
+        for waiting in newcomers.take(at_most):
+            self._judge(waiting, newcomers.is_known, now, changes)
+            changes.append(Change(waiting.claim.address, self.wanted(waiting.claim.address)))
+        if len(newcomers):
+            return changes, True
+        self.admission.newcomers = None
+        return changes, False
+
+    def _judge(
+        self, waiting: Waiting, is_known: Callable[[Address], bool | None], now: float, changes: list[Change]
+    ) -> None:
+        """Begin a claim that had to wait, or refresh what is back of it, as if it were seen now."""
+        claim = waiting.claim
+        address, list_name, name = claim[:3]
+        self.claims.ended += waiting.has_begun
+        reason = self.policies.refusal(address, list_name)
+        if reason is not None:
+            self._refuse(reason, address, list_name, name, now)
+            return
+        if claim.seen + claim.ttl_s <= now or self.admission.forgotten.covers(claim, now):
+            return
+        row = self.claims.find(address, list_name, name)
+        if row:
+            columns = self.claims.columns
+            if claim.seen > columns.seen[row]:
+                columns.seen[row] = claim.seen
+                if list_name in self._dns_ttl_lists:
+                    columns.ttl_s[row] = claim.ttl_s
+                    self.claims.hasten(row)
+                self.claims.record(row)
+            return
+        owner = self._owner(list_name, name)
+        is_paid = waiting.is_paid or address in self.claims.by_address or is_known(address)
+        if not is_paid and self.admission.is_rate_exceeded(claim, owner, now):
+            self._refuse("rate", address, list_name, name, now)
+        elif self._make_room(claim, owner, now, changes):
+            self.claims.ended -= waiting.has_begun
+            self._begin_seen(claim, owner, now, changes)
 
     # -- from the state file and from peers
 
@@ -304,6 +445,8 @@ class RouteTable:
         ttl_s = claim.ttl_s if claim.name == BY_HAND else policy.held_s(claim.ttl_s)
         known = self.claims.find(claim.address, claim.list, claim.name)
         if known:
+            if restored and self.admission.newcomers is not None:
+                self.admission.newcomers.rows.pop(known, None)  # it was held before
             columns.first[known] = min(columns.first[known], claim.first)
             if seen >= columns.seen[known]:
                 columns.ttl_s[known] = ttl_s if seen > columns.seen[known] else min(ttl_s, columns.ttl_s[known])
@@ -313,7 +456,7 @@ class RouteTable:
             owner = self._owner(claim.list, claim.name)
             claim = claim._replace(ttl_s=ttl_s, seen=seen, first=min(claim.first, seen))
             if self._make_room(claim, owner, now, changes, seen=seen, restored=restored, moved=moved):
-                return self._begin(claim, owner, now)
+                return self._begin(claim, owner, now, restored=restored)
         return NONE
 
     # -- by hand
@@ -336,10 +479,12 @@ class RouteTable:
             self.claims.record(row)
             return changes, None
         owner = self._owner(claim.list, claim.name)
-        if not self._make_room(claim, owner, now, changes):
+        # while claims come back, what has to end for it is told by the whole table only
+        restored = self.admission.newcomers is not None and self.policies.caps.evicts
+        if not self._make_room(claim, owner, now, changes, restored=restored):
             return changes, "full"
         before = self.wanted(claim.address)
-        self.claims.record(self._begin(claim, owner, now))
+        self.claims.record(self._begin(claim, owner, now, restored=True))
         self._note(claim.address, before, changes)
         return changes, None
 
@@ -478,19 +623,23 @@ class RouteTable:
             now: Process clock.
             changes: Gets what had to give way.
             seen: What was seen then or later doesn't give way.
-            restored: The cap of its rule doesn't refuse it.
+            restored: The cap of its rule doesn't refuse it, and newcomers of a restore take no room.
             moved: On its own address, `seen` spares nobody.
         """
         admission = self.admission
         if claim.name == BY_HAND:
             seen = math.inf
         # Asked first, so that nothing goes elsewhere for a newcomer that its own address has no place for.
-        if admission.is_crowded(claim.address) and not admission.crowding(claim, owner, math.inf if moved else seen):
+        if admission.is_crowded(claim.address, restored=restored) and not admission.crowding(
+            claim, owner, math.inf if moved else seen, restored=restored
+        ):
             # What a peer saw earlier on a busy address is told again and again, and nothing is amiss: not counted.
             if seen == math.inf or moved:
                 self._refuse("crowded", claim.address, claim.list, claim.name, now)
             return False
         if claim.name == BY_HAND and restored:
+            if admission.newcomers is not None:
+                admission.newcomers.is_over = True  # perhaps
             return True  # never ends by a cap, not even by one that was lowered meanwhile
         cap = self._make_room_at_caps(claim, owner, now, changes, seen=seen, restored=restored)
         if cap is None or (cap == "claims" and claim.address not in self.claims.by_address):
@@ -512,14 +661,17 @@ class RouteTable:
                 self._let_go(row, cap, now, changes)
         return admission.full(claim, owner, restored=restored)
 
-    def _begin(self, claim: Claim, owner: OwnerKey, now: float) -> Row:
+    def _begin(self, claim: Claim, owner: OwnerKey, now: float, *, restored: bool = False) -> Row:
         """Begin a claim for which there is room; at its address's limit another ends. The caller notes the change."""
-        if self.admission.is_crowded(claim.address):
+        if self.admission.is_crowded(claim.address, restored=restored):
             # `_make_room` saw that one may go, and what it ended since can only have made room here.
-            crowding = self.admission.crowding(claim, owner)
+            crowding = self.admission.crowding(claim, owner, restored=restored)
             if crowding:
                 self._end(crowding, "crowded", now, [])
         row = self.claims.begin(claim, owner)
+        newcomers = self.admission.newcomers
+        if newcomers is not None and not restored and not newcomers.is_judging:
+            newcomers.rows[row] = None
         if self.claims.owners[owner] >= self._near_rule_cap and claim.name != BY_HAND:
             self.admission.name_owner(owner, claim.list, self.owner_of(claim.list, claim.name))
         return row
@@ -537,6 +689,8 @@ class RouteTable:
         address = columns.addresses[row]
         before = self.wanted(address)
         self.history.end(reason, address, columns.lists[row], columns.names[row], now)
+        if self.admission.newcomers is not None:
+            self.admission.newcomers.rows.pop(row, None)
         left = self.claims.end(row)
         after = self.wanted(address) if left else self.policies.statics.announced.get(address)
         if after is not before:

@@ -46,6 +46,9 @@ ADOPT_AT_ONCE = 200
 ADOPT_PAUSE_S = 0.0003
 """Between two of these, while others need the lock, too: without a pause whoever waits for it would hardly get it."""
 
+JUDGE_AT_ONCE = 50
+"""Claims that came during a restore and that one hold of the lock decides about: 4 ms where for each another ends."""
+
 PUT_AT_ONCE = 1_000
 """Static prefixes that one hold of the lock puts into the reconcilers, over all views: about 2 ms. Also the prefixes
 that one hold looks at or decides about where budgets have other limits than before."""
@@ -189,6 +192,7 @@ class Keeper:
         """Decide nothing until `end_recall`: what was announced isn't known yet."""
         with self.lock:
             self.views.phase = RestorePhase.RECALL
+            self.table.begin_restore(self._is_known)
 
     def end_recall(self) -> None:
         """Begin to decide, as far as that can be done without the claims that aren't back yet."""
@@ -201,6 +205,11 @@ class Keeper:
             with self.lock:
                 wanted = self.table.wanted
                 self._put([Change(address, wanted(address)) for address in self.table.claims.addresses(shard)])
+        with self.lock:
+            unpaid = self.table.unpaid()
+        for start in range(0, len(unpaid), JUDGE_AT_ONCE):
+            with self.lock:
+                self._put(self.table.offer(unpaid[start : start + JUDGE_AT_ONCE], process_clock()))
 
     def adopt(self, claims: Sequence[Claim]) -> None:
         """Take claims from the state file; what becomes of their routes is settled by `resync`.
@@ -302,11 +311,17 @@ class Keeper:
                 self.views.put([Change(address, None)], is_final=True)
                 self.turn()
 
-    def resync(self) -> None:
+    def resync(self) -> int:
         """Announce all that is claimed, and withdraw what an earlier process told the host and nothing claims.
 
         Once, after all of `recall` and `adopt`: only a whole table tells what nothing claims.
+
+        Returns:
+            How many claims had to end again; the state file holds them until its next snapshot.
         """
+        before = self.table.claims.ended
+        self._judge_newcomers()
+        ended = self.table.claims.ended - before
         with self.lock:
             # what was recalled may have divided the views
             self.views.configure(self.table.policies.audiences, self.table.policies.budgets)
@@ -314,7 +329,6 @@ class Keeper:
             self._restore_budget(view)
         with self.lock:
             unwanted = self.views.end_restore()
-        self._trim()  # what was seen meanwhile had a place before what was added by hand, which no cap refuses
         self._put_statics(list(self.table.policies.statics.wishes()))
         # ExaBGP takes a tenth more routes a second in the order of their addresses (tests.bench router); what is put
         # as bulk leaves last in, first out
@@ -334,6 +348,7 @@ class Keeper:
                 self.views.resync(shard)
                 self.work.notify_all()
         self._same.clear()
+        return ended
 
     def pause(self, *, paused: bool) -> None:
         """Have the host told nothing for now (`dry_run`), or let it be told all that has waited."""
@@ -491,6 +506,25 @@ class Keeper:
                         for claim in self.table.claims.of_address(address)
                     ]
                 yield claims, []
+
+    def _is_known(self, address: Address) -> bool | None:
+        """Tell whether an address was announced before the restart; None: that isn't known yet."""
+        if self.views.announced(address) is not None:
+            return True
+        return None if self.views.phase is RestorePhase.RECALL else False
+
+    def _judge_newcomers(self) -> None:
+        """Bring the table within its caps, as if all that was held before had been back before anything was seen."""
+        more = True
+        while more:
+            with self.lock:
+                more = self.table.set_aside(EXPIRE_AT_ONCE // 4)
+        self._trim()  # what was added by hand comes back whatever the caps say
+        more = True
+        while more:
+            with self.lock:
+                changes, more = self.table.judge(process_clock(), JUDGE_AT_ONCE)
+                self._put(changes, bulk=True)
 
     def _trim(self) -> None:
         """End what is over the caps."""

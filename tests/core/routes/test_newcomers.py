@@ -1,0 +1,119 @@
+"""Newcomers of a restore: who waits, in which order, and that it is bounded."""
+
+import pytest
+
+from dnstap_bgp.core.model import BY_HAND, Change, Claim
+from dnstap_bgp.core.prefix_map import SHARDS
+from dnstap_bgp.core.routes import newcomers as module
+from dnstap_bgp.core.routes.guard import Guard
+from dnstap_bgp.core.routes.newcomers import Newcomers
+from dnstap_bgp.core.routes.policy import Caps, Policies
+from tests.core.routes.tables import FOUR_ATTRIBUTES, POLICY, A, B, capped, host, sighting
+
+
+def claim(number, seen=1.0):
+    return Claim(host(number), "default", b"a.example", seen, seen, 100.0)
+
+
+def restoring(**caps):
+    table = capped(**caps)
+    table.begin_restore(lambda address: address == A)
+    return table
+
+
+def judged(table, now=1.0):
+    while table.set_aside(1):
+        pass
+    changes, more = [], True
+    while more:
+        some, more = table.judge(now, 1)
+        changes += some
+    return changes
+
+
+def test_a_claim_keeps_its_place_and_its_first_sighting():
+    found = Newcomers(lambda _: False)
+    assert found.wait(claim(1), is_paid=True)
+    assert found.wait(claim(2), is_paid=False)
+    assert found.wait(claim(1, seen=5.0), is_paid=False)
+    assert found.unpaid() == [claim(2)]
+    found.set_aside(claim(3))
+    first, second, third = found.take(5)
+    assert [one.claim.address for one in (first, second, third)] == [host(3), host(1), host(2)]
+    assert (second.claim.first, second.claim.seen, second.is_paid) == (1.0, 5.0, True)
+    assert (first.has_begun, second.has_begun) == (True, False)
+
+
+def test_only_so_many_wait_and_taking_them_out_comes_to_an_end(monkeypatch):
+    monkeypatch.setattr(module, "WAITING_MAX", 2)
+    found = Newcomers(lambda _: False)
+    assert [found.wait(claim(number), is_paid=True) for number in range(3)] == [True, True, False]
+    found.set_aside(claim(9))
+    rounds = 0
+    while found.take(1):
+        rounds += 1
+        found.wait(claim(10 + rounds), is_paid=True)
+    assert rounds <= 3
+
+
+def test_what_waits_in_vain_is_counted_as_refused(monkeypatch):
+    monkeypatch.setattr(module, "WAITING_MAX", 1)
+    table = restoring(routes_max=1, evicts=True)
+    table.observe([sighting(host(1)), sighting(host(2)), sighting(host(3))], 1.0)
+    assert table.admission.refusals.refused == {"routes": 1}
+    assert len(table) == 1
+
+
+def test_what_was_held_has_its_place_beside_newcomers_until_they_are_judged():
+    table = restoring(routes_max=2, evicts=False)
+    table.observe([sighting(host(1)), sighting(host(2))], 1.0)
+    table.adopt([claim(3, 0.0), claim(4, 0.0)], 1.0)
+    assert len(table) == 4
+    changes = judged(table)
+    assert {*changes} == {Change(host(1), None), Change(host(2), None)}
+    assert {host(3), host(4)} == {one for shard in range(SHARDS) for one in table.claims.addresses(shard)}
+    assert table.claims.ended == 2
+
+
+def test_without_a_cap_in_the_way_newcomers_stay_as_they_are():
+    table = restoring()
+    table.observe([sighting(host(1))], 1.0)
+    table.adopt([claim(2, 0.0)], 1.0)
+    assert judged(table) == []
+    assert len(table) == 2
+    assert table.admission.newcomers is None
+
+
+@pytest.mark.parametrize("how", ["forgotten", "expired", "refused"])
+def test_what_ended_while_it_waited_does_not_begin(how):
+    table = restoring(routes_max=1, evicts=True)
+    table.adopt([claim(1, 0.0)], 1.0)
+    table.observe([sighting(host(2))], 1.0)
+    if how == "forgotten":
+        table.forget_address(host(2), 1.0)
+    elif how == "refused":
+        table.configure(Policies([POLICY], Guard([host(2)]), Caps(routes_max=1, evicts=True)))
+    assert judged(table, 101.5 if how == "expired" else 1.0) == [Change(host(2), None)]
+    assert table.claims.by_address.get(host(1))
+
+
+def test_what_is_back_of_a_claim_that_waited_is_refreshed():
+    table = restoring(routes_max=1, evicts=False)
+    table.observe([sighting(B)], 1.0)
+    table.observe([sighting(A)], 9.0)  # known, but there is no room
+    table.forget_address(B, 9.0)
+    table.adopt([Claim(A, "default", b"a.example", 2.0, 2.0, 100.0)], 10.0)
+    assert judged(table, 10.0) == [Change(A, FOUR_ATTRIBUTES)]
+    [found] = table.claims.of_address(A)
+    assert (found.first, found.seen) == (2.0, 9.0)
+
+
+def test_what_is_added_by_hand_has_its_place_at_once():
+    table = restoring(routes_max=1, evicts=True)
+    table.observe([sighting(host(1))], 1.0)
+    changes, refused = table.add(Claim(host(2), "default", BY_HAND, 1.0, 1.0, 50.0), 1.0)
+    assert (changes, refused) == ([Change(host(2), FOUR_ATTRIBUTES)], None)
+    assert len(table) == 2
+    assert Change(host(1), None) in judged(table)
+    assert table.claims.by_address.get(host(2))
+    assert table.admission.refusals.refused == {"routes": 1}
