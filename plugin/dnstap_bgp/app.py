@@ -572,10 +572,8 @@ class App:
             return False
         except StateFileError as error:
             logger.error("%s", error)
-            store.start(self._keeper.walk)
-            return False
         store.start(self._keeper.walk)
-        return True
+        return store.can_adopt
 
     def _adopt(self, stopping: threading.Event) -> bool:
         """Take over the state file's claims; tells whether all were read, as far as the disk allows."""

@@ -9,7 +9,8 @@ import pytest
 from dnstap_bgp.core.model import Audience, ViewPrefix
 from dnstap_bgp.core.state.pending import Pending
 from dnstap_bgp.errors import StateFileError
-from dnstap_bgp.workers.state import wal
+from dnstap_bgp.workers.state import restore, wal
+from dnstap_bgp.workers.state import store as store_module
 from dnstap_bgp.workers.state.statefile import AppendOnlyFile
 from dnstap_bgp.workers.state.store import Store
 from tests.workers.state.store_kit import ONE, TWO, Held, Life, SetClock, address, claim, read, until
@@ -133,6 +134,140 @@ def test_a_file_that_cant_be_read_to_its_end_is_set_aside(path, monkeypatch):
     (aside,) = path.parent.glob("*.damaged-*")
     assert aside.read_bytes().startswith(before)
     assert read(path)[0].announced == held.announced
+
+
+def test_a_file_that_gets_shorter_while_it_is_read_is_set_aside(path):
+    life = Life(path)
+    assert life.announce(*range(3000))
+    life.end()
+    store, held = reading_again(path)
+    os.truncate(path, 100)
+    with pytest.raises(StateFileError, match="are gone or damaged since"):
+        store.adopt(held.adopt)
+    until(lambda: store.status.snapshots == 1)
+    store.shutdown()
+    assert store.join(10)
+    assert [*path.parent.glob("*.damaged-*")]
+
+
+def test_an_error_of_who_takes_claims_is_none_of_the_file(path):
+    life = Life(path)
+    assert life.announce(1, 2)
+    life.end()
+    store, _held = reading_again(path)
+
+    def fail(_claims):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with pytest.raises(OSError, match="Too many open files"):
+        store.adopt(fail)
+    store.shutdown()
+    assert store.join(10)
+    assert not [*path.parent.glob("*.damaged-*")]
+    assert read(path)[0].addresses == {address(1), address(2)}
+
+
+def test_a_bad_spot_that_passes_costs_no_claim(path, monkeypatch):
+    life = Life(path)
+    assert life.announce(*range(3000))
+    life.end()
+    held, store = Held(), Store(path, lambda: None)
+    assert store.lock(threading.Event())
+    with monkeypatch.context() as bad:
+        bad.setattr(restore.Restoration, "recall", after_bad_sector(restore.Restoration.recall))
+        with pytest.raises(StateFileError, match="Input/output error"):
+            store.recall(held.recall)
+    store.start(held.walk)
+    assert store.can_adopt
+    assert store.adopt(held.adopt) is not None
+    until(lambda: store.status.snapshots == 1)
+    store.shutdown()
+    assert store.join(10)
+    assert read(path)[0].addresses == {*map(address, range(3000))}
+    assert len([*path.parent.glob("*.damaged-*")]) == 1
+
+
+def after_bad_sector(recall):
+    """Make a pass over the file that finds a bad sector at first."""
+
+    def recall_badly(restoration, into):
+        def bad_sector(_fd, _length, _offset):
+            raise OSError(errno.EIO, "Input/output error")
+
+        with pytest.MonkeyPatch.context() as bad:
+            bad.setattr(os, "pread", bad_sector)
+            recall(restoration, into)
+
+    return recall_badly
+
+
+@pytest.mark.parametrize("what", ["append", "sync"])
+def test_records_are_kept_behind_a_failure_while_the_file_is_read(path, monkeypatch, what):
+    life = Life(path)
+    assert life.announce(1, 2)
+    life.end()
+    failures: list[str] = []
+
+    def fail_once(call):
+        def fail(*args):
+            if not failures:
+                failures.append(what)
+                raise OSError(errno.EIO, "Input/output error")
+            return call(*args)
+
+        return fail
+
+    store, held = reading_again(path, sync_interval_s=0.0)
+    monkeypatch.setattr(AppendOnlyFile, what, fail_once(getattr(AppendOnlyFile, what)))
+    store.append(records=[(address(3), ONE)])
+    until(lambda: bool(failures) and store.append(records=[(address(4), ONE)]).wait(1), 20.0)
+    assert store.status.snapshots == 0
+    assert read(path)[0].announced == dict.fromkeys(map(address, (1, 2, 3, 4)), ONE)  # as if it were killed now
+    held.announced.update(dict.fromkeys(map(address, (3, 4)), ONE))
+    assert store.adopt(held.adopt) is not None
+    until(lambda: store.status.snapshots == 1)  # what the disk has of it is not known
+    store.shutdown()
+    assert store.join(10)
+    assert read(path)[0].addresses == {address(1), address(2)}
+
+
+def test_a_file_that_was_replaced_while_it_is_read_is_not_gone_on_with(path):
+    life = Life(path)
+    assert life.announce(1)
+    life.end()
+    store, _held = reading_again(path, sync_interval_s=0.0)
+    assert store.append(records=[(address(3), ONE)]).wait(10)
+    path.rename(path.with_name("moved"))
+    path.write_bytes(b"somebody else's, and so long that it could hold what was there before" * 100)
+    before = path.read_bytes()
+    until(lambda: not store.append(records=[(address(4), ONE)]).wait(1), 20.0)
+    store.shutdown()
+    store.join(10)
+    assert path.read_bytes() == before
+
+
+def test_a_snapshot_that_becomes_possible_as_it_is_refused_comes_at_once(path, monkeypatch):
+    monkeypatch.setattr(store_module, "RETRY_FIRST_S", 1000.0)
+    monkeypatch.setattr(store_module, "RETRY_MAX_S", 1000.0)
+    life = Life(path)
+    assert life.announce(1)
+    life.end()
+    refuse, adopted, held = wal.WriteAheadLog.mend_or_refuse, [], Held()
+
+    def refuse_late(log):
+        try:
+            refuse(log)
+        except StateFileError:
+            adopted.append(store.adopt(held.adopt))
+            raise
+
+    monkeypatch.setattr(wal.WriteAheadLog, "mend_or_refuse", refuse_late)
+    store, _ = reading_again(path, held, pending=Pending(at_most=0))
+    store.append(records=[(address(3), ONE)])
+    until(lambda: store.status.snapshots == 1, 10.0)
+    assert len(adopted) == 1
+    store.shutdown()
+    assert store.join(10)
 
 
 def test_what_is_appended_during_a_snapshot_is_in_both(path):

@@ -11,6 +11,7 @@ claims are still on their way; see `Keeper.end_recall`. The file may grow meanwh
 what it was. Nothing is changed in it.
 """
 
+import errno
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,10 @@ HOLES_MAX = 8
 
 Adopt: TypeAlias = Callable[[list[Claim]], None]
 Recall: TypeAlias = Callable[[list[RibRecord]], None]
+
+
+class FileReadError(OSError):
+    """The state file can't be read to its end; of whoever takes what is read an OSError is none."""
 
 
 @dataclass(slots=True)
@@ -150,10 +155,11 @@ class Restoration:
 
         Raises:
             ForeignFileError: The file is of another kind or a newer version.
+            FileReadError: It can't be read; from here on by all passes.
         """
         began = time.perf_counter()
-        self.report = LoadReport(found=size > 0, size=size, survey=survey(read, size))
-        self._read = read
+        self._read = _telling(read)
+        self.report = LoadReport(found=size > 0, size=size, survey=survey(self._read, size))
         self._now = now
         self._decoder = Decoder(-math.inf if with_expired else now.boottime_s)
         for last in self.report.survey.last.values():
@@ -213,7 +219,25 @@ class Restoration:
 
     def _blocks(self) -> Iterator[Block]:
         # up to the end as it was surveyed: what is appended by now is in the tables already
-        return (part for part in scan(self._read, self.report.survey.end) if isinstance(part, Block))
+        left = self.report.survey.blocks
+        for part in scan(self._read, self.report.survey.end):
+            if isinstance(part, Block):
+                left -= 1
+                yield part
+        if left > 0:
+            raise FileReadError(errno.EIO, f"{left} blocks are gone or damaged since the first pass over it")
+
+
+def _telling(read: Read) -> Read:
+    """Have the errors of reading told from others."""
+
+    def read_or_tell(offset: int, length: int) -> bytes:
+        try:
+            return read(offset, length)
+        except OSError as error:
+            raise FileReadError(error.errno, error.strerror) from error
+
+    return read_or_tell
 
 
 def restore(

@@ -120,6 +120,11 @@ class AppendOnlyFile:
             os.pwrite(self._fd, file_header(version), 0)
             self.version = version
 
+    @property
+    def status(self) -> os.stat_result:
+        """Read what the system tells of the file, wherever that is by now."""
+        return os.fstat(self._fd)
+
     def sync(self) -> None:
         """Have the disk take all that was written."""
         self._sync(self._fd)
@@ -127,7 +132,7 @@ class AppendOnlyFile:
     def is_at(self, path: Path) -> bool:
         """Tell whether the path still names this file."""
         try:
-            return os.path.samestat(os.fstat(self._fd), path.stat())
+            return os.path.samestat(self.status, path.stat())
         except FileNotFoundError:
             return False
 
@@ -204,6 +209,7 @@ class StateFile:
         self._draft_path = self.path.with_name(f"{self.path.name}.new")
         self._lock_path = self.path.with_name(f"{self.path.name}.lock")
         self._lock_fd = -1
+        self._left: tuple[os.stat_result, int] | None = None  # what was closed last, and its whole blocks' end
 
     def warn_of_folder(self) -> str | None:
         """Say who else can put files into the folder; None: nobody can."""
@@ -250,6 +256,20 @@ class StateFile:
     def resume(self, end: int) -> None:
         """Open the file to append behind `end`; what is there is cut off."""
         self.output = AppendOnlyFile(self.path, 0, end, self.sync)
+
+    def reopen(self) -> bool:
+        """Open the file that was closed last, to append behind its last whole block; False: it isn't there any more."""
+        if self._left is None:
+            return False
+        status, size = self._left
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return False
+        if not os.path.samestat(found, status) or found.st_size < size:
+            return False
+        self.resume(size)
+        return True
 
     def draft(self) -> SnapshotDraft:
         """Begin a file to replace this one; a draft that a killed process left is removed."""
@@ -314,6 +334,7 @@ class StateFile:
     def close_output(self) -> None:
         """Stop appending."""
         if self.output is not None:
+            self._left = self.output.status, self.output.size
             self.output.close()
             self.output = None
 

@@ -24,7 +24,7 @@ from dnstap_bgp.core.timing import Backoff
 from dnstap_bgp.errors import ForeignFileError, StateFileError
 from dnstap_bgp.workers.process.clocks import Clock, process_clock, system_clock
 from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
-from dnstap_bgp.workers.state.restore import Adopt, LoadReport, Recall, Restoration
+from dnstap_bgp.workers.state.restore import Adopt, FileReadError, LoadReport, Recall, Restoration
 from dnstap_bgp.workers.state.statefile import StateFile, reading
 from dnstap_bgp.workers.state.wal import Walk, WriteAheadLog
 from dnstap_bgp.workers.state.write_queue import Ticket, WriteQueue
@@ -80,6 +80,7 @@ class Store:
         self._error: str | None = None
         self._failures = 0
         self._retry_at, self._backoff = 0.0, Backoff(RETRY_FIRST_S, RETRY_MAX_S)
+        self._was_held = True  # as the turn under way found it
         self._opened = ExitStack()  # the file, while it is read
         self._restoration: Restoration | None = None
 
@@ -105,24 +106,34 @@ class Store:
         return True
 
     def recall(self, recall: Recall) -> None:
-        """Read what was announced, in the caller's thread; see `restore`. `adopt` is to follow.
+        """Read what was announced, in the caller's thread; see `restore`. `adopt` is to follow where it `can_adopt`.
 
         Raises:
             ForeignFileError: The file is of another kind or a newer version, and stays as it is. Don't `start` then:
                 what is appended is let go, and its tickets say False at once.
-            StateFileError: It can't be read. It is set aside before a new one takes its place.
+            StateFileError: It can't be read to its end. It is set aside before a new one takes its place.
         """
         warning = self._file.warn_of_folder()
         if warning is not None:
             logger.warning("%s", warning)
         with self._reading():
-            read, size = self._opened.enter_context(reading(self._file.path, ours=True))
+            try:
+                read, size = self._opened.enter_context(reading(self._file.path, ours=True))
+            except OSError as error:
+                raise FileReadError(error.errno, error.strerror) from error
             self._restoration = Restoration(read, size, self._clock())
-            self._restoration.recall(recall)
             report = self._restoration.report
-            self._wal.damaged = not report.survey.torn_only
-            self._wal.report = report if self._file.locked else None
-            self._wal.is_held = not report.survey.blocks
+            try:
+                self._restoration.recall(recall)
+            finally:
+                self._wal.damaged = not report.survey.torn_only
+                self._wal.report = report if self._file.locked else None
+                self._wal.is_held = not report.survey.blocks
+
+    @property
+    def can_adopt(self) -> bool:
+        """Tell whether `adopt` may find claims: also where `recall` met a bad spot, which may be passing."""
+        return self._restoration is not None
 
     def adopt(self, adopt: Adopt, is_stopped: Callable[[], bool] = lambda: False) -> LoadReport | None:
         """Read the claims, in the caller's thread, after `recall`; others may `append` meanwhile.
@@ -140,9 +151,9 @@ class Store:
         restoration = self._restoration
         assert restoration is not None
         with self._reading():
+            self._restoration = None
             if not restoration.adopt(adopt, is_stopped):
                 return None
-        self._restoration = None
         self._opened.close()
         self._allow_snapshots()
         return restoration.report
@@ -167,10 +178,11 @@ class Store:
             self._error = f"{self._file.path} {error}"
             self._queue.end()
             raise ForeignFileError(self._error) from error
-        except OSError as error:
-            self._opened.close()
+        except FileReadError as error:
             self._wal.damaged = True
-            self._allow_snapshots()
+            if self._restoration is None:
+                self._opened.close()
+                self._allow_snapshots()
             msg = f"{self._file.path} can't be read: {error}"
             raise StateFileError(msg) from error
 
@@ -281,11 +293,12 @@ class Store:
 
     def _turn(self) -> None:
         """Do what is due; a failure is logged once, and tried again later."""
+        self._was_held = self._wal.is_held
         try:
             self._wal.prepare()
             if self._wal.owed():
                 self._wal.snapshot()
-            self._wal.refuse_if_broken()
+            self._wal.mend_or_refuse()
             self._wal.serve()
             self._wal.sync_when_due()
         except (OSError, StateFileError) as error:
@@ -307,6 +320,7 @@ class Store:
             self._wal.prepare()
             if self._wal.owed():
                 self._wal.snapshot()
+            self._wal.mend_or_refuse()
             self._wal.serve()
             self._wal.sync()
         except (OSError, StateFileError) as error:
@@ -318,7 +332,10 @@ class Store:
         self._failures += 1
         is_known, self._error = self._error is not None and stuck <= self._queue.stuck, str(error)
         self._queue.set_stuck(stuck=stuck)
-        self._retry_at = process_clock() + self._backoff.next()
+        retry_at = process_clock() + self._backoff.next()
+        with self._queue.work:
+            # What failed because not all was held may have become possible meanwhile.
+            self._retry_at = retry_at if self._was_held == self._wal.is_held else 0.0
         if isinstance(error, ForeignFileError):
             self._retry_at = float("inf")
         if is_known:

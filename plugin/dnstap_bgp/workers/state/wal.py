@@ -83,13 +83,20 @@ class WriteAheadLog:
     def _is_broken(self) -> bool:
         return self._file.output is None or self._queue.overflowed()
 
-    def refuse_if_broken(self) -> None:
-        """Write nothing where only a snapshot makes the file whole, and may not be begun yet.
+    def mend_or_refuse(self) -> None:
+        """Go on in the old file where it would take a snapshot to replace it, and none may be begun yet.
+
+        So little is lost as can be: behind a failed write the file is whole, and behind a failed sync it is so unless
+        the machine dies. A snapshot follows in any case.
 
         Raises:
-            StateFileError: It is so.
+            StateFileError: The file is gone, or records were dropped.
+            OSError: It can't be opened.
         """
-        if self._is_broken and not self.is_held:
+        if self.is_held or not self._is_broken:
+            return
+        self._rewrite = True
+        if self._queue.overflowed() or not self._file.reopen():
             msg = "it has to be written anew, once all of it is restored"
             raise StateFileError(msg)
 
