@@ -1,7 +1,8 @@
 """Routes: claims on addresses, and which of them may become a route.
 
 table          RouteTable: observe, expire, adopt, merge, add, forget, revise -> changes
-admission      guard, caps and rate applied to newcomers; which claim gives way; what was forgotten by hand
+admission      guard, caps and rate applied to what is new; which claim gives way; what was forgotten by hand
+newcomers      what comes while the state file is read, and comes behind what was held
 claim_store    live claims with their indexes, counts and deadlines (a timing wheel for each list)
 claim_columns  claims as rows of columns, and the index by name
 history        claims that ended and sightings that were refused, and why
