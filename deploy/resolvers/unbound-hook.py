@@ -360,9 +360,10 @@ class Filter:
 
     def __init__(self, path):
         self._path = path
-        self._header = b""
         self._due = 0.0
-        self._table = None  # as _read_filter gives it: replaced as a whole
+        # The header of the file, and what _read_filter gave of the rest. Replaced together: of two threads that look at
+        # once, one may have the file from before, and its table with the other's header would be taken for the new one.
+        self._known = b"", None
 
     def rules_out(self, name, answer, count):
         """Whether no name that an answer leads along is on a list: of so many sets of records, for this name."""
@@ -370,7 +371,7 @@ class Filter:
         if now >= self._due:
             self._due = now + LOOK_S
             self._look()
-        table = self._table
+        table = self._known[1]
         if table is None or not _is_ruled_out(name, table):
             return False
         if count == 1:
@@ -394,12 +395,11 @@ class Filter:
         try:
             with open(self._path, "rb", opener=_without_waiting) as file:
                 header = file.read(FILTER_HEADER.size)
-                if header != self._header:
-                    self._table = None
-                    self._table = _read_filter(header, file)
-                    self._header = header
+                if header != self._known[0]:
+                    self._known = b"", None
+                    self._known = header, _read_filter(header, file)
         except (OSError, ValueError, struct.error):
-            self._table, self._header = None, b""
+            self._known = b"", None
 
 
 def _without_waiting(path, flags):

@@ -24,11 +24,18 @@ HOOKS = Path(__file__).parents[3] / "deploy/resolvers"
 LUA = ("dnsdist-hook.lua", "knot-resolver-hook.lua", "pdns-recursor-hook.lua")
 HARNESS = """
 filter_file = '%s'
+calls.cdef [[
+    void *test_map(void *, size_t, int, int, int, long) asm("mmap");
+    int test_protect(void *, size_t, int) asm("mprotect");
+]]
+-- Behind 64 KiB is a page that can't be read: a byte beyond the message's last one ends the process.
+local page = calls.cast('uint8_t *', calls.C.test_map(nil, 131072, 3, 34, -1, 0)) + 65536
+assert(calls.C.test_protect(page, 65536, 0) == 0)
 for line in io.lines('%s') do
-    local kind, hex = line:match('(%%a)(%%x+)')
+    local kind, hex = line:match('(%%a)(%%x*)')
     local text = hex:gsub('%%x%%x', function (pair) return string.char(tonumber(pair, 16)) end)
     look_for_filter(0)
-    local room, is_out = calls.new('uint8_t[?]', #text), nil   -- no more than it has: valgrind would see a byte beyond
+    local room, is_out = page - #text, nil
     calls.copy(room, text, #text)
     if kind == 'n' then
         is_out = filter.is_there and is_ruled_out(room, 0, #text)
@@ -170,6 +177,35 @@ def test_no_answer_that_gives_sightings_is_ruled_out(tmp_path: Path):
 
 
 @pytest.mark.real("dnsdist")
+def test_no_hook_in_lua_reads_beyond_the_message(tmp_path: Path):
+    """Each message is cut at each byte; pointers lead everywhere, names are as long as may be, or lie."""
+    content = pack(rules(1))
+    assert content is not None
+    longest = b".".join([b"x" * 63, b"x" * 63, b"x" * 63, b"x" * 42, b"w99.crowded.example"])
+    wires = []
+    for asked in (
+        name(b"www.plain"),
+        name(longest),
+        b"\xc0\x0c",
+        b"\xc0\x0d",
+        b"\xff\xff",
+        b"\x3fx",
+        b"\x40x\0",
+        b"\xc0",
+    ):
+        for target in (name(b"edge.plain"), name(b"a\0b.w99.crowded.example"), POINTER, b"\xc0\xff", b"\1x\xc0\x0c"):
+            wire = message(asked, record(POINTER, CNAME, target), record(target, A, ADDRESS))
+            wires += [wire[:end] for end in range(len(wire) + 1)]
+    wires += [message(name(b"www.plain"), *[record(POINTER, CNAME, name(b"edge.plain"))] * count) for count in (16, 17)]
+    wires += [wire[:4] + bytes((0, count)) + wire[6:] for wire in wires[-2:] for count in (0, 2)]
+    answers = HookAnswers(rules(1))
+    gives = [bool(answers.read(Question(bytes(8), "test", False, True, wire))) for wire in wires]
+    is_out = by_lua(tmp_path, content, [f"m{wire.hex()}" for wire in wires])
+    assert not any(out and gave for out, gave in zip(is_out, gives, strict=True))
+    assert sum(is_out) > 30
+
+
+@pytest.mark.real("dnsdist")
 def test_what_is_no_file_is_read_by_no_hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A pipe that nobody writes to would have the resolver wait for ever."""
     os.mkfifo(tmp_path / "filter")
@@ -177,7 +213,7 @@ def test_what_is_no_file_is_read_by_no_hook(monkeypatch: pytest.MonkeyPatch, tmp
     for path in (tmp_path / "filter", Path("/dev/zero"), tmp_path):
         made = hook.Filter(str(path))
         made._look()
-        assert made._table is None
+        assert made._known[1] is None
         assert by_lua(tmp_path, None, [f"n{name(b'www.n1.plain').hex()}"], path) == [False]
 
 
@@ -195,7 +231,7 @@ def test_no_hook_reads_more_pairs_than_it_has_room_for(monkeypatch: pytest.Monke
     made = hook.Filter(str(tmp_path / "filter"))
     made._look()
     is_read = size <= 1_000_000
-    assert (made._table is not None) == is_read
+    assert (made._known[1] is not None) == is_read
     assert by_lua(tmp_path, None, [f"n{name(b'www.n1.plain').hex()}"]) == [is_read]
 
 
@@ -219,7 +255,36 @@ def test_a_file_that_is_no_filter_rules_out_nothing(monkeypatch: pytest.MonkeyPa
     path.write_bytes(content)
     made = hook.Filter(str(path))
     made._look()
-    assert made._table is None
+    assert made._known[1] is None
+
+
+@pytest.mark.parametrize("switch", range(3))
+def test_a_thread_with_the_file_from_before_does_not_pass_it_off_as_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, switch: int
+):
+    """unbound's threads share one filter: whenever the threads switch, the next look ends with the new rules."""
+    hook = python_hook(monkeypatch)
+    before, after = (pack(RuleSet.build([("list", [Rule(domain)])])) or b"" for domain in (b"old.test", b"new.test"))
+    path = tmp_path / "filter"
+    steps = iter(range(100))
+
+    class Switching(hook.Filter):  # type: ignore[misc, name-defined]
+        """Has another thread look at the file from before once this one has set so many attributes."""
+
+        def __setattr__(self, key: str, value: object) -> None:
+            super().__setattr__(key, value)
+            if next(steps) == switch:
+                path.write_bytes(before)
+                self._look()
+                path.write_bytes(after)
+
+    made = hook.Filter(str(path))
+    made.__class__ = Switching
+    path.write_bytes(after)
+    made._look()
+    made._look()
+    assert not made.rules_out(name(b"www.new.test"), None, 1)
+    assert made.rules_out(name(b"www.old.test"), None, 1)
 
 
 def test_the_hooks_in_lua_have_one_filter():
