@@ -42,6 +42,7 @@ local questions_a_s = 2000      -- of each thread; a flood of new names leaves u
 local FIRST_WAIT_S, MARGIN_S, LONGEST_WAIT_S = 0.1, 0.02, 0.5
 local REST_S = 5        -- after a time-out
 local ABSENT_S = 1      -- after a refusal: nobody listens
+local LOST_S = 10       -- above the recursor's network-timeout: a question without any call back for so long is lost
 local WAITING_MAX = 40  -- at once; others leave as ever: the more sockets, the more of them share a port (see on_reply)
 local RECORDS_MAX = 512
 local RESPONSE_MAX_BYTES = 60000
@@ -57,6 +58,7 @@ local sent_at = {}          -- id -> when; as many as there are answers that wai
 local asked_again = {}      -- id -> true, of these
 local replied_at = 0
 local waiting = 0           -- answers that wait
+local look_for_lost_at = 0
 local tokens, tokens_at = 0, 0  -- questions that may be asked now: questions_a_s, and a quarter of that at once
 local waiting_since         -- since when a question is without any reply; nil: none is
 local wait_s = FIRST_WAIT_S
@@ -403,6 +405,23 @@ local function is_rewritten(dq)
     return is_there and kind ~= pdns.policykinds.NoAction
 end
 
+-- Forget the questions of which the recursor won't tell. Where it gets no socket to ask with (too many open files, a
+-- firewall's rule), it drops the answer, and calls nobody back.
+local function forget_lost(at)
+    if at < look_for_lost_at then
+        return
+    end
+    look_for_lost_at = at + ABSENT_S
+    for id, asked_at in pairs(sent_at) do
+        if at - asked_at > LOST_S then
+            sent_at[id], asked_again[id], waiting = nil, nil, waiting - 1
+        end
+    end
+    if waiting == 0 then
+        waiting_since = nil
+    end
+end
+
 -- Whether an answer may wait now. After a time-out nobody does for REST_S, and then one at a time until a reply comes.
 local function may_wait(at)
     if at < rest_until then
@@ -410,7 +429,8 @@ local function may_wait(at)
     end
     if waiting_since ~= nil then
         if has_timed_out then
-            return false
+            forget_lost(at)
+            return waiting_since == nil
         end
         if at - waiting_since > wait_s then     -- the recursor itself notices much later
             has_timed_out, rest_until = true, at + REST_S
@@ -437,6 +457,9 @@ local function hook(dq, is_changed)
     end
     tokens = math.min(questions_a_s / 4, tokens + (at - tokens_at) * questions_a_s)
     tokens_at = at
+    if waiting >= WAITING_MAX then
+        forget_lost(at)
+    end
     if tokens < 1 or waiting >= WAITING_MAX then
         return false
     end

@@ -5,6 +5,7 @@ Counts, and no times: what the race measures is told by `python -m tests.bench f
 
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -146,6 +147,33 @@ def test_a_hook_asks_for_what_is_near_a_rule_alone_and_follows_a_reload(race: Ra
             resolver.stop()
         race.speaker.write([DOMAIN])
         race.speaker.run("reload")
+
+
+class RecursorWithoutPacketCache(HookedRecursor):
+    """Its hook sees each answer, those too that need no question to an authority."""
+
+    def _settings(self, script: Path) -> str:
+        return f"{super()._settings(script)}disable-packetcache=yes\n"
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("lab")
+def test_the_recursor_s_hook_holds_again_after_a_shortage_of_files(race: Race):
+    """Without a socket for the hook's question, the recursor drops the answer, and never calls the hook back."""
+    resolver = RecursorWithoutPacketCache(race.track, race.hold)
+    resolver.start()
+    try:
+        race.warm(resolver)
+        cached = race.track.fresh(BURST)
+        assert race.track.bursts(resolver.port, cached).unanswered == []
+        limits = resource.prlimit(resolver.daemon.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(resolver.daemon.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        dropped = race.track.bursts(resolver.port, cached).unanswered
+        resource.prlimit(resolver.daemon.pid, resource.RLIMIT_NOFILE, limits)
+        assert dropped
+        race.warm(resolver)
+    finally:
+        resolver.stop()
 
 
 @pytest.mark.real("vtysh", "/usr/lib/frr/bgpd", "/usr/lib/frr/staticd", "/usr/lib/frr/zebra")
