@@ -6,7 +6,16 @@ import re
 import pytest
 
 from dnstap_bgp.core.exabgp import api_session
-from dnstap_bgp.core.exabgp.api_session import ANSWER_WAIT_S, LOW_LATENCY_S, POLL_S, SILENCE_S, ApiSession, Stage
+from dnstap_bgp.core.exabgp.api_session import (
+    ANSWER_WAIT_S,
+    LOW_LATENCY_S,
+    POLL_DRAINING_S,
+    POLL_MIN_S,
+    POLL_S,
+    SILENCE_S,
+    ApiSession,
+    Stage,
+)
 from dnstap_bgp.core.exabgp.grammar import CommandAnswer, Row, read_line
 from dnstap_bgp.core.exabgp.in_flight import BARRIER_BITS, Barrier
 from dnstap_bgp.core.exabgp.views import Views
@@ -406,6 +415,28 @@ def test_silence_is_told_once_and_after_long_the_place_is_found_again():
     assert talk.say() == "show neighbor json\n"
     talk.hear(json.dumps([neighbor_row()]).encode(), DONE)
     assert talk.say() == "announce attributes next-hop 192.0.2.1 nlri 10.0.0.1/32\n"
+
+
+def test_it_waits_until_something_is_due_and_never_turns_idly():
+    talk = Talk().ready()
+    assert talk.talk.wait_s(talk.now) == pytest.approx(POLL_DRAINING_S)
+    assert talk.talk.wait_s(talk.now + POLL_DRAINING_S - 0.5) == pytest.approx(0.5)
+    assert talk.talk.wait_s(talk.now + 2 * POLL_DRAINING_S) == POLL_MIN_S
+    talk.views.sole.put([Change(X, ONE)])
+    talk.say()
+    assert talk.talk.wait_s(talk.now) == SILENCE_S
+    assert talk.talk.wait_s(talk.now + SILENCE_S - 1) == pytest.approx(1)
+
+
+def test_where_nothing_is_said_any_more_it_waits_long():
+    talk = Talk()
+    talk.say()
+    talk.hear(DONE, b"exabgp 4.2.25", DONE)
+    assert talk.talk.stage is Stage.REFUSED
+    for _ in range(3):
+        talk.now += 100
+        talk.say()
+        assert talk.talk.wait_s(talk.now) == POLL_S
 
 
 def test_a_host_that_refuses_everything_is_asked_less_and_less():

@@ -482,6 +482,17 @@ def test_more_routes_than_can_be_kept_track_of_are_told(monkeypatch):
     assert host.neighbor(B).copies == ()
 
 
+def test_nothing_is_told_of_routes_of_an_earlier_process_that_are_too_many(monkeypatch):
+    """No neighbor is in doubt by then: a warning at each start would be of nothing."""
+    monkeypatch.setattr(doubts, "KEPT_ROUTES_MAX", 1)
+    host = Talk()
+    host.views.recall([(X, ONE), (Y, ONE)])
+    host.ready(neighbor_row(A))
+    (neighbor,) = host.talk.tasks.neighbors
+    assert neighbor.copies == ()
+    assert not [note.text for note in host.talk.notes.take() if "kept track of" in note.text]
+
+
 def test_a_neighbor_whose_row_could_not_be_read_is_rid_of_what_it_kept():
     host = Host(neighbor_row(A))
     host.wish(X, Y)

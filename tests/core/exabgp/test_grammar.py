@@ -133,6 +133,8 @@ def test_what_a_neighbor_says_is_never_an_answer(reason):
         (b"exabgp 4.2.25", ("4.2.25", 4)),
         (b"exabgp main-abc", ("main-abc", None)),
         (b'{"version": "6.0.0", "application": "exabgp"}', ("6.0.0", 6)),
+        (b"exabgp " + b"5" * 100, ("5" * 64, None)),
+        (b'{"version": "%b"}' % (b"6" * 100), ("6" * 64, None)),
         (b'{"answer": "done"}', None),
         (b"Peer            AS", None),
     ],

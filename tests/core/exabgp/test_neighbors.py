@@ -102,6 +102,15 @@ def test_a_row_that_contradicts_the_events_makes_up_for_them():
     assert neighbor.replay == BOTH
 
 
+def test_neighbors_are_asked_for_only_after_what_an_event_does_not_tell():
+    neighbors = Neighbors()
+    neighbors.on_rows([row()], nothing, 0.0)
+    assert not neighbors.on_state(StateEvent("192.0.2.9", "connected", session(), 1), 1.0)
+    assert neighbors.on_state(event("down", 2), 1.0), "it may be configured no more"
+    assert neighbors.on_state(event("up", 3), 2.0), "its families are not known yet"
+    assert neighbors.on_state(event("up", 4, "192.0.2.7"), 3.0), "nobody knows it"
+
+
 def test_an_event_is_of_its_own_session_or_of_all_at_its_address_where_it_names_none():
     neighbors = Neighbors()
     neighbors.on_rows([row(up=False)], nothing, 0.0)

@@ -79,6 +79,20 @@ def test_a_name_that_is_put_again_while_its_generation_grows_old_counts_once():
     assert memo.used_bytes == sum(_size_of(*each) for each in (*memo.young.items(), *memo._old.items()))
 
 
+def test_a_listed_name_that_gets_a_template_in_the_old_generation_takes_the_room_of_one():
+    memo = Memo(20_000)
+    name = labels(10_000)
+    listed = ListedName(("list",), name)
+    memo.put(name, listed)
+    number = 0
+    while name in memo.young:
+        memo.put(labels(number := number + 1), ())
+    listed.templates = (TEMPLATE,)
+    memo.has_grown(name, listed)
+    assert name in memo._old
+    assert memo.used_bytes == sum(_size_of(*each) for each in (*memo.young.items(), *memo._old.items()))
+
+
 def test_it_forgets_few_at_a_time():
     memo = Memo(1_000_000)
     for number in range(50_000):

@@ -159,3 +159,4 @@ def test_a_bomb(monkeypatch: pytest.MonkeyPatch):
 def test_detection():
     assert detect(GOOD) == "srs"
     assert detect(b"SRS.example.com\n") == "plain"
+    assert detect(b"SRS example.com\n") != "srs"
