@@ -80,7 +80,7 @@ class Plugin:
         tables = {
             "dnstap": {"listen": listen or str(self.tap)},
             "bgp": {"next_hop": NEXT_HOP, "next_hop_ipv6": NEXT_HOP_V6},
-            "guard": {"max_routes": 1_000_000},
+            "guard": {"max_routes": 1_000_000, "max_routes_per_rule": 0},
         }
         if hold:
             tables["hold"] = {"listen": str(self.hold), "margin": "0ms", "give_up": "200ms"}
