@@ -46,6 +46,7 @@ local REST_S, LONGEST_REST_S = 1, 10
 local RETRY_S, LONGEST_RETRY_S = 0.25, 5    -- between two looks for a dnstap-bgp that is not there; each is logged
 local ROOM_TRIES, ROOM_US = 10, 200         -- for room in the queue; nobody else is answered meanwhile
 local BACKLOG_MAX = 1000        -- messages that wait for room that has not come by then
+local CONNECTIONS_MAX = 32      -- that are open until Lua collects what is left of them
 local RESPONSE_MAX_BYTES = 60000
 
 -- What lives longer than one call. The listener has to be reachable from a global: Lua would collect it otherwise, and
@@ -53,6 +54,7 @@ local RESPONSE_MAX_BYTES = 60000
 dnstap_bgp_hook = {
     listener = nil,             -- receives the replies
     endpoint = nil,             -- sends the questions
+    connections = 0,            -- so many were made
     retry_at = 0, retry_s = 0,  -- not before this does it look for dnstap-bgp again, and then not for so long
     pending = {},               -- query id -> the id that was sent; as many as there are query ids, at most
     count = 0,
@@ -424,6 +426,10 @@ local function connect(at)
     if is_made and endpoint ~= nil and endpoint:isValid() then
         state.endpoint, state.retry_s = endpoint, 0
         state.waiting_since = nil
+        state.connections = state.connections + 1
+        if state.connections % CONNECTIONS_MAX == 0 then
+            collectgarbage()    -- nothing else closes those before, and a full queue makes hundreds within seconds
+        end
         return true
     end
     return false

@@ -29,6 +29,8 @@ SINGLE = 100
 BURST, BURSTS = 30, 4
 RIGHT_OF_BURSTS = 0.97
 TRIES = 3
+CONNECTIONS_MAX = 32
+"""As in dnsdist-hook.lua."""
 BOUND_S, RECURSOR_BOUND_S = 0.12, 1.5
 """The longest that a hook waits, whatever becomes of the plugin: its own time-out before it has heard a bound, and the
 recursor's `network-timeout`."""
@@ -147,6 +149,31 @@ def test_a_hook_asks_for_what_is_near_a_rule_alone_and_follows_a_reload(race: Ra
             resolver.stop()
         race.speaker.write([DOMAIN])
         race.speaker.run("reload")
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("lab")
+def test_dnsdist_keeps_few_connections_open_when_the_queue_is_full_again_and_again(race: Race):
+    """Each answer that finds it full makes a connection, and only Lua's collector closes the one before."""
+    resolver = HookedDnsdist13(race.track, race.hold)
+    resolver.start()
+    open_files = Path(f"/proc/{resolver.daemon.pid}/fd")
+    most = 0
+    try:
+        race.warm(resolver)
+        before = len(list(open_files.iterdir()))
+        for _ in range(20):
+            plugin = race.speaker.plugin_pid()
+            os.kill(plugin, signal.SIGSTOP)
+            try:
+                assert race.track.bursts(resolver.port, race.track.fresh(BURST)).unanswered == []
+            finally:
+                os.kill(plugin, signal.SIGCONT)
+            most = max(most, len(list(open_files.iterdir())))
+            race.warm(resolver)
+    finally:
+        resolver.stop()
+    assert most <= before + 2 * CONNECTIONS_MAX
 
 
 class RecursorWithoutPacketCache(HookedRecursor):
