@@ -374,12 +374,24 @@ local function await(id, deadline)
     end
 end
 
+-- Whether all of an answer comes from the cache. A new name may be an alias of one that is there already: then the query
+-- that was resolved last is from the cache, and the one before it is not.
+local function is_from_cache(req)
+    local resolved = req.rplan.resolved
+    for place = tonumber(resolved.len) - 1, 0, -1 do
+        if not resolved.at[place].flags.CACHED then
+            return false
+        end
+    end
+    return true
+end
+
 local function hook(req)
     local answer, query = req.answer, req:resolved()
     if answer == nil or query == nil or not TYPES[answer:qtype()] or answer:rcode() ~= 0 or answer:ancount() == 0 then
         return
     end
-    if query.flags.CACHED or query.flags.DNSSEC_BOGUS or tonumber(answer.size) > RESPONSE_MAX_BYTES then
+    if is_from_cache(req) or query.flags.DNSSEC_BOGUS or tonumber(answer.size) > RESPONSE_MAX_BYTES then
         return
     end
     local at = now()

@@ -65,10 +65,10 @@ class Question:
 
 
 def zone() -> str:
-    """`example.` with all names of the race, and one for all others, `*.other.example`."""
+    """`example.` with all names of the race, one for all others, `*.other.example`, and aliases of one of these."""
     names = (f"r{number}.race A {Question(number).address}\n" for number in range(NAMES))
     sixes = (f"r{number}.race AAAA {Question(number, AAAA).address}\n" for number in range(NAMES))
-    return f"{ZONE}{''.join(names)}{''.join(sixes)}*.other A 11.9.0.1\n"
+    return f"{ZONE}{''.join(names)}{''.join(sixes)}*.other A 11.9.0.1\n*.alias.race CNAME shared.other\n"
 
 
 @dataclass(slots=True)

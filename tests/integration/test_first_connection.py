@@ -115,6 +115,40 @@ def test_dnsdist_s_filter_rules_out_the_same_names_once_it_is_compiled(race: Rac
         resolver.stop()
 
 
+class ForwardingKnot(HookedKnot):
+    """It asks for the target of a CNAME record itself, which a stub does not."""
+
+    def _configure(self) -> None:
+        super()._configure()
+        text = self._config.read_text()
+        self._config.write_text(text.replace("policy.STUB(", "policy.FORWARD("))
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize(
+    "kind",
+    [ForwardingKnot, *(pytest.param(kind, marks=pytest.mark.long) for kind in (HookedUnbound, HookedRecursor))],
+    ids=lambda kind: kind.name,
+)
+def test_a_new_name_is_asked_for_though_its_target_is_in_the_cache(race: Race, kind: type[Hooked]):
+    """As with hosts of many names' pages: the name on a list is new, and what it is an alias of is not."""
+    resolver = kind(race.track, race.hold)
+    resolver.start()
+    try:
+        race.warm(resolver)
+        assert ask(race.track, resolver.port, "shared.other.example") == ["11.9.0.1"]
+        before = sum(asked(race).values())
+        for number in range(5):
+            name = f"{kind.name}{number}.alias.race.example"
+            assert ask(race.track, resolver.port, name) == ["shared.other.example.", "11.9.0.1"]
+        assert sum(asked(race).values()) == before + 5
+        name = f"{kind.name}0.alias.race.example"
+        assert ask(race.track, resolver.port, name) == ["shared.other.example.", "11.9.0.1"]
+        assert sum(asked(race).values()) == before + 5
+    finally:
+        resolver.stop()
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("lab")
 def test_a_hook_asks_for_what_is_near_a_rule_alone_and_follows_a_reload(race: Race):
