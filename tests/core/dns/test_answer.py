@@ -5,7 +5,7 @@ import dns.rrset
 import pytest
 
 from dnstap_bgp.core.dns.answer import ADDRESSES_MAX, NAMES_MAX, RECORDS_MAX, Answer, parse
-from dnstap_bgp.core.dns.labels import WorkBudget
+from dnstap_bgp.core.dns.labels import RECORD_UNITS, WorkBudget
 from dnstap_bgp.errors import DnsError, WorkExceededError
 
 NOTHING = Answer()
@@ -143,6 +143,19 @@ def test_records_that_are_only_walked_are_charged_for_as_well():
     assert budget.left < 1000 - 50
     with pytest.raises(WorkExceededError):
         parse(wire, work=WorkBudget(50))
+
+
+def test_reading_ends_with_the_name_that_spends_the_budget():
+    """Whether it is a link of the chain or the owner of an address: what follows costs nothing any more."""
+    others = [f"o{number}.test. 60 IN A 192.0.2.1" for number in range(20)]
+    wire = response("n0.test.", *chain(10), *others).to_wire()
+    whole = WorkBudget(10_000)
+    parse(wire, work=whole)
+    for units in range(30 * RECORD_UNITS, 10_000 - whole.left):
+        budget = WorkBudget(units)
+        with pytest.raises(WorkExceededError):
+            parse(wire, work=budget)
+        assert budget.left > -10, "two short names"
 
 
 def test_truncated():
