@@ -109,6 +109,15 @@ def test_neighbors_are_asked_for_only_after_what_an_event_does_not_tell():
     assert neighbors.on_state(event("down", 2), 1.0), "it may be configured no more"
     assert neighbors.on_state(event("up", 3), 2.0), "its families are not known yet"
     assert neighbors.on_state(event("up", 4, "192.0.2.7"), 3.0), "nobody knows it"
+    tasks = NeighborTasks()
+    tasks.on_rows([row()], nothing, 0.0)
+    assert tasks.on_state(event("down", 1), 1.0)
+    tasks.on_rows([row()], nothing, 2.0)
+    (neighbor,) = tasks.neighbors
+    neighbor.negotiate(BOTH)
+    assert not tasks.on_state(event("up", 2), 3.0)
+    neighbor.refuse(4.0)
+    assert tasks.on_state(event("up", 3), 5.0), "it is ours after all"
 
 
 def test_an_event_is_of_its_own_session_or_of_all_at_its_address_where_it_names_none():

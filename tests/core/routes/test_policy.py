@@ -104,6 +104,12 @@ def test_of_nested_networks_the_longest_is_named():
     assert found.statics.covering(INSIDE, FIRST) == NETWORK
 
 
+def test_the_longest_network_that_an_address_lies_in_is_looked_for_among_all_lengths():
+    found = policies(second=["203.0.112.0/20", "203.0.113.0/24"])
+    assert found.statics.covering(OUTSIDE, FIRST) == packed("203.0.112.0/20")
+    assert found.wanted(OUTSIDE, ["first"]) is None
+
+
 def test_a_static_address_is_announced_with_its_own_attributes():
     found = policies(second=["203.0.113.7"])
     assert found.wanted(INSIDE, ["first"]) is SECOND

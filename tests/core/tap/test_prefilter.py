@@ -9,7 +9,7 @@ from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
 from dnstap_bgp.core.tap import prefilter
 from dnstap_bgp.core.tap.memo import TEMPLATES_MAX, ListedName
 from dnstap_bgp.core.tap.prefilter import Prefilter
-from dnstap_bgp.errors import DnsError
+from dnstap_bgp.errors import DnsError, WorkExceededError
 
 A, CNAME, AAAA, HTTPS = 1, 5, 28, 65
 RULES = RuleSet.build([("list", [Rule(b"listed.test"), Rule(rb"n\000l.odd"), Rule(b"ab.odd")])])
@@ -382,3 +382,73 @@ def test_how_questions_were_decided_is_counted(reader):
     for wire in (PLAIN, PLAIN, LISTED, LISTED, message(name(b"x.listed.test"), record(POINTER, A, ADDRESS))):
         reader.scan([wire])
     assert (reader.asked, reader.recalled, reader.ruled_out, reader.looked_up) == (5, 2, 1, 2)
+
+
+# -- the budget of work
+
+EXCEPTING = RuleSet.build([("list", [Rule(b"listed.test"), Rule(b"bank.listed.test", exception=True)])])
+QUESTIONS = [b"www.listed.test", b"bank.listed.test"]
+
+
+def many(count):
+    return [record(POINTER, A, bytes([5, 0, 1, number])) for number in range(count)]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_nothing_is_read_exactly_once_the_budget_is_spent(question):
+    reader = Prefilter(EXCEPTING, reads_excepted=True)
+    (candidate,) = reader.scan([chained(name(question), name(b"cdn.plain.test"))])
+    reader.work.left = -1
+    with pytest.raises(WorkExceededError):
+        reader.read(candidate)
+    assert reader.work.left == -1
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_an_answer_is_charged_for_and_so_is_each_sighting_before_it_is_made(question):
+    small = chained(name(question), name(b"cdn.plain.test"))
+    link = record(POINTER, CNAME, name(b"x.listed.test"))
+    owner = b"\xc0" + bytes([12 + len(name(question)) + 4 + 12])
+    large = message(name(question), link, *[record(owner, A, ADDRESS)] * 100)
+    for wire, units in ((small, prefilter._PARSE_UNITS - 1), (large, 2 * 100 * prefilter._SIGHTING_UNITS)):
+        reader = Prefilter(EXCEPTING, reads_excepted=True)
+        (candidate,) = reader.scan([wire])
+        reader.work.left = units
+        with pytest.raises(WorkExceededError):
+            reader.read(candidate)
+        reader = Prefilter(EXCEPTING, reads_excepted=True)
+        assert reader.read(*reader.scan([wire]))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_usual_answer_is_read_though_others_have_spent_the_budget(reader, more):
+    count = prefilter.SPARED_SIGHTINGS + more
+    wire = message(name(b"www.listed.test"), *many(count))
+    for _ in range(3):
+        assert len(see(reader, wire)) == count
+    (candidate,) = reader.scan([wire])
+    reader.work.left = 0
+    if more:
+        with pytest.raises(WorkExceededError):
+            reader.read(candidate)
+    else:
+        assert len(reader.read(candidate)) == count
+    assert reader.work.left == -count * prefilter._SIGHTING_UNITS
+
+
+def test_targets_are_judged_until_the_budget_is_spent(reader, monkeypatch):
+    question = name(b"www.plain.test")
+    assert see(reader, message(question, record(POINTER, A, ADDRESS))) == "no"
+    monkeypatch.setattr(prefilter, "WORK_UNITS_MAX", 100)
+    candidates = reader.scan([chained(question, name(b"cdn%d.plain.test" % number)) for number in range(50)])
+    assert len(candidates) == 50 - (100 // prefilter._JUDGE_UNITS + 1)
+    for candidate in candidates:
+        with pytest.raises(WorkExceededError):
+            reader.read(candidate)
+
+
+def test_targets_of_new_names_are_charged_for():
+    reader = Prefilter(RULES)
+    wires = [chained(name(b"www%d.plain.test" % number), name(b"cdn.plain.test")) for number in range(15)]
+    assert reader.scan(wires) == []
+    assert reader.work.left == prefilter.WORK_UNITS_MAX - 15 * prefilter._TARGET_UNITS

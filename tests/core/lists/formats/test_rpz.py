@@ -50,6 +50,11 @@ def test_records(line: str, rules: str):
     assert given(line + "\n") == rules.split()
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line():
+    content = b"\xef\xbb\xbf" + HEAD.encode() + b"foo.com CNAME .\n"
+    assert read_whole("rpz", content) == (["=foo.com"], [])
+
+
 def test_a_zone_that_names_itself():
     text = """\
 $ORIGIN rpz.example.
