@@ -5,7 +5,14 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.doctor.evidence import PASSED_MAX, SAMPLE_MAX_BYTES, TYPES_MAX, SenderSamples, sample_of
+from dnstap_bgp.core.doctor.evidence import (
+    PASSED_MAX,
+    SAMPLE_MAX_BYTES,
+    SAMPLED_MAX,
+    TYPES_MAX,
+    SenderSamples,
+    sample_of,
+)
 from tests.core.doctor.frames import frames
 
 
@@ -21,6 +28,15 @@ def test_made_up_types_take_no_memory():
     for start in range(0, 2000, 100):
         total = total.plus(frames(*range(start, start + 100))[:SAMPLE_MAX_BYTES])
     assert len(total.types) == TYPES_MAX
+
+
+def test_what_a_sender_sent_long_ago_counts_less_and_less():
+    total = SenderSamples()
+    for kind in [5] * 100 + [6] * 100:
+        total = total.plus(frames(*[kind] * 50))
+    assert total.looks == 200
+    assert 5 not in total.types
+    assert total.types[6] == total.wires[6] == total.frames <= SAMPLED_MAX + 50
 
 
 @given(st.lists(st.integers(1, 300), max_size=30), st.integers(0, PASSED_MAX), st.integers(0, 50))

@@ -4,7 +4,15 @@ import pytest
 
 from dnstap_bgp.core.lists.formats.plain import PLAIN
 from dnstap_bgp.core.lists.lines import Complaint, read_lines
-from dnstap_bgp.core.lists.rules import FAST_TRIE_MAX_BYTES, PublicSuffixes, Rule, RuleBatch, RuleKind, RuleSet
+from dnstap_bgp.core.lists.rules import (
+    FAST_TRIE_MAX_BYTES,
+    PublicSuffixes,
+    Rule,
+    RuleBatch,
+    RuleKind,
+    RuleSet,
+    size_text,
+)
 
 
 def rule_set(*lines: str, **more: list[str]) -> RuleSet:
@@ -203,6 +211,12 @@ def test_only_public_suffixes_below_listed_ones_are_kept():
     assert rule_set("uk").suffixes == set()
 
 
+def test_a_top_level_domain_that_the_public_suffixes_leave_out_is_one_wherever_its_rule_stands():
+    suffixes = PublicSuffixes(lambda domain: "." not in domain, ["com"])
+    rules = RuleSet.build([("default", rules_of(["aaa", "foo.com", "zzz"]))], suffixes)
+    assert [rules.owner("default", b"a.b." + top) for top in (b"aaa", b"zzz")] == [b"b.aaa", b"b.zzz"]
+
+
 def test_owners_are_those_of_each_list():
     rules = rule_set("foo.com", second=["b.foo.com"])
     assert rules.owner("default", b"a.b.foo.com") == b"foo.com"
@@ -246,3 +260,16 @@ def test_rules_in_batches_are_the_same_rules():
         assert together.tails == apart.tails
         for name, _ in lists:
             assert set(together.of_list(name)) == set(apart.of_list(name)) == set(dict(alone)[name])
+
+
+@pytest.mark.parametrize(
+    ("rules", "prefixes", "text"),
+    [
+        (0, 0, "0 rules"),
+        (1, 0, "1 rule"),
+        (1000, 1, "1000 rules, 1 static prefix"),
+        (2, 3, "2 rules, 3 static prefixes"),
+    ],
+)
+def test_sizes_are_told_in_words(rules: int, prefixes: int, text: str):
+    assert size_text(rules, prefixes) == text

@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import replace
 
+from dnstap_bgp.core.lists.pattern_rules import with_patterns
+from dnstap_bgp.core.lists.patterns import Pattern, PatternKind
 from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
 from dnstap_bgp.core.model import Attributes, Claim, Policy
 from dnstap_bgp.core.routes.guard import Guard
@@ -39,6 +41,19 @@ def test_rules_by_list():
         "one": {"+": [], "-": ["a.example"], "~": []},
         "two": {"+": ["!*.c.example"], "-": [], "~": []},
         "three": {"+": ["b.example"], "-": [], "~": []},
+    }
+
+
+def test_patterns_by_list():
+    kept, gone, new = (Pattern(text, PatternKind.KEYWORD) for text in ("kept", "gone", "new"))
+    before = with_patterns(rule_set(one=[], old=[]), [(0, kept), (0, gone), (1, gone)])
+    after = with_patterns(rule_set(young=[], one=[]), [(0, new), (1, kept), (1, new)])
+    preview = ReloadDiff(Policies([], Guard()), Policies([], Guard()))
+    list(preview.take_rules(before, after))
+    assert {name: found.examples for name, found in preview.rules.items()} == {
+        "one": {"+": [str(new)], "-": [str(gone)], "~": []},
+        "old": {"+": [], "-": [str(gone)], "~": []},
+        "young": {"+": [str(new)], "-": [], "~": []},
     }
 
 
