@@ -135,3 +135,17 @@ def test_the_brake_ends_with_its_time(app: App, config: Path):
     assert app._findings() == ()
     assert app.reload(config, force=False).ok
     assert not isinstance(tap.ingest, UnreadIngest)
+
+
+def test_nobody_who_waits_for_the_restore_waits_for_a_revision(app: App, monkeypatch: pytest.MonkeyPatch):
+    """It looks at all that is held, once the guard has learnt something while claims were coming back."""
+    told, inspector = [], app._web.inspector
+
+    def revise() -> int:
+        told.append(inspector.restored)
+        return 0
+
+    monkeypatch.setattr(app._keeper, "revise", revise)
+    app._is_revision_due = True
+    app._start(threading.Event())
+    assert told == [True]

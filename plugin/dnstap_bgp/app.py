@@ -545,13 +545,14 @@ class App:
             self._keeper.unknown = self._unknown(loaded, self.config)
             if self._keeper.resync() and self._store is not None:
                 self._store.save()  # as in `_revise`: or the next start would bring them back beside all others
-            if self._is_revision_due:
-                self._revise()
             gc.freeze()
         finally:
             gc.enable()
         self._bgp.restored()
         self._web.restored()
+        # What the guard has learnt to refuse meanwhile is withdrawn already: nobody's End-of-RIB waits for the rest.
+        if self._is_revision_due and not stopping.is_set():
+            self._revise()
 
     def _unknown(self, loaded: Loaded | None, config: Config) -> frozenset[str]:
         """Name the lists whose rules are not known; an empty source proves nothing where its list came with routes."""

@@ -133,6 +133,7 @@ class Machine(RuleBasedStateMachine):
         configuration = self.world.configuration
         at = number % len(configuration.policies)
         gone = configuration.policies[at].list
+        self.world.end_restore()
         kept = {claim for claim in self.claims() if claim.list != gone}
         others = [index for index in range(len(configuration.policies)) if index != at]
         self.put(

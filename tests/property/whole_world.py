@@ -17,7 +17,7 @@ from dnstap_bgp.core.exabgp.api_session import ApiSession, Stage
 from dnstap_bgp.core.exabgp.grammar import Row, attributes_text, read_line
 from dnstap_bgp.core.exabgp.in_flight import LineKind
 from dnstap_bgp.core.exabgp.reconciler import Reconciler
-from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.exabgp.views import View, Views
 from dnstap_bgp.core.hold.held_questions import HeldQuestion, HeldQuestions
 from dnstap_bgp.core.hold.hook_answers import HookAnswers
 from dnstap_bgp.core.hold.margins import Margins
@@ -254,6 +254,8 @@ class Whole(Loop):
         self.was_hostile = False
         self.is_paused = False
         self._restoring: Iterator[None] | None = None
+        self.forgotten: set[bytes] = set()  # addresses, in this process
+        self.is_calm = False  # nothing happens in the middle of a restore
         self.file = RecordFile(self)
         self.begin()
         self.keeper.resync()
@@ -275,6 +277,7 @@ class Whole(Loop):
         self.keeper = Keeper(self.table, self.views, rules)
         self.talk = ApiSession(self.views, self.random.getrandbits)
         self.prepared, self.prepared_at = None, 0
+        self.forgotten.clear()
         self.margins = Margins()
         self.held: HeldQuestions[frozenset[str]] = HeldQuestions(8)
         self.views.acknowledgments.awaited = self.held.by_prefix
@@ -311,11 +314,12 @@ class Whole(Loop):
             self.go_on_restoring()
 
     def written(self) -> None:
-        """While claims are coming back nothing is withdrawn, and nothing gets other attributes."""
+        """While claims are coming back nothing is withdrawn but what was forgotten; nothing gets other attributes."""
         line = self.talk._in_flight[-1]
         if self.is_restoring:
             assert line.kind not in (LineKind.ATTRIBUTE_CHANGE, LineKind.WITHDRAW_FIRST, LineKind.END_OF_RIB)
-            assert line.kind is not LineKind.ROUTES or line.batch is None or line.batch.transition.wanted, line
+            if line.kind is LineKind.ROUTES and line.batch is not None and not line.batch.transition.wanted:
+                assert self.forgotten.issuperset(line.batch.prefixes), line
 
     @property
     def records_begun(self) -> int:
@@ -453,6 +457,8 @@ class Whole(Loop):
         self.keeper.add(address, list_name, ttl_s)
 
     def forget(self, target: bytes, *, is_name: bool) -> None:
+        if not is_name:
+            self.forgotten.add(target)
         self.keeper.forget(target, is_name=is_name)
 
     def pause(self, *, paused: bool) -> None:
@@ -531,8 +537,26 @@ class Whole(Loop):
             self.keeper.adopt(claims[:count])
             del claims[:count]
             yield
-        self.keeper.resync()
+        self._resync()
         self.talk.tasks.restored = True
+
+    def _resync(self) -> None:
+        """Decide on all that is held; what happens meanwhile comes between, once a budget has its prefixes."""
+        restore_budget = self.keeper._restore_budget
+
+        def restore(view: View) -> None:
+            restore_budget(view)
+            if self.is_calm:
+                return
+            if self.random.random() < 0.3:
+                self.tap(data_frame(draw_answer(self.random)))
+            if self.random.random() < 0.3:
+                self.forget(self.random.choice(ADDRESSES), is_name=False)
+            if self.random.random() < 0.3:
+                self.forget(self.random.choice(NAMES), is_name=True)
+
+        with patch.object(self.keeper, "_restore_budget", restore):
+            self.keeper.resync()
 
     @property
     def is_restoring(self) -> bool:
@@ -640,8 +664,10 @@ class Whole(Loop):
         self.end()
         alive = [claim for claim in self.claims() if claim.seen + claim.ttl_s > self.now + 0.01]
         before = {(claim.address, claim.list, claim.name) for claim in alive}
+        self.is_calm = True
         self.stop()
         self.end_restore()
+        self.is_calm = False
         after = {(claim.address, claim.list, claim.name) for claim in self.claims()}
         assert before <= after or self.configuration.is_capped, before - after
         self.end()

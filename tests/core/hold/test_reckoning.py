@@ -6,11 +6,11 @@ import pytest
 
 from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6
 from dnstap_bgp.core.exabgp.neighbors import NeighborTasks
-from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.exabgp.views import RestorePhase, Views
 from dnstap_bgp.core.hold.margins import Margins
 from dnstap_bgp.core.hold.message import Verdict
 from dnstap_bgp.core.hold.reckoning import Reckoning, prefixes_of, reckon
-from dnstap_bgp.core.model import Attributes, Audience, Change, PerView
+from dnstap_bgp.core.model import Attributes, Audience, Change, PerView, ViewPrefix
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.routes.table import RouteTable
@@ -227,3 +227,36 @@ def test_a_neighbor_whose_budget_is_full_is_not_waited_for():
     assert scene.reckon(B).margin_s == 0.003, "for the other neighbor alone"
     scene.put(B, PerView(ONE.next_hop, by_view=(ONE, None)))
     assert scene.reckon(B).verdict is Verdict.REFUSED, "at once"
+
+
+def test_a_recalled_route_that_is_wanted_otherwise_is_said_again_while_claims_come_back():
+    scene = Scene()
+    scene.views.sole.recall([(A, ONE)])
+    scene.views.phase = RestorePhase.ADOPT
+    scene.put(A, Attributes(packed("192.0.2.2")))
+    assert scene.reckon(A) == Reckoning(Verdict.SETTLED, (A,), 0.0, 0.003)
+    batch = scene.take()
+    assert batch.transition.wanted == ONE
+    scene.answer(batch)
+    scene.now += 1
+    assert scene.reckon(A).verdict is Verdict.THERE
+
+
+def test_a_neighbor_with_a_budget_is_not_waited_for_while_claims_come_back():
+    scene = Scene(row(FAST), row(SLOW))
+    alone = Audience((SLOW,))
+    scene.views.recall([(ViewPrefix(A, alone), ONE), (ViewPrefix(B, alone), ONE)])
+    scene.views.configure([Audience((SLOW,), is_except=True), alone], {SLOW: 5})
+    scene.views.phase = RestorePhase.ADOPT
+    scene.put(A, PerView(ONE.next_hop, by_view=(ONE, ONE)))
+    scene.put(B, PerView(ONE.next_hop, by_view=(None, ONE)))
+    assert scene.reckon(A) == Reckoning(Verdict.SETTLED, (A,), 0.0, 0.003)
+    assert scene.reckon(B).verdict is Verdict.REFUSED
+    scene.views.acknowledgments.awaited = {A: None}
+    others = next(view for view in scene.views if view.budget is None)
+    batch = others.reconciler.take(0, low_latency=False, attribute_changes=True)
+    assert batch is not None
+    others.reconciler.answered(batch, done=True)
+    assert scene.views.progress(A) == "announced", "or the question would wait for the one with the budget"
+    scene.views.end_restore()
+    assert scene.views.progress(A) == "waiting"

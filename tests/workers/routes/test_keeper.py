@@ -6,7 +6,16 @@ import pytest
 
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.lists.rules import Rule, RuleSet
-from dnstap_bgp.core.model import BY_HAND, Attributes, Audience, Change, Claim, Policy, ViewPrefix
+from dnstap_bgp.core.model import (
+    BY_HAND,
+    Attributes,
+    Audience,
+    Change,
+    Claim,
+    Policy,
+    ViewPrefix,
+    unknown_attributes,
+)
 from dnstap_bgp.core.routes import admission
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.policy import Caps, Policies
@@ -130,11 +139,18 @@ def test_routes_are_said_while_the_state_file_is_read(restoring):
 def test_what_is_announced_stays_while_its_claim_is_not_back(restoring):
     """A sighting for the second list comes before the record of the first list's claim."""
     restoring.observe([sighting(A, b"b.example"), sighting(B, b"b.example")], restoring.rules)
-    assert say_all(restoring) == {}
+    assert say_all(restoring) == {A: NEW, B: NEW}, "as it was"
     restoring.adopt([claimed(A)])
-    assert say_all(restoring) == {A: NEW}
+    assert say_all(restoring) == {}
     restoring.resync()
     assert say_all(restoring) == {B: OLD, C: None}, "B has lost the claim that was its first list's"
+
+
+def test_attributes_that_nobody_knows_are_not_said_again(restoring):
+    unknown = unknown_attributes(D)
+    restoring.recall([(D, unknown)])
+    restoring.observe([sighting(D, b"b.example")], restoring.rules)
+    assert say_all(restoring) == {}
 
 
 def test_what_is_seen_before_all_announcements_are_known_is_decided_then(keeper):
@@ -143,7 +159,7 @@ def test_what_is_seen_before_all_announcements_are_known_is_decided_then(keeper)
     assert say_all(keeper) == {}
     keeper.recall([(A, NEW)])
     keeper.end_recall()
-    assert say_all(keeper) == {B: OLD}
+    assert say_all(keeper) == {A: NEW, B: OLD}
     keeper.resync()
     assert say_all(keeper) == {A: OLD}
 
@@ -162,15 +178,91 @@ def test_what_the_guard_learns_to_refuse_is_withdrawn_during_a_restore(restoring
     assert say_all(restoring) == {}
 
 
+def test_an_unknown_address_costs_no_look_at_the_claims_of_a_shard(restoring, monkeypatch):
+    restoring.adopt([claimed(A)])
+    shards, revise = [], restoring.table.revise
+
+    def noted(shard, *args):
+        shards.append(shard)
+        return revise(shard, *args)
+
+    monkeypatch.setattr(restoring.table, "revise", noted)
+    protected = [A, *(bytes((11, 0, 1, host)) for host in range(30))]
+    restoring.switch(restoring.rules, Policies([FIRST, policy()], Guard(protected)))
+    restoring.end_refused(protected)
+    assert shards == [A[-1]]
+    assert say_all(restoring) == {A: None}
+
+
+NETWORK = bytes((11, 8, 0, 0, 16))
+IN_NETWORK = bytes((11, 8, 0, 2))
+
+
+def with_network(protected=()):
+    return Policies([policy()], Guard(protected), prefixes={"default": [NETWORK]})
+
+
+def test_a_network_around_an_address_that_comes_and_goes_during_a_restore_stays():
+    keeper = Keeper(RouteTable(with_network()), Views(), rule_set(b"a.example"))
+    keeper.begin_restore()
+    keeper.recall([(NETWORK, OLD)])
+    keeper.end_recall()
+    assert say_all(keeper) == {NETWORK: OLD}
+    keeper.switch(keeper.rules, with_network([IN_NETWORK]))
+    keeper.switch(keeper.rules, with_network())
+    keeper.resync()
+    keeper.revise()
+    assert say_all(keeper) == {}
+    assert keeper.views.announced(NETWORK) == OLD
+
+
+def test_a_network_that_the_guard_learns_to_refuse_is_withdrawn_during_a_restore():
+    keeper = Keeper(RouteTable(with_network()), Views(), rule_set(b"a.example"))
+    keeper.begin_restore()
+    keeper.recall([(NETWORK, OLD)])
+    keeper.end_recall()
+    keeper.observe([sighting(A, b"a.example"), sighting(bytes((11, 8, 3, 4)), b"a.example")], keeper.rules)
+    assert say_all(keeper) == {NETWORK: OLD, A: OLD}
+    keeper.switch(keeper.rules, with_network([IN_NETWORK]))
+    keeper.end_refused([IN_NETWORK])
+    assert say_all(keeper) == {NETWORK: None, bytes((11, 8, 3, 4)): OLD}
+    keeper.switch(keeper.rules, with_network())
+    keeper.end_refused([])
+    assert say_all(keeper) == {NETWORK: OLD}
+    keeper.resync()
+    keeper.revise()
+    assert say_all(keeper) == {bytes((11, 8, 3, 4)): None}
+
+
+def test_a_forgotten_address_is_withdrawn_before_its_claims_would_be_back(restoring):
+    assert restoring.forget(A, is_name=False) == 0
+    assert say_all(restoring) == {A: None}
+    restoring.adopt([claimed(A), claimed(B)])
+    assert say_all(restoring) == {B: NEW}
+    restoring.resync()
+    assert say_all(restoring) == {C: None}
+
+
+def test_a_forgotten_address_that_is_static_stays_during_a_restore():
+    static = Policies([policy()], Guard(), prefixes={"default": [A]})
+    keeper = Keeper(RouteTable(static), Views(), rule_set(b"a.example"))
+    keeper.begin_restore()
+    keeper.recall([(A, OLD)])
+    keeper.end_recall()
+    keeper.forget(A, is_name=False)
+    assert say_all(keeper) == {A: OLD}
+
+
 def test_what_ends_during_a_restore_is_withdrawn_at_its_end(restoring, monkeypatch):
-    restoring.adopt([claimed(A), claimed(B, age_s=99.0)])
+    of_other = claimed(A)._replace(name=b"b.example")
+    restoring.adopt([of_other, claimed(B, age_s=99.0)])
     assert say_all(restoring) == {A: NEW, B: NEW}
-    assert restoring.forget(A, is_name=False) == 1
+    assert restoring.forget(b"b.example", is_name=True) == 1
     later = process_clock() + 50
     monkeypatch.setattr(keeper_module, "process_clock", lambda: later)
     restoring.expire()
     assert say_all(restoring) == {}
-    restoring.adopt([claimed(A), claimed(B)])  # forgotten; and a later record of the claim that is over
+    restoring.adopt([of_other, claimed(B)])  # forgotten; and a later record of the claim that is over
     restoring.resync()
     restoring.expire()
     assert say_all(restoring) == {A: None, C: None}
@@ -570,3 +662,27 @@ def test_a_neighbor_with_a_budget_is_told_nothing_before_all_claims_are_back():
     assert say_all_views(keeper)[NEIGHBOR] == {old}
     keeper.resync()
     assert say_all_views(keeper)[NEIGHBOR] == {old, new, seen}
+
+
+@pytest.mark.parametrize("how", ["forgotten", "expired"])
+def test_what_ends_while_a_budget_is_restored_leaves_no_ghost(monkeypatch, how):
+    """It was announced nowhere yet, and has its place already."""
+    now = process_clock()
+    keeper = keeper_with(3)
+    keeper.begin_restore()
+    keeper.end_recall()
+    keeper.adopt([Claim(A, "default", b"a.example", now - 9, now - 9, 1000.0)])
+    restore_budget = keeper._restore_budget
+
+    def restore_and_end(view):
+        restore_budget(view)
+        if how == "forgotten":
+            keeper.forget(b"a.example", is_name=True)
+        else:
+            with_clock(monkeypatch, now + 1000)
+            keeper.expire()
+
+    monkeypatch.setattr(keeper, "_restore_budget", restore_and_end)
+    keeper.resync()
+    assert say_all_views(keeper) == {NEIGHBOR: set(), OTHERS: set()}
+    assert keeper.budgets()[0].admitted == keeper.budgets()[0].left_out == 0

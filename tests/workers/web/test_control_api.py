@@ -12,6 +12,12 @@ from tests.workers.web.site_kit import Site
 A = b"\1\1\1\1"
 
 
+def test_forget_while_claims_come_back(site: Site):
+    site.keeper.begin_restore()
+    found = site.get("/v1/forget", method="POST", body={"target": "1.1.1.1"}, control=True)
+    assert found["message"].startswith("1.1.1.1: no claim of it was back from the state file yet; for ")
+
+
 def test_forget_and_add(site: Site):
     site.see([A, b"\1\1\1\2"])
     assert site.get("/v1/forget", method="POST", body={"target": "1.1.1.1"}, control=True)["ended"] == 1

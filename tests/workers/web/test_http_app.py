@@ -34,11 +34,16 @@ def test_the_status_has_its_parts(site: Site):
 
 def test_rates_come_with_time(site: Site):
     assert site.get("/v1/rates")["samples"] == {}
+    site.see([A])
     site.server.inspector.sample(0.0)
+    site.see([b"\1\1\1\2"])  # perhaps from the state file
+    site.server.restored()
     site.server.inspector.sample(10.0)
+    site.server.inspector.sample(20.0)
     samples = site.get("/v1/rates")["samples"]
     assert samples["frames"] == [0.0]
-    assert samples["routes"] == [0]
+    assert samples["routes"] == [2]
+    assert samples["learnt"] == [0.0], "what was there at the start isn't learnt"
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ class RestorePhase(enum.Enum):
 
     RECALL    what an earlier process announced is read: nothing is put at all
     ADOPT     all of that is known, and claims are coming back: what is announced stays as it is, whatever is put,
-              for the claim that wants it so may not be back yet; what is announced so already is said again, and
-              anything new is announced
+              for the claim that wants it so may not be back yet; what is announced is said again where it is wanted
+              so, or seen, and anything new is announced; a neighbor with a budget is told nothing
     WHOLE     the table is whole
     """
 
@@ -170,8 +170,15 @@ class View:
                 changes = self.budget.decide(changes, bulk=bulk) if not is_restoring else []
         if is_restoring:
             announced = self.reconciler.adj_rib_out.get
-            changes = [change for change in changes if announced(change.prefix) in (None, change.attributes)]
+            decided = [change for change in changes if announced(change.prefix) in (None, change.attributes)]
+            changes = decided if bulk else decided + self._repeated(changes)
         self.reconciler.put(changes, bulk=bulk)
+
+    def _repeated(self, changes: Sequence[Change]) -> list[Change]:
+        """Have prefixes that somebody may wait for said again as they were recalled, until other attributes may be."""
+        rib = self.reconciler.adj_rib_out
+        found = [(prefix, rib.get(prefix)) for prefix, wanted in changes if wanted is not None and rib.is_stale(prefix)]
+        return [Change(prefix, told) for prefix, told in found if told and told not in UNKNOWN_ATTRIBUTES]
 
     def end_restore(self) -> None:
         """Have the budget decide as always: all that is claimed was put."""
@@ -181,6 +188,10 @@ class View:
     def leaves_out(self, prefix: Prefix) -> bool:
         """Tell whether a prefix is wanted and has no room in the budget."""
         return self.budget is not None and prefix in self.budget.left_out
+
+    def has_decided(self, prefix: Prefix) -> bool:
+        """Tell whether the budget has given a prefix a place, or left it out."""
+        return self.budget is not None and (prefix in self.budget or prefix in self.budget.left_out)
 
     def progress(self, prefix: Prefix) -> str:
         """Tell how far a prefix is; see `Reconciler.progress`. `left-out`: there is no room in the budget."""
@@ -229,7 +240,7 @@ class Views:
         self.budgeted: tuple[View, ...] = ()
         self.last_seen: Callable[[Prefix], float] = _never
         self.phase = RestorePhase.WHOLE
-        self._unwanted: set[Prefix] = set()  # announced, and put as not wanted before the table was whole
+        self._unwanted: set[Prefix] = set()  # put as not wanted before the table was whole, and known to some view
         self._make = make
         self._views = [View(EVERYONE, 0, make())]
         self._audiences: Sequence[Audience] = (EVERYONE,)  # of the policies' views
@@ -305,9 +316,14 @@ class Views:
             policy: Only in this one of the policies' views; None: in all.
         """
         views = self._of_policy(policy)
-        found = {view.progress(prefix) for view in views if not view.is_deserted or len(views) == 1}
+        counted = [view for view in views if not (view.is_deserted or self.is_withheld(view))]
+        found = {view.progress(prefix) for view in (views if len(views) == 1 else counted)}
         words = ("unanswered", "waiting", "refused", "announced", "left-out")
         return next((word for word in words if word in found), "none")
+
+    def is_withheld(self, view: View) -> bool:
+        """Tell whether a view is told nothing for now: which prefixes its budget has room for isn't known yet."""
+        return view.budget is not None and self.phase is not RestorePhase.WHOLE
 
     def _of_policy(self, policy: int | None) -> list[View]:
         return [view for view in self._views if policy in (None, view.policy)]
@@ -343,7 +359,7 @@ class Views:
             return
         is_restoring = self.phase is RestorePhase.ADOPT and not is_final
         if is_restoring:
-            self._unwanted.update(prefix for prefix, wanted in changes if not wanted and self.announced(prefix))
+            self._unwanted.update(prefix for prefix, wanted in changes if not wanted and self._is_known(prefix))
         for view in self._views:
             view.put(changes, bulk=bulk, is_restoring=is_restoring)
         self._note_given_way()
@@ -514,6 +530,10 @@ class Views:
         return found
 
     # -- inside
+
+    def _is_known(self, prefix: Prefix) -> bool:
+        """Tell whether a prefix is announced, or was put to a budget before all else was."""
+        return bool(self.announced(prefix)) or any(view.has_decided(prefix) for view in self.budgeted)
 
     def _note_given_way(self) -> None:
         """Have nobody wait for what gave way in a budget, once all views know of it."""

@@ -8,10 +8,13 @@ The cases, by what is found of a prefix in each view that wants it; the first th
     4. no neighbor    no neighbor that the view reaches is up, or ExaBGP still sends each what piled up before
     5. refused        by guard, caps, ExaBGP or budgets: there is no prefix, or no view takes it
 
+A neighbor with a budget isn't waited for before the route table is whole: it is told nothing until then.
+
 For the holder of the keeper's lock.
 """
 
 from collections.abc import Iterable
+from itertools import filterfalse
 from typing import NamedTuple
 
 from dnstap_bgp.core.exabgp.grammar import family
@@ -72,7 +75,7 @@ def reckon(
     ready_at, slowest_s = 0.0, 0.0
     is_there = is_lonely = False
     for prefix in prefixes:
-        for view in views:
+        for view in filterfalse(views.is_withheld, views):
             stage = view.progress(prefix)
             if stage in ("none", "refused", "left-out") or (stage == "waiting" and view.pause_s):
                 continue

@@ -70,6 +70,7 @@ class ControlApi:
     async def _forget(self, body: _Body) -> dict[str, Any]:
         target = read_target(text_of(body, "target"))
         keeper = self._inspector.parts.keeper
+        is_restoring = keeper.is_restoring
         if isinstance(target, AddressTarget):
             ended = keeper.forget(target.address, is_name=False)
             shown = prefix_text(target.address)
@@ -78,7 +79,8 @@ class ControlApi:
             shown = name_text(target)
         if self._inspector.parts.store is not None:
             self._inspector.parts.store.save()  # or a restart would bring back what has just ended
-        what = f"{count_text(ended, 'claim')} ended" if ended else "nothing is held of it"
+        nothing = "no claim of it was back from the state file yet" if is_restoring else "nothing is held of it"
+        what = f"{count_text(ended, 'claim')} ended" if ended else nothing
         text = f"{shown}: {what}; for {duration_text(FORGET_S)} only a new answer brings it back"
         return {"message": text, "ended": ended}
 

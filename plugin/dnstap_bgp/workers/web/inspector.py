@@ -98,8 +98,11 @@ class Inspector:
         self._began = process_clock()
 
     def sample(self, now: float) -> None:
-        """Take a sample for the rates, if it is time; for one thread."""
-        if not self.rates.is_due(now):
+        """Take a sample for the rates, if it is time; for one thread.
+
+        None while claims are coming back from the state file: those aren't learnt.
+        """
+        if not self.restored or not self.rates.is_due(now):
             return
         tap, claims = self.parts.tap.ingest.counters, self.parts.keeper.table.claims
         host = self.parts.bgp.status()
