@@ -24,7 +24,7 @@ from dnstap_bgp.core.hold.margins import Margins
 from dnstap_bgp.core.hold.message import Verdict, read_question
 from dnstap_bgp.core.hold.reckoning import Reckoning, prefixes_of, reckon
 from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
-from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, Claim, DnsTtl, Policy, Prefix, RibRecord
+from dnstap_bgp.core.model import BY_HAND, EVERYONE, Attributes, Audience, Claim, DnsTtl, Policy, Prefix, RibRecord
 from dnstap_bgp.core.routes.guard import Guard, Space
 from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
@@ -648,7 +648,8 @@ class Whole(Loop):
         assert len(self.table) <= caps.routes_max or self.is_restoring
         by_name: dict[tuple[str, bytes], int] = {}
         for claim in claims:
-            by_name[claim.list, claim.name] = by_name.get((claim.list, claim.name), 0) + 1
+            if claim.name != BY_HAND:  # no cap of a name counts those
+                by_name[claim.list, claim.name] = by_name.get((claim.list, claim.name), 0) + 1
             seen = self.seen.get((claim.address, claim.name))
             assert seen is not None, f"a claim out of nowhere: {claim}"
             assert claim.seen <= seen + 0.002, f"younger than it is: {claim}, seen {seen}"
