@@ -4,7 +4,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from dnstap_bgp.core.dns.answer import ADDRESSES_MAX, NAMES_MAX, RECORDS_MAX, Answer, parse
+from dnstap_bgp.core.dns.answer import ADDRESSES_MAX, NAMES_MAX, RECORDS_MAX, SVCB_MAX, Answer, parse
 from dnstap_bgp.core.dns.labels import RECORD_UNITS, WorkBudget
 from dnstap_bgp.errors import DnsError, WorkExceededError
 
@@ -211,6 +211,10 @@ def test_limits():
     assert len(read("a.test.", *addresses[:ADDRESSES_MAX]).addresses) == ADDRESSES_MAX
     with pytest.raises(DnsError, match="257 addresses"):
         read("a.test.", *addresses[: ADDRESSES_MAX + 1])
+    hints = [f"a.test. 60 IN HTTPS {number} . ipv4hint=10.0.0.{number}" for number in range(1, SVCB_MAX + 2)]
+    assert len(read("a.test.", *hints[:SVCB_MAX], rdtype="HTTPS").addresses) == SVCB_MAX
+    with pytest.raises(DnsError, match="33 HTTPS or SVCB records"):
+        read("a.test.", *hints, rdtype="HTTPS")
     with pytest.raises(DnsError, match="513 answers"):
         read("a.test.", *addresses)
     with pytest.raises(DnsError, match="65536 bytes"):

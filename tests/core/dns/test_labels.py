@@ -45,6 +45,7 @@ def test_pointers_are_followed_and_the_name_ends_behind_the_first():
         pytest.param(b"\x80a\0", 0, id="label type 10"),
         pytest.param((b"\x3f" + b"a" * 63) * 4 + b"\0", 0, id="257 bytes"),
         pytest.param(b"\1a" * 127 + b"\1\0", 0, id="one byte too long"),
+        pytest.param(b"\1a" * 64 + b"\0" + b"\1b" * 64 + b"\xc0\0", 129, id="too long with what it points to"),
     ],
 )
 def test_what_is_no_name(wire, offset):
@@ -83,7 +84,18 @@ def test_presentation(labels, name):
     assert to_name(labels) == name
 
 
-@pytest.mark.parametrize("labels", [b"\3ww", b"\5\3www", b"\x40" + b"a" * 64, b"\xc0\x0c", b"\x3f" + b"x" * 62])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        b"\3ww",
+        b"\5\3www",
+        b"\x40" + b"a" * 64,
+        b"\xc0\x0c",
+        b"\x3f" + b"x" * 62,
+        pytest.param(b"\1a" * 128, id="short ones, too long together"),
+        pytest.param((b"\x3f" + b"x" * 63) * 4, id="long ones, too long together"),
+    ],
+)
 def test_what_are_no_labels(labels):
     with pytest.raises(DnsError):
         to_name(labels)
