@@ -509,6 +509,18 @@ def test_a_neighbor_whose_row_could_not_be_read_is_rid_of_what_it_kept():
     assert of_b == [withdraw(1, B), f"neighbor {B} {announce(2)}"]
 
 
+@pytest.mark.parametrize(("routes_max", "copied"), [(2, 2), (1, 0)])
+def test_what_is_kept_for_neighbors_that_can_not_be_read_is_bounded(monkeypatch, routes_max, copied):
+    monkeypatch.setattr(doubts, "KEPT_ROUTES_MAX", routes_max)
+    host = Host(neighbor_row(A))
+    host.wish(X, Y)
+    host.turn()
+    host.rows = [neighbor_row(A), {"peer": {}}]
+    host.turn(110)
+    assert host.talk.tasks.neighbors.incomplete
+    assert host.talk.tasks.copied_routes == copied
+
+
 def test_what_a_neighbor_had_is_forgotten_with_its_row():
     host = of_two_views()
     host.wish(X, attributes=for_a(ONE))

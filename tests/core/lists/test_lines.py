@@ -2,7 +2,9 @@ import pytest
 
 from dnstap_bgp.core.lists.formats import FORMATS
 from dnstap_bgp.core.lists.formats.plain import LINE_MAX_BYTES, PLAIN
-from dnstap_bgp.core.lists.lines import Complaint, FileLines, read_lines
+from dnstap_bgp.core.lists.lines import NAME_TEXT_MAX, Complaint, FileLines, Skipped, name, plain_rule, read_lines
+from dnstap_bgp.core.lists.rules import Rule, RuleKind
+from dnstap_bgp.errors import BadNameError
 
 
 def read(*lines: bytes) -> tuple[list[str], list[Complaint]]:
@@ -170,3 +172,14 @@ def test_a_file_without_a_line_has_none():
     for content in (b"", b"\n", b" \n\t", b"#", b"\n" * 1000):
         lines = FileLines(content, FORMATS["plain"])
         assert (list(lines), lines.number) == ([], 0)
+
+
+def test_a_name_of_a_document_is_as_long_as_names_may_be():
+    longest = b"a." * 126 + b"c"
+    assert plain_rule(longest, RuleKind.EXACT) == Rule(longest, RuleKind.EXACT)
+    assert isinstance(plain_rule(b"a" + longest, RuleKind.EXACT), Skipped)
+
+
+def test_a_text_that_is_far_too_long_is_not_even_looked_at():
+    with pytest.raises(BadNameError, match=f"{NAME_TEXT_MAX + 1} characters, {NAME_TEXT_MAX} are allowed"):
+        name("a" * (NAME_TEXT_MAX + 1))

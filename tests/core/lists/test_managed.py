@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnstap_bgp.core.lists import managed
 from dnstap_bgp.core.lists.managed import NAMES_MAX, Edit, ManagedName, edited, make_edit, parse, write
 from dnstap_bgp.errors import CommandError
 from tests.core.lists.formats.format_kit import read
@@ -61,6 +62,11 @@ def test_names_are_bounded():
     old = {f"n{number}.example": ManagedName(f"n{number}.example") for number in range(NAMES_MAX)}
     with pytest.raises(CommandError, match="100000 names"):
         edited(old, make_edit(["one.more.example"], [], "alice"), NOW)
+
+
+def test_of_a_file_no_more_names_count(monkeypatch):
+    monkeypatch.setattr(managed, "NAMES_MAX", 2)
+    assert list(parse("a.example\nb.example\na.example\nc.example\n")) == ["a.example", "b.example"]
 
 
 def test_a_file_with_anything_in_it_gives_only_names():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dnstap_bgp.core.lists.formats import FORMATS, detect
+from dnstap_bgp.core.lists.formats import FORMATS, detect, geodata
 from dnstap_bgp.core.lists.source import SELECTABLE_FORMATS
 from tests.core.lists.formats.encoders import field, geoip, geosite
 from tests.core.lists.formats.format_kit import is_refused, read_whole
@@ -114,6 +114,11 @@ def test_bits_beyond_a_length_do_not_count_and_odd_addresses_are_told():
 )
 def test_damaged_files(content: bytes, reason: str):
     is_refused("geosite-dat", content, reason, "a")
+
+
+def test_codes_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(geodata, "CODES_MAX", 2)
+    is_refused("geosite-dat", SITE, "more than 2 codes", "google")
 
 
 def test_an_unknown_type_of_rule_costs_that_rule():

@@ -121,6 +121,13 @@ def test_skipped(line: str, kind: SkippedKind | str, reason: str):
     assert reason in complaints[0].reason
 
 
+def test_an_open_bracket_takes_no_more_than_a_line_may_have():
+    lines = ["foo.com TXT (", *["x" * 1_000] * 20, "good.com CNAME .", ""]
+    rules, complaints = read_whole("rpz", (HEAD + "\n".join(lines)).encode())
+    assert rules == ["=good.com"]
+    assert "brackets" in complaints[0].reason
+
+
 def test_an_open_bracket_at_the_end_is_a_cut_file():
     is_refused("rpz", f"{HEAD}a.com TXT ( x\nb.com CNAME .\n".encode(), "line 4: it is cut")
 
