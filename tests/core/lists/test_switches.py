@@ -48,6 +48,10 @@ def test_switches_are_bounded():
     with pytest.raises(CommandError, match="256 lists"):
         full.switched("one-more", Switch(False, None, 1.0), configured=True)
     assert len(full.switched("l1", Switch(False, 5.0, 2.0), configured=True).by_list) == SWITCHES_MAX
+    assert Switches.from_json(full.to_json()).by_list == full.by_list
+    one_more = Switches({**full.by_list, "one-more": Switch(False, None, 1.0)})
+    with pytest.raises(ValueError, match="at most 256 lists"):
+        Switches.from_json(one_more.to_json())
 
 
 def test_what_is_written_is_read():

@@ -75,6 +75,15 @@ def test_fragments_that_stay_alone_are_forgotten():
     assert reader.lost_fragments == 1
 
 
+def test_a_fragment_that_ends_behind_every_datagram_is_malformed():
+    """It would be held until its time is over, or make a datagram that is longer than any."""
+    reader = PacketReader()
+    assert reader.read(ipv4(A, B, 17, bytes(7), offset=0xFFF8), 0, 1) is None
+    assert (reader.malformed, len(reader._pieces)) == (0, 1)
+    assert reader.read(ipv4(A, B, 17, bytes(8), number=2, offset=0xFFF8), 0, 1) is None
+    assert (reader.malformed, len(reader._pieces)) == (1, 1)
+
+
 def test_fragments_take_bounded_memory():
     reader = PacketReader()
     for number in range(10_000):

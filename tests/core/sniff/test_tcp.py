@@ -79,6 +79,25 @@ def test_connections_take_bounded_memory():
     assert stream.lost > 500
 
 
+def test_connections_that_say_nothing_are_bounded(monkeypatch):
+    monkeypatch.setattr(module, "CONNECTIONS_MAX", 3)
+    stream = TcpMessages()
+    for number in range(5):
+        list(stream.read((*FLOW[:3], number, 2, False), tcp(53, number, 0, flags=SYN)))
+    assert [flow[3] for flow in stream._streams] == [2, 3, 4]
+    assert stream.lost == 2
+
+
+def test_a_connection_holds_so_many_early_segments():
+    stream = TcpMessages()
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    for number in range(module.EARLY_MAX):
+        list(stream.read(FLOW, tcp(53, 1000, 10 + 2 * number, b"x")))
+    assert len(stream._streams[FLOW].early) == module.EARLY_MAX
+    list(stream.read(FLOW, tcp(53, 1000, 10 + 2 * module.EARLY_MAX, b"x")))
+    assert (len(stream._streams), stream._held, stream.lost) == (0, 0, 1)
+
+
 @given(st.lists(st.tuples(st.integers(0, 200_000), st.binary(max_size=60), st.integers(0, 31)), max_size=60))
 def test_any_segments(segments: list[tuple[int, bytes, int]]):
     stream = TcpMessages()
