@@ -187,6 +187,34 @@ def test_a_bad_spot_that_passes_costs_no_claim(path, monkeypatch):
     assert len([*path.parent.glob("*.damaged-*")]) == 1
 
 
+@pytest.mark.parametrize("from_offset", [1_000, 0])
+def test_a_damaged_file_that_can_never_be_read_again_is_replaced(path, monkeypatch, from_offset):
+    life = Life(path)
+    assert life.announce(*range(3000))
+    life.end()
+    path.write_bytes(path.read_bytes() + b"damaged" * 100 + path.read_bytes()[-1000:])
+    held, store, pread = Held(), Store(path, lambda: None), os.pread
+    assert store.lock(threading.Event())
+    store.recall(held.recall)
+
+    def bad_sector(fd, length, offset):
+        if offset + length > from_offset:
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(fd, length, offset)
+
+    with monkeypatch.context() as bad:
+        bad.setattr(os, "pread", bad_sector)
+        store.start(held.walk)
+        with pytest.raises(StateFileError, match="Input/output error"):
+            store.adopt(held.adopt)
+        until(lambda: store.status.snapshots == 1, 20.0)
+        assert store.append(records=[(address(3), ONE)]).wait(10)
+        store.shutdown()
+        assert store.join(10)
+    assert [*path.parent.glob("*.damaged-*")]
+    assert read(path)[0].announced == held.announced
+
+
 def after_bad_sector(recall):
     """Make a pass over the file that finds a bad sector at first."""
 

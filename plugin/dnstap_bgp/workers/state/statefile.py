@@ -210,6 +210,7 @@ class StateFile:
         self._lock_path = self.path.with_name(f"{self.path.name}.lock")
         self._lock_fd = -1
         self._left: tuple[os.stat_result, int] | None = None  # what was closed last, and its whole blocks' end
+        self._kept: os.stat_result | None = None  # what has another name, too
 
     def warn_of_folder(self) -> str | None:
         """Say who else can put files into the folder; None: nobody can."""
@@ -286,8 +287,7 @@ class StateFile:
             OSError: The disk refuses; the draft is still the caller's.
         """
         if self.output is None or not self.output.is_at(self.path):
-            with reading(self.path, ours=True) as (read, size):
-                identify(read, size)
+            self._identify()
         output = draft.replace(self.path)
         self.close_output()
         self.output = output
@@ -303,11 +303,13 @@ class StateFile:
         kept = sorted(file for file in self.path.parent.iterdir() if file.name.startswith(f"{self.path.name}.damaged-"))
         for aside in kept:
             if aside.samefile(self.path):
+                self._kept = aside.stat()
                 return aside
         aside = self.path.with_name(f"{self.path.name}.damaged-{when}")
         aside.unlink(missing_ok=True)
         try:
             aside.hardlink_to(self.path)
+            self._kept = aside.stat()
         except OSError as error:
             if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}:
                 raise
@@ -315,6 +317,15 @@ class StateFile:
         for old in kept[: len(kept) + 1 - ASIDE_MAX]:
             old.unlink(missing_ok=True)
         return aside
+
+    def _identify(self) -> None:
+        """Refuse another kind of file; one that can't be read is replaced if it was set aside."""
+        with reading(self.path, ours=True) as (read, size):
+            try:
+                identify(read, size)
+            except OSError:
+                if self._kept is None or not os.path.samestat(self._kept, self.path.lstat()):
+                    raise
 
     def salvage(self) -> None:
         """Replace the file by its whole blocks."""

@@ -123,7 +123,7 @@ class WriteAheadLog:
                 file.resume(report.survey.end)
                 for hole in report.survey.holes:
                     logger.warning("the state file %s ended in a torn write, now cut: %s", file.path, hole)
-            else:
+            elif not self.is_held:  # else a snapshot is owed, which needs nothing that can't be read
                 file.salvage()
             self._snapshot_bytes = report.survey.snapshot_bytes
             self.of_views = report.survey.of_views
