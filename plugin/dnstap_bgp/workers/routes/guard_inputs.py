@@ -53,8 +53,8 @@ class GuardInputs:
 
     @property
     def protected(self) -> frozenset[Address]:
-        """Addresses that were learnt: of neighbors, of their sessions' other ends, and this machine's."""
-        return self._neighbors | self._own
+        """Addresses that were learnt: of neighbors, of their sessions' other ends, this machine's, and resolvers'."""
+        return self._neighbors | self._own | self._resolvers_known
 
     def policies(self, config: Config, prefixes: Mapping[str, tuple[Prefix, ...]]) -> Policies:
         """Put the policies of a configuration together, given all that was learnt.
