@@ -4,6 +4,7 @@ import pytest
 
 from dnstap_bgp.core.model import BY_HAND, Change, Claim
 from dnstap_bgp.core.prefix_map import SHARDS
+from dnstap_bgp.core.routes import admission
 from dnstap_bgp.core.routes import newcomers as module
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.newcomers import Newcomers
@@ -117,3 +118,55 @@ def test_what_is_added_by_hand_has_its_place_at_once():
     assert Change(host(1), None) in judged(table)
     assert table.claims.by_address.get(host(2))
     assert table.admission.refusals.refused == {"routes": 1}
+
+
+@pytest.mark.parametrize("is_newcomer_there", [False, True])
+def test_an_address_that_is_full_without_newcomers_has_none_wait(monkeypatch, is_newcomer_there):
+    monkeypatch.setattr(admission, "CLAIMS_PER_ROUTE", 3)
+    table = restoring()
+    table.observe([sighting(host(1)), *[sighting(host(9))] * is_newcomer_there], 1.0)
+    table.adopt([claim(9, 0.0)._replace(name=b"%d.example" % number) for number in range(5)], 1.0)
+    assert table.admission.newcomers.is_over == is_newcomer_there
+
+
+def test_what_is_back_of_a_name_keeps_its_cap_beside_newcomers_of_others():
+    table = restoring(name_routes_max=2, evicts=True)
+    table.observe([sighting(host(number), b"%d.example" % number) for number in range(20, 30)], 1.0)
+    table.observe([sighting(host(30))], 1.0)
+    table.adopt([claim(number, number / 10) for number in range(6)], 1.0)
+    assert len(table) == 10 + 1 + 2
+    judged(table)
+    assert len(table) == 10 + 2
+
+
+def test_what_was_seen_behind_its_forgetting_begins():
+    table = restoring(routes_max=1, evicts=True)
+    table.forget_address(host(1), 1.0)
+    table.observe([sighting(host(1))], 2.0)
+    table.admission.newcomers.is_over = True
+    judged(table, 3.0)
+    assert table.wanted(host(1)) == FOUR_ATTRIBUTES
+
+
+@pytest.mark.parametrize("is_seen_again", [False, True])
+def test_what_waits_for_its_token_and_is_forgotten_does_not_begin(is_seen_again):
+    table = capped(new_routes_per_s=10.0)
+    table.begin_restore(lambda _: None)
+    table.observe([sighting(host(1))], 1.0)
+    table.forget_address(host(1), 2.0)
+    if is_seen_again:
+        table.observe([sighting(host(1))], 3.0)
+    table.admission.newcomers.is_known = lambda _: False
+    table.offer(table.unpaid(), 4.0)
+    assert len(table) == is_seen_again
+    assert not table.unpaid()
+
+
+def test_what_is_added_by_hand_while_newcomers_are_judged_keeps_within_the_caps():
+    table = restoring(routes_max=1, evicts=True)
+    table.adopt([claim(1, 0.0)], 1.0)
+    table.observe([sighting(host(2)), sighting(host(3))], 1.0)
+    assert table.judge(1.0, 1)[1]
+    assert table.add(Claim(host(4), "default", BY_HAND, 1.0, 1.0, 50.0), 1.0)[1] is None
+    assert len(table) == 1
+    assert table.claims.by_address.get(host(4))

@@ -146,6 +146,14 @@ def test_what_is_announced_stays_while_its_claim_is_not_back(restoring):
     assert say_all(restoring) == {B: OLD, C: None}, "B has lost the claim that was its first list's"
 
 
+def test_a_question_about_what_is_back_and_announced_otherwise_has_it_said_again(restoring):
+    restoring.adopt([claimed(C, "first")])  # as OLD before the restart
+    assert say_all(restoring) == {}
+    seen = [(C, "first", b"a.example", 300)]
+    assert restoring.ask(seen, restoring.rules, lambda _: restoring.views.progress(C), wait_s=10) == "waiting"
+    assert say_all(restoring) == {C: OLD}
+
+
 def test_attributes_that_nobody_knows_are_not_said_again(restoring):
     unknown = unknown_attributes(D)
     restoring.recall([(D, unknown)])
@@ -332,6 +340,19 @@ def test_newcomers_of_a_restore_push_nothing_out_of_a_table_that_refuses(seen_fi
     row = keeper.table.claims.find(*claims[99][:3])
     assert keeper.table.claims.columns.seen[row] > process_clock() - 400  # what was known is refreshed all the same
     assert not {prefix for prefix, wanted in say_all(keeper).items() if wanted is None} & {one[0] for one in claims}
+
+
+def test_what_is_added_by_hand_during_a_restore_takes_no_place_of_what_comes_back_to_a_table_that_refuses():
+    keeper, claims = capped_keeper(routes_max=105, evicts=False)
+    keeper.end_recall()
+    keeper.observe([sighting(of_net(one, 1), OWNERS[0]) for one in range(3)], keeper.rules)
+    added = [keeper.add(of_net(one, 3), "default", 1000.0) for one in range(9)]
+    assert added == [None] * 2 + ["full"] * 7
+    assert keeper.add(claims[0].address, "default", 1000.0) is None
+    keeper.adopt(claims)
+    keeper.resync()
+    assert held_of(keeper, claims) == 100
+    assert len(keeper.table) == 105
 
 
 def test_a_flood_during_a_restore_takes_no_more_than_behind_it():

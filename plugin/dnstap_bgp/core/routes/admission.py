@@ -134,11 +134,14 @@ class Admission:
         """
         claims, caps = self._claims, self._policies.caps
         address, list_name, name = claim[:3]
-        spare = len(self.newcomers.rows) if restored and self.newcomers is not None else 0
+        newcomers = self.newcomers.rows if restored and self.newcomers is not None else {}
+        spare = len(newcomers)
         if behind != "name-routes" and name != BY_HAND:
             self._of_name = claims.by_name.rows_of(list_name, name, caps.name_routes_max)
-            # how many of the name are newcomers would take too long to count: `surplus` finds what is too much
-            if self._is_at_cap(len(self._of_name), caps.name_routes_max, spare):
+            # the newcomers of this name alone: beside as many as there are in all, a name would grow past each look
+            is_full = len(self._of_name) >= caps.name_routes_max
+            of_name = sum(row in newcomers for row in self._of_name) if newcomers and is_full else 0
+            if self._is_at_cap(len(self._of_name), caps.name_routes_max, of_name):
                 return "name-routes"
         # Another name on an address of its owner's makes the owner's addresses no more.
         if (
@@ -214,7 +217,8 @@ class Admission:
             row, left = following[row], left - 1
         if left or not restored or self.newcomers is None or not self.newcomers.rows:
             return not left
-        self.newcomers.is_over = True
+        # what gives way on an address without a newcomer would have done so without any
+        self.newcomers.is_over |= any(row in self.newcomers.rows for row in self._claims.chain(address))
         return len(self._chain_before_newcomers(address)) >= CLAIMS_PER_ROUTE
 
     def crowding(self, claim: Claim, owner: OwnerKey, seen: float = math.inf, *, restored: bool = False) -> Row:
@@ -504,13 +508,18 @@ class Forgotten:
         """Tell until when a name is forgotten; None: it is not."""
         return _until(self._names, name, now)
 
-    def covers(self, claim: Claim, now: float) -> bool:
-        """Tell whether a claim that was made before, or by a peer, is to be left out."""
+    def covers(self, claim: Claim, now: float, *, own: bool = False) -> bool:
+        """Tell whether a claim is to be left out.
+
+        Args:
+            claim: It was made before, by a peer, or by a sighting of our own that had to wait.
+            now: Process clock.
+            own: A sighting of our own: what was seen behind the forgetting counts.
+        """
         if not self:
             return False
-        return (
-            _until(self._addresses, claim.address, now) is not None or _until(self._names, claim.name, now) is not None
-        )
+        found = _until(self._addresses, claim.address, now), _until(self._names, claim.name, now)
+        return any(until is not None and not (own and claim.seen > until - FORGET_S) for until in found)
 
 
 def _put(forgotten: OrderedDict[bytes, float], key: bytes, until: float) -> None:

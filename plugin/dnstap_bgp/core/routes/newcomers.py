@@ -6,8 +6,8 @@ Of caps and shares they get what they would have got behind all that was held:
               cap by as many as there are newcomers, so at most by as much again
     waiting   there was none, or what they cost is not known yet: nothing ends for them before all is back
 
-Once all is back, and where a cap was exceeded or something waits, those that have begun wait, too; what was held is
-brought within the caps; then all are judged in the order in which they came. See `RouteTable.judge`.
+Once all is back, those that have begun wait, too, but only where a cap was exceeded beside them; what was held is
+brought within the caps; then all that wait are judged in the order in which they came. See `RouteTable.judge`.
 """
 
 from collections import OrderedDict

@@ -256,11 +256,12 @@ class RouteTable:
         for claim in claims:
             waiting = newcomers.find(claim) if newcomers is not None else None
             if newcomers is not None and waiting is not None:
-                if self.policies.refusal(claim.address, claim.list) is None:
+                is_refused = self.policies.refusal(claim.address, claim.list) is not None
+                if is_refused or self.admission.forgotten.covers(waiting.claim, now, own=True):
+                    newcomers.leave(claim)
+                else:
                     owner = self._owner(claim.list, claim.name)
                     self._admit_early(newcomers, waiting.claim, owner, now, changes)
-                else:
-                    newcomers.leave(claim)
         return changes
 
     def set_aside(self, at_most: int) -> bool:
@@ -318,7 +319,7 @@ class RouteTable:
         if reason is not None:
             self._refuse(reason, address, list_name, name, now)
             return
-        if claim.seen + claim.ttl_s <= now or self.admission.forgotten.covers(claim, now):
+        if claim.seen + claim.ttl_s <= now or self.admission.forgotten.covers(claim, now, own=True):
             return
         row = self.claims.find(address, list_name, name)
         if row:
@@ -480,7 +481,8 @@ class RouteTable:
             return changes, None
         owner = self._owner(claim.list, claim.name)
         # while claims come back, what has to end for it is told by the whole table only
-        restored = self.admission.newcomers is not None and self.policies.caps.evicts
+        newcomers = self.admission.newcomers
+        restored = newcomers is not None and not newcomers.is_judging and self.policies.caps.evicts
         if not self._make_room(claim, owner, now, changes, restored=restored):
             return changes, "full"
         before = self.wanted(claim.address)

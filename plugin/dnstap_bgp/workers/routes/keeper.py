@@ -121,6 +121,10 @@ class Keeper:
             if rules is not self.rules:
                 sightings = [seen for seen in sightings if seen[1] in self.rules.lists(seen[2])]
             changes = self.table.observe(sightings, now)
+            if self.is_restoring:
+                # a refresh is no change, and what was announced otherwise before is said again only once it is put
+                wishes = [(seen[0], self.table.wanted(seen[0])) for seen in sightings]
+                changes += [Change(address, wanted) for address, wanted in wishes if wanted is not None]
             if changes:
                 self.views.put(changes)
             if self.views.budgeted:
@@ -395,6 +399,8 @@ class Keeper:
         """
         now = process_clock()
         with self.lock:
+            if self._is_full_of_what_comes_back(address):
+                return self.table.policies.refusal(address, list_name) or "full"
             changes, refused = self.table.add(Claim(address, list_name, BY_HAND, now, now, ttl_s), now)
             self._put(changes)
             if self.views.budgeted and self.views.seen([address]):
@@ -519,6 +525,16 @@ class Keeper:
         if self.views.announced(address) is not None:
             return True
         return None if self.views.phase is RestorePhase.RECALL else False
+
+    def _is_full_of_what_comes_back(self, address: Address) -> bool:
+        """Tell whether an address would take the place of one whose claim isn't back, where nothing gives way."""
+        caps, newcomers = self.table.policies.caps, self.table.admission.newcomers
+        if caps.evicts or newcomers is None or newcomers.is_judging or self._is_known(address):
+            return False
+        if address in self.table.claims.by_address:
+            return False
+        announced = max((len(view.reconciler.adj_rib_out) for view in self.views), default=0)
+        return announced + self.views.backlog.live >= caps.routes_max
 
     def _judge_newcomers(self) -> None:
         """Bring the table within its caps, as if all that was held before had been back before anything was seen."""
