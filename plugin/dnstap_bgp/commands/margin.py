@@ -68,7 +68,7 @@ def command(
 
     \b
     Examples:
-        dnstap-bgp margin 192.0.2.1 --command "ssh router ip route show {prefix} table 100"
+        dnstap-bgp margin 192.0.2.1 --command "ssh router ip route show {prefix} table 53"
         dnstap-bgp margin 127.0.0.2 --table bird
     """  # noqa: D301 - click wants a real \b
     control = Control(config_path)

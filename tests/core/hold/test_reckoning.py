@@ -50,7 +50,7 @@ class Scene:
 
     def answer(self, batch, *, done=True):
         self.views.sole.answered(batch, done=done)
-        self.views.acknowledgments.note(batch.prefixes, self.now, self.views.progress, done=done)
+        self.views.acknowledgments.note(batch.prefixes, self.now, self.views.awaited_stage, done=done)
 
     def announce(self, prefix, wanted=ONE):
         self.put(prefix, wanted)
@@ -205,6 +205,32 @@ def test_each_view_that_wants_the_route_counts():
     assert scene.reckon(A).margin_s == 0.003, "the slow neighbor does not get it"
     slow.reconciler.put([Change(A, ONE)])
     assert scene.reckon(A) == Reckoning(Verdict.SETTLED, (A,), 0.0, 0.07)
+
+
+def test_a_view_s_refusal_does_not_let_an_answer_go_before_another_s_margin():
+    """The acknowledgment counts, and with it the margin of those who got the route."""
+    scene = Scene(row(FAST), row(SLOW))
+    scene.views.configure([Audience((FAST,)), Audience((FAST,), is_except=True)])
+    fast, slow = (scene.views.of(address) for address in (FAST, SLOW))
+    assert fast is not None
+    assert slow is not None
+    scene.views.acknowledgments.awaited = {A: None}
+    for view, prefix, done in (
+        (fast, A, False),
+        (fast, B, True),  # so it is no ExaBGP that refuses everything
+        (fast, None, False),
+        (slow, A, True),
+    ):
+        if prefix is not None:
+            view.reconciler.put([Change(prefix, ONE)])
+        batch = view.reconciler.take(0, low_latency=False, attribute_changes=True)
+        assert batch is not None
+        view.reconciler.answered(batch, done=done)
+        scene.views.acknowledgments.note(batch.prefixes, scene.now, scene.views.awaited_stage, done=done)
+    assert (fast.progress(A), slow.progress(A)) == ("refused", "announced")
+    assert scene.views.progress(A) == "refused", "for people"
+    assert scene.views.acknowledgments.news[-1] == (A, scene.now, "announced")
+    assert (scene.reckon(A).verdict, scene.reckon(A).margin_s) == (Verdict.SETTLED, 0.07)
 
 
 def test_prefixes_lead_to_addresses():

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dnstap_bgp.core.model import Prefix
 
 _PLACELESS = ("refused", "left-out")
-"""Stages, of the view that is the least far, in which no line is to come."""
+"""Stages in which no line is to come, at any view."""
 
 
 class Progress(NamedTuple):
@@ -21,7 +21,7 @@ class Progress(NamedTuple):
     Attributes:
         prefix: The prefix.
         at: When its line was answered, process clock; 0: there was none, it is left out for want of room.
-        stage: Its stage then; see `Reconciler.progress`.
+        stage: Its stage then; see `Views.awaited_stage`.
     """
 
     prefix: Prefix

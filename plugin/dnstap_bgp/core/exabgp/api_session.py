@@ -314,7 +314,7 @@ class ApiSession:
                 view.settling.add(batch, self.lines)
                 view.end_pause()
         if self._views.acknowledgments.keep_s is not None:
-            self._views.acknowledgments.note(batch.prefixes, now, self._views.progress, done=done)
+            self._views.acknowledgments.note(batch.prefixes, now, self._views.awaited_stage, done=done)
         if not done:
             update = batch.transition
             self.notes.say(

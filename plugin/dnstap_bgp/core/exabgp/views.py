@@ -315,11 +315,17 @@ class Views:
             prefix: The prefix.
             policy: Only in this one of the policies' views; None: in all.
         """
+        return self._first_stage(("unanswered", "waiting", "refused", "announced", "left-out"), prefix, policy)
+
+    def awaited_stage(self, prefix: Prefix) -> str:
+        """Tell the stage that a held answer cares for: a view that has announced it counts before one that refused."""
+        return self._first_stage(("unanswered", "waiting", "announced", "refused", "left-out"), prefix)
+
+    def _first_stage(self, stages: Sequence[str], prefix: Prefix, policy: int | None = None) -> str:
         views = self._of_policy(policy)
         counted = [view for view in views if not (view.is_deserted or self.is_withheld(view))]
         found = {view.progress(prefix) for view in (views if len(views) == 1 else counted)}
-        words = ("unanswered", "waiting", "refused", "announced", "left-out")
-        return next((word for word in words if word in found), "none")
+        return next((stage for stage in stages if stage in found), "none")
 
     def is_withheld(self, view: View) -> bool:
         """Tell whether a view is told nothing for now: which prefixes its budget has room for isn't known yet."""
@@ -539,7 +545,7 @@ class Views:
         """Have nobody wait for what gave way in a budget, once all views know of it."""
         for view in self.budgeted:
             if view.budget is not None and view.budget.given_way:
-                self.acknowledgments.note_given_way(view.budget.given_way, self.progress)
+                self.acknowledgments.note_given_way(view.budget.given_way, self.awaited_stage)
                 view.budget.given_way.clear()
 
     def _covered(self) -> Audience:
