@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from dnstap_bgp.core.exabgp.grammar import Verb
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.model import (
@@ -707,3 +708,52 @@ def test_what_ends_while_a_budget_is_restored_leaves_no_ghost(monkeypatch, how):
     keeper.resync()
     assert say_all_views(keeper) == {NEIGHBOR: set(), OTHERS: set()}
     assert keeper.budgets()[0].admitted == keeper.budgets()[0].left_out == 0
+
+
+# -- a static address that another list has learnt for other neighbors
+
+
+def test_a_static_address_takes_nothing_from_other_lists_neighbors():
+    """Neither in a reload that brings it nor in a restart: the other list's neighbors see no line about it."""
+
+    def keeper_with_static(*addresses):
+        one, other = (
+            Policy(list_name, Attributes(OLD.next_hop, neighbors=(neighbor,)), None, 1000.0)
+            for list_name, neighbor in (("one", "192.0.2.8"), ("other", "192.0.2.9"))
+        )
+        found = Policies([one, other], Guard(), prefixes={"one": addresses})
+        rules = RuleSet.build([("one", [Rule(b"x.example")]), ("other", [Rule(b"a.example")])])
+        return Keeper(RouteTable(found), Views(), rules), found
+
+    lines = []
+
+    def watch(keeper):
+        def turn():
+            for view in keeper.views:
+                while (batch := view.reconciler.take(0, low_latency=False, attribute_changes=True)) is not None:
+                    lines.append((str(view.audience), batch.transition.verb, *batch.prefixes))
+                    view.reconciler.answered(batch, done=True)
+                    view.reconciler.settle(batch)
+
+        keeper.turn = turn
+
+    keeper, _ = keeper_with_static()
+    watch(keeper)
+    keeper.observe([(A, "other", b"a.example", 300)], keeper.rules)
+    lines.clear()
+    keeper.switch(keeper.rules, keeper_with_static(A)[1])
+    keeper.revise()
+    assert lines == [("192.0.2.8", Verb.ANNOUNCE, A)]
+
+    claims, told = [], []
+    for some_claims, some_told in keeper.walk():
+        claims += some_claims
+        told += some_told
+    successor, _ = keeper_with_static(A)
+    watch(successor)
+    successor.begin_restore()
+    successor.recall(told)
+    successor.end_recall()
+    successor.adopt(claims)
+    successor.resync()
+    assert Verb.WITHDRAW not in {verb for _, verb, *_ in lines}

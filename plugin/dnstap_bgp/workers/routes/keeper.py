@@ -608,18 +608,16 @@ class Keeper:
             self.turn()
 
     def _put_statics(self, changes: list[Change]) -> None:
-        """Put changes of static prefixes.
+        """Put what is wanted of static prefixes that have changed, by the policies of now.
 
-        A lone address that is static no more may still be claimed, and what has gone may be in force again.
+        It is asked for anew: a lone address may be claimed by other lists, for other neighbors, too, and what has gone
+        may be in force again.
         """
         at_once = max(1, PUT_AT_ONCE // len(self.views))
         for start in range(0, len(changes), at_once):
             with self.lock:
                 self._put(
-                    [
-                        Change(prefix, wanted or self.table.wanted(prefix))
-                        for prefix, wanted in changes[start : start + at_once]
-                    ],
+                    [Change(prefix, self.table.wanted(prefix)) for prefix, _ in changes[start : start + at_once]],
                     bulk=True,
                 )
 
