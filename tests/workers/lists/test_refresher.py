@@ -416,6 +416,26 @@ def test_urls_come_and_go(scene: Scene, server: ListServer):
     assert not list(scene.url_cache.directory.glob(".url-*"))
 
 
+def test_a_look_that_is_asked_for_in_the_middle_of_another_change_is_not_lost(scene: Scene, server: ListServer):
+    server.acts["/b"] = content("b.com\n")
+    source = of(server.url("/b"))
+    scene.refresher.follow([source])
+    eventually(lambda: len(scene.news) == 1)
+    original = scene.refresher._with_included
+    asked: list[ListSource] = []
+
+    def with_included_meanwhile():
+        found = original()
+        if not found and not asked:
+            asked.append(source)
+            scene.refresher.follow([source], look_now=True)
+        return found
+
+    scene.refresher._with_included = with_included_meanwhile  # type: ignore[method-assign]
+    scene.refresher.follow([])
+    eventually(lambda: len(scene.news) == 2)
+
+
 def test_it_ends_in_the_middle_of_a_fetch(scene: Scene, server: ListServer):
     server.acts["/slow"] = list_server.mute
     scene.refresher.follow([of(server.url("/slow"))])

@@ -143,6 +143,8 @@ class Refresher:
             async with session() as web:
                 while True:
                     self._poke.clear()
+                    # taken before what is followed: what `follow` says meanwhile is for the next round
+                    look_now, self._look_now = self._look_now, False
                     followed = set((await self._on_disk(self._with_included)).values())
                     for gone in tasks.keys() - followed:
                         await _end(tasks.pop(gone))
@@ -150,8 +152,7 @@ class Refresher:
                         pokes[new] = asyncio.Event()
                         keep = partial(self._keep, web, new, room, pokes[new])
                         tasks[new] = asyncio.create_task(supervise(shown_url(new.url), keep))
-                    if self._look_now:
-                        self._look_now = False
+                    if look_now:
                         for one in followed:
                             pokes[one].set()
                     await self._poke.wait()
