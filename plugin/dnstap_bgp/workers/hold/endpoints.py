@@ -201,20 +201,11 @@ class Endpoints:
     # -- connections
 
     def _accept(self, listener: Listener) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
-            assert listener.sock is not None
-            try:
-                sock, _ = listener.sock.accept()
-            except BlockingIOError:
-                return
-            except ConnectionAbortedError:
-                continue
-            except OSError as error:  # no descriptors or memory left; without a pause this would spin
-                before = listener.sock
-                listener.fail(f"can't accept connections: {error.strerror}")
-                self._follow(listener, before)
-                return
+        before = listener.sock
+        for sock in listener.accept(ACCEPTS_PER_TURN):
             self._admit(sock)
+        if listener.sock is None:
+            self._follow(listener, before)
 
     def _admit(self, sock: socket.socket) -> None:
         """Take over a socket that was just accepted: register it, or close it."""

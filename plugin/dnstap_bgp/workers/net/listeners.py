@@ -13,7 +13,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -104,6 +104,27 @@ class Listener:
                 _give(self._target, perm, group_id(group))
             except (OSError, ListenerError) as error:
                 self.fail(_why(error))
+
+    def accept(self, most: int) -> Iterator[socket.socket]:
+        """Accept connections that wait; where that fails for want of descriptors or memory, the listener closes.
+
+        Without the pause that this makes, whoever waits for connections would spin.
+
+        Args:
+            most: How many at once.
+        """
+        for _ in range(most):
+            assert self.sock is not None
+            try:
+                sock, _ = self.sock.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self.fail(f"can't accept connections: {error.strerror}")
+                return
+            yield sock
 
     def fail(self, problem: str) -> None:
         """Close it because of a problem; it is tried again after the shortest delay."""

@@ -225,21 +225,12 @@ class Tap:
             self._log.log(logging.WARNING, f"closed {listener.address}", text, listener.address, listener.problem)
 
     def _accept(self, listener: Listener) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
-            assert listener.sock is not None
-            try:
-                sock, _ = listener.sock.accept()
-            except BlockingIOError:
-                return
-            except ConnectionAbortedError:
-                continue
-            except OSError as error:  # no descriptors or memory left; without a pause this would spin
-                before = listener.sock
-                listener.fail(f"can't accept connections: {error.strerror}")
-                self._follow(listener, before)
-                return
-            assert not isinstance(listener.address, UdpAddress), "nothing connects over UDP"
+        assert not isinstance(listener.address, UdpAddress), "nothing connects over UDP"
+        before = listener.sock
+        for sock in listener.accept(ACCEPTS_PER_TURN):
             self._senders.admit(sock, listener.address)
+        if listener.sock is None:
+            self._follow(listener, before)
 
     def _apply(self, config: DnstapConfig, listeners: list[Listener], tls: "TapTls | None") -> None:
         """Keep the open listeners that are still wanted, close the others, take the new ones."""
