@@ -92,6 +92,17 @@ def test_fragments_take_bounded_memory():
     assert reader.lost_fragments > 5000
 
 
+def test_the_oldest_datagram_makes_room_also_for_its_own_last_fragment(monkeypatch: pytest.MonkeyPatch):
+    """A flood of fragments fills the memory; then the datagram that has waited longest is completed."""
+    monkeypatch.setattr(packets, "FRAGMENTS_MAX_BYTES", 4_000)
+    reader = PacketReader()
+    first, last = fragments4(A, B, udp(53, 1000, bytes(2000)), 1480)
+    assert reader.read(first, 0, 1) is None
+    assert reader.read(ipv4(A, B, 17, bytes(800), number=9, offset=0, more=True), 0, 1) is None
+    assert reader.read(last, 0, 1) is None
+    assert (reader.lost_fragments, len(reader._pieces), reader._held) == (2, 1, 800 + packets.PIECE_BYTES)
+
+
 def test_small_fragments_are_charged_for_what_they_cost(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packets, "FRAGMENTS_MAX_BYTES", 1_000_000)
     reader = PacketReader()

@@ -167,14 +167,11 @@ class PacketReader:
             pieces.total = offset + len(data)
         while self._held > FRAGMENTS_MAX_BYTES:
             self._drop(next(iter(self._pieces)))
-        if pieces.total is None or pieces.held < pieces.total:
+        # The oldest datagram makes room, and that may be the one that this fragment belongs to.
+        if key not in self._pieces or pieces.total is None or pieces.held < pieces.total:
             return None
-        whole = b"".join(piece for _, piece in sorted(pieces.by_offset.items()))
-        ends_meet = all(
-            at + len(piece) in pieces.by_offset or at + len(piece) == pieces.total
-            for at, piece in pieces.by_offset.items()
-        )
-        if len(whole) != pieces.total or 0 not in pieces.by_offset or not ends_meet:
+        whole = _joined(pieces)
+        if whole is None:
             self._drop(key)
             return None
         self._forget(key)
@@ -193,6 +190,14 @@ class PacketReader:
 
     def _forget(self, key: _Key) -> None:
         self._held -= self._pieces.pop(key).cost
+
+
+def _joined(pieces: _Pieces) -> bytes | None:
+    """Join the fragments of a datagram whose end is known; None: they overlap, or leave a gap."""
+    by_offset = pieces.by_offset
+    whole = b"".join(piece for _, piece in sorted(by_offset.items()))
+    ends_meet = all(at + len(piece) in by_offset or at + len(piece) == pieces.total for at, piece in by_offset.items())
+    return whole if len(whole) == pieces.total and 0 in by_offset and ends_meet else None
 
 
 def _packet(protocol: int, source: bytes, target: bytes, data: bytes) -> Packet | None:
