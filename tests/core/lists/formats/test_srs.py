@@ -54,6 +54,22 @@ def test_ranges_that_are_no_prefix():
     assert read_whole("srs", packed(default_rule(mapped)))[0] == ["192.0.2.0"]
 
 
+def ranges_item(kind: int, count: int) -> bytes:
+    """Ranges from ::1 to the last address but one, of 254 prefixes each."""
+    one = b"\x10" + bytes(15) + b"\1" + b"\x10" + b"\xff" * 15 + b"\xfe"
+    return bytes([kind, 1]) + struct.pack(">Q", count) + one * count
+
+
+def test_ranges_of_more_prefixes_than_lists_may_have_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(srs, "PREFIXES_MAX", 1_000)
+    assert len(read_whole("srs", packed(default_rule(ranges_item(6, 3))))[0]) == 3 * 254
+    more = "more than 1000 prefixes"
+    is_refused("srs", packed(default_rule(ranges_item(6, 4))), more)
+    is_refused("srs", packed(*[default_rule(ranges_item(6, 1))] * 4), more)
+    is_refused("srs", packed(logical_rule(1, *[default_rule(ranges_item(6, 1))] * 4)), more)
+    assert read_whole("srs", packed(default_rule(ranges_item(5, 1_000))))[0] == [], "these are passed over"
+
+
 OTHERS = [
     (b"\x00" + varint(1) + b"\x00\x01", "query_type"),
     (texts_item(1, ["tcp"]), "network"),

@@ -44,6 +44,10 @@ FILE_MAX_BYTES = 64 << 20
 INFLATED_MAX_BYTES = 32 << 20
 """Bytes of what is packed in it: a million names have 15 MB, which take eight times as much while they are read."""
 
+PREFIXES_MAX = 250_000
+"""Prefixes of a file, more than all lists together may have: a range of 34 bytes may be 254 of them, so that a file of
+some kilobytes could fill the memory before anybody counts."""
+
 KEY_MAX_BYTES = 300
 """Bytes of a name in a trie with its marks, more than any name has: a trie may be as deep as it is long."""
 
@@ -58,11 +62,12 @@ _PARTS = Skipped(SkippedKind.PATTERN, "parts of names, or names with `*`")
 
 
 class _Bytes:
-    """Reader of the unpacked bytes, which knows where it is."""
+    """Reader of the unpacked bytes, which knows where it is, and how many prefixes they have given so far."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
         self.at = 0
+        self.prefixes = 0
 
     @property
     def is_at_end(self) -> bool:
@@ -236,16 +241,31 @@ def _bits(data: _Bytes) -> str:
 
 def _addresses(data: _Bytes) -> Iterator[Item]:
     """Read an item of prefixes, which are ranges of addresses."""
+    found: list[Prefix] = []
+    for first, last in _ranges(data):
+        networks = list(ipaddress.summarize_address_range(first, last))
+        data.prefixes += len(networks)
+        if data.prefixes > PREFIXES_MAX:
+            raise data.fault(f"more than {PREFIXES_MAX} prefixes")
+        found += map(_packed, networks)
+    return iter(found)
+
+
+def _ranges(data: _Bytes) -> Iterator[tuple[IPv4Address, IPv4Address]]:
+    """Read ranges of addresses, of either family: the first address and the last."""
     version = data.byte()
     if version != 1:
         raise data.fault(f"addresses of the version {version}")
-    found: list[Prefix] = []
     for _ in range(int.from_bytes(data.take(8), "big")):
         first, last = _address(data), _address(data)
         if first.version != last.version or int(first) > int(last):
             raise data.fault(f"no range of addresses: {first} to {last}")
-        found += map(_packed, ipaddress.summarize_address_range(cast("IPv4Address", first), cast("IPv4Address", last)))
-    return iter(found)
+        yield cast("IPv4Address", first), cast("IPv4Address", last)
+
+
+def _skip_ranges(data: _Bytes) -> None:
+    for _ in _ranges(data):
+        pass
 
 
 def _packed(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Prefix:
@@ -286,7 +306,7 @@ _READERS: dict[int, Callable[[_Bytes], Iterator[Item]]] = {
 _SKIPPERS: dict[int, tuple[str, Callable[[_Bytes], object]]] = {
     0: ("query_type", lambda data: data.take(2 * data.varint())),
     1: ("network", _skip_texts),
-    5: ("source_ip_cidr", _addresses),
+    5: ("source_ip_cidr", _skip_ranges),
     7: ("source_port", lambda data: data.take(2 * data.varint())),
     8: ("source_port_range", _skip_texts),
     9: ("port", lambda data: data.take(2 * data.varint())),
