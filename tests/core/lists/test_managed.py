@@ -1,5 +1,7 @@
 """Managed lists: what people may ask for, and what a file that anybody may have written gives."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +58,14 @@ def test_adding_what_is_there_says_so():
     old = {"a.example": ManagedName("a.example")}
     with pytest.raises(CommandError, match="already"):
         edited(old, make_edit(["a.example"], [], "alice"), NOW)
+
+
+def test_removing_half_of_a_full_list_takes_no_longer_than_reading_it():
+    entries = {f"a{number}.example": ManagedName(f"a{number}.example") for number in range(40_000)}
+    removed = tuple(entries)[::2]
+    began = time.perf_counter()
+    assert len(edited(entries, Edit((), removed, "alice"), 0.0)) == 20_000
+    assert time.perf_counter() - began < 2, "it is done in the main thread"
 
 
 def test_names_are_bounded():

@@ -119,7 +119,8 @@ def edited(entries: Mapping[str, ManagedName], edit: Edit, now: float) -> dict[s
     if not new and not edit.remove:
         raise CommandError(f"{edit.add[0]} is on the list already" if len(edit.add) == 1 else "all are on the list")
     at = datetime.fromtimestamp(now, UTC).strftime(_TIME)
-    found = {rule: entry for rule, entry in entries.items() if rule not in edit.remove}
+    removed = frozenset(edit.remove)  # a body of 1 MB removes 50,000 names, of twice as many
+    found = {rule: entry for rule, entry in entries.items() if rule not in removed}
     found |= {rule: ManagedName(rule, at, edit.who, edit.comment) for rule in new}
     if len(found) > NAMES_MAX:
         raise CommandError(f"a managed list has at most {NAMES_MAX} names: put the rest into a file, as `sources`")
