@@ -34,6 +34,16 @@ def test_what_lost_its_place_is_news_where_nobody_else_takes_it(acknowledgments)
     assert list(acknowledgments.news) == [Progress(A, 0.0, "left-out")]
 
 
+def test_without_a_margin_answers_are_news_and_where_nobody_asks_nothing_is_noted():
+    made = Acknowledgments()
+    made.awaited = {A: ()}
+    note(made, 1.0, A)
+    assert (list(made.news), len(made._recent)) == ([], 0)
+    made.keep_s = 0.0
+    note(made, 1.0, A)
+    assert list(made.news) == [Progress(A, 1.0, "announced")]
+
+
 def test_a_refusal_is_news_and_no_acknowledgment(acknowledgments):
     acknowledgments.awaited = {A: ()}
     note(acknowledgments, 1.0, A, done=False, stage="refused")

@@ -549,6 +549,17 @@ def test_a_withdraw_before_an_attribute_change_that_is_refused(is_bad):
     assert host.views.announced(X) == (ONE if is_bad else TWO)
 
 
+def test_who_waits_for_an_attribute_change_that_is_refused_hears_of_it_also_without_a_margin():
+    host = Host(neighbor_row(A), neighbor_row(B, up=False))
+    host.wish(X)
+    host.turn(30)
+    host.views.acknowledgments.keep_s, host.views.acknowledgments.awaited = 0.0, {X: ()}
+    host.refuses = lambda line: f"neighbor {B} " in line and not line.endswith(PROBE)
+    host.wish(X, attributes=TWO)
+    host.turn(30)
+    assert host.views.acknowledgments.news[-1].stage == "refused"
+
+
 def test_an_attribute_change_that_is_refused_leaves_the_old_attributes_unsure():
     """The old ones were withdrawn where a neighbor is down: wanted again, they are announced again."""
     host = Host(neighbor_row(A), neighbor_row(B, up=False))

@@ -45,7 +45,7 @@ class Acknowledgments:
         self._recent: deque[tuple[float, Collection[Prefix]]] = deque()
 
     def note(self, prefixes: Collection[Prefix], now: float, stage: Callable[[Prefix], str], *, done: bool) -> None:
-        """Take the answer to a line; only where `keep_s` says that anybody asks.
+        """Take the answer to a line; where nobody asks for such, nothing is noted.
 
         Args:
             prefixes: Of the line.
@@ -53,7 +53,9 @@ class Acknowledgments:
             stage: Tells the stage of a prefix from now on.
             done: Whether it was carried out.
         """
-        recent, since = self._recent, now - (self.keep_s or 0.0)
+        if self.keep_s is None:
+            return
+        recent, since = self._recent, now - self.keep_s
         while recent and recent[0][0] < since:
             recent.popleft()
         if done:

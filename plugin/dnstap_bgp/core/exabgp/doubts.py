@@ -191,8 +191,7 @@ class Doubts:
             self._tasks.end_change()
             for view in self._views.owners(batch):
                 self.refused(view, batch, now)
-            if self._views.acknowledgments.keep_s:
-                self._views.acknowledgments.note(batch.prefixes, now, self._views.awaited_stage, done=False)
+            self._views.acknowledgments.note(batch.prefixes, now, self._views.awaited_stage, done=False)
         elif doubt.kind is LineKind.KEPT:
             self._tasks.kept_answered(doubt.addresses[0], done=False)
         elif doubt.kind is LineKind.CLEAN:
