@@ -135,6 +135,26 @@ def test_another_barrier_does_not_pass_for_ours():
         assert not ours.answered(CommandAnswer.DONE)
 
 
+@pytest.mark.parametrize("rows", [[], [b"[{"], [b"no row of the neighbors"]])
+@pytest.mark.parametrize("answer", [DONE, b"error"])
+def test_neighbors_that_can_not_be_read_are_asked_for_again_in_a_while(rows, answer):
+    """Thousands of neighbors make a row that is longer than any line that is read."""
+    talk = Talk().ready()
+    talk.talk.notes.take()
+    talk.now += POLL_S
+    assert talk.say() == "show neighbor json\n"
+    talk.hear(*rows, answer)
+    talk.now += POLL_S - 1
+    assert talk.say() is None, "not at once, for as long as that lasts"
+    (note,) = talk.talk.notes.take()
+    assert "`show neighbor json` can't be read" in note.text
+    talk.now += 1
+    assert talk.say() == "show neighbor json\n"
+    talk.hear(json.dumps([neighbor_row()]).encode(), DONE)
+    talk.now += POLL_MIN_S
+    assert talk.say() is None
+
+
 def test_answers_to_a_dead_predecessor_are_discarded():
     talk = Talk()
     talk.say()

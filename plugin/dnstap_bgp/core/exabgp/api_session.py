@@ -123,6 +123,7 @@ class ApiSession:
         self._answer_wait = Backoff(ANSWER_WAIT_S, ANSWER_WAIT_MAX_S)
         self._answer_wait_s = ANSWER_WAIT_S  # its delay: looked at in each turn
         self._neighbors_due = self._neighbors_asked = float("-inf")
+        self._neighbors_read = False  # the rows that were asked for last
         self._retry_refused = False  # something happened that may help what was given up
         self._last_live = float("-inf")
         self._goes_on = False  # the last `next` was interrupted
@@ -180,6 +181,7 @@ class ApiSession:
         found = grammar.read_neighbors(text)
         if found is None:
             return
+        self._neighbors_read = True
         rows, unread = found
         neighbors, was_incomplete = self.tasks.neighbors, self.tasks.neighbors.incomplete
         was_known = neighbors.known
@@ -209,6 +211,17 @@ class ApiSession:
                 Level.WARNING,
                 "ExaBGP doesn't tell when a neighbor comes up: its api section lacks `neighbor-changes; negotiated;`",
             )
+
+    def _on_neighbors_lost(self, now: float) -> None:
+        """Ask for the neighbors again in a while: the answer had no row that can be read, as of too many neighbors."""
+        self._neighbors_due = now + POLL_S
+        self.notes.say(
+            "neighbors lost",
+            now,
+            Level.WARNING,
+            "ExaBGP's answer to `show neighbor json` can't be read as a whole: its neighbors count as they were known "
+            f"before, and are asked for again every {POLL_S:g} s; before the first such answer nothing is announced",
+        )
 
     def _tell_unread(self, now: float) -> None:
         """Tell of neighbors of which nothing, or only the address, is known."""
@@ -273,6 +286,8 @@ class ApiSession:
                     view.reconciler.settle(batch)
         if done and len(line.addresses) == 1 and self.tasks.adopt(line.addresses[0], line.since):
             self._neighbors_due = now
+        if line.kind is LineKind.NEIGHBORS and not self._neighbors_read:
+            self._on_neighbors_lost(now)
         self._on_purpose_served(line, now, done=done)
         if not done and line.addresses and line.kind is not LineKind.PROBE:
             self._doubt(line, now)
@@ -313,8 +328,7 @@ class ApiSession:
                 view.reconciler.answered(batch, done=True)
                 view.settling.add(batch, self.lines)
                 view.end_pause()
-        if self._views.acknowledgments.keep_s is not None:
-            self._views.acknowledgments.note(batch.prefixes, now, self._views.awaited_stage, done=done)
+        self._views.acknowledgments.note(batch.prefixes, now, self._views.awaited_stage, done=done)
         if not done:
             update = batch.transition
             self.notes.say(
@@ -578,6 +592,7 @@ class ApiSession:
 
     def _ask_neighbors(self, now: float) -> Outgoing:
         self._neighbors_asked = now
+        self._neighbors_read = False
         return self._write(Outgoing(grammar.SHOW_NEIGHBORS), LineKind.NEIGHBORS, now)
 
     def _write_probe(self, addresses: tuple[str, ...], now: float) -> Outgoing:
