@@ -36,7 +36,7 @@ def capped(*policies, **caps):
 
 def entries(table):
     """How many entries lie in all buckets, spent ones included."""
-    return sum(len(of_list.wheel) for of_list in table.claims.by_list.values())
+    return sum(len(of_list.wheel) + len(of_list.by_hand) for of_list in table.claims.by_list.values())
 
 
 def revise_all(table, lists, now=0.0, **more):

@@ -587,6 +587,28 @@ def test_a_table_full_of_what_was_added_by_hand_refuses_newcomers():
     assert table.admission.refusals.refused == {"list-routes": 11, "routes": 10}
 
 
+def test_a_small_list_at_its_cap_goes_on_taking_newcomers_beside_what_was_added_by_hand():
+    """Of its rows a sample of a large table has mostly none, and what ends first of all was added by hand."""
+    table = fair(policies=(POLICY, replace(SECOND, routes_max=20)))
+    observed(table, range(5_000), b"a%d.other.example")
+    for number in range(10_000, 10_005):
+        assert by_hand(table, number, list_name="second", ttl_s=10.0) is None
+    observed(table, range(20_000, 20_100), b"a%d.other.example", "second", now=1.0)
+    assert (table.claims.routes_of("second"), held_by_hand(table)) == (20, 5)
+    assert table.admission.refusals.evicted == {"list-routes": 85}
+    assert not table.admission.refusals.refused
+
+
+def test_a_lowered_cap_is_kept_by_a_small_list_whose_claims_were_all_refreshed():
+    table = fair(policies=(POLICY, SECOND))
+    observed(table, range(20_000), b"a%d.other.example")
+    observed(table, range(30_000, 30_200), b"a%d.other.example", "second")
+    observed(table, range(30_000, 30_200), b"a%d.other.example", "second", now=20.0)
+    table.configure(Policies([POLICY, replace(SECOND, routes_max=50)], Guard(), Caps()))
+    trimmed(table, 2_000)
+    assert table.claims.routes_of("second") == 50
+
+
 @pytest.mark.parametrize("evicts", [True, False])
 def test_lowered_caps_and_a_start_beside_them_spare_what_was_added_by_hand(evicts):
     claims = [Claim(numbered(n), "default", BY_HAND, 0.0, 0.0, 1000.0) for n in range(30)]

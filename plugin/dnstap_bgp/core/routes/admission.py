@@ -21,6 +21,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
+from typing import NamedTuple
 
 from dnstap_bgp.core.model import BY_HAND, Address, Claim, Name
 from dnstap_bgp.core.routes.claim_columns import NAME_CHAINS, NONE, OwnerKey, Row
@@ -29,10 +30,6 @@ from dnstap_bgp.core.routes.fair_rate import FairTokenBucket
 from dnstap_bgp.core.routes.history import Refusals
 from dnstap_bgp.core.routes.newcomers import Newcomers
 from dnstap_bgp.core.routes.policy import CLAIMS_PER_ROUTE, Policies
-
-LOOKS_MAX = 64
-"""Entries to look at when the least recently seen is wanted: 30 us. Where all of these were refreshed meanwhile, the
-newcomer is refused, and the next one finds them out of the way."""
 
 SAMPLE_ROWS = 48
 """Rows to look at when the largest owner is wanted: 15 us. An owner of a tenth of the table is missed once in 150
@@ -43,7 +40,8 @@ SAMPLE_ROWS_MAX = 64
 made a choice among five lists cost 120 us in place of 70, most of it waiting for memory."""
 
 OLDEST_LOOKS_MAX = 16
-"""Entries of a wheel to look at for the one that ends first, beside a sample."""
+"""Entries of a wheel to look at for the one that ends first, beside a sample. Where all of these were refreshed
+meanwhile, the newcomer may be refused, and the next one finds them out of the way."""
 
 CHAINS_LOOKED_AT = 6
 """Addresses to look at when the one with the most claims is wanted: 10 us. A row is the likelier found the longer its
@@ -74,6 +72,22 @@ default, and its own claim ends or is refreshed meanwhile."""
 
 FORGOTTEN_MAX = 4_096
 """Forgotten addresses, and names: typed by hand or by a script; beyond it the oldest gives way."""
+
+
+class Surplus(NamedTuple):
+    """Claims over a cap that was lowered.
+
+    Attributes:
+        cap: The cap's label.
+        rows: Claims to end.
+        looked: How many rows were looked at for that.
+        following: Where to go on once they are ended; None: there is no more.
+    """
+
+    cap: str
+    rows: list[Row]
+    looked: int
+    following: int | None
 
 
 class Admission:
@@ -200,7 +214,8 @@ class Admission:
         if not self._policies.caps.evicts or cap == "rule-routes":
             return []
         if cap != "name-routes":
-            return self._of_largest_owner(claim.list if cap == "list-routes" else None, owner, seen, 1)
+            list_name = claim.list if cap == "list-routes" else None
+            return self._of_largest_owner(list_name, owner, seen, addresses=1, looks=SAMPLE_ROWS)
         oldest = min(self._of_name, key=self._claims.columns.seen.__getitem__)
         return [oldest] if self._claims.columns.seen[oldest] < seen else []
 
@@ -243,36 +258,36 @@ class Admission:
         newcomers = self.newcomers.rows if self.newcomers is not None else ()
         return [row for row in self._claims.chain(address) if row not in newcomers]
 
-    def surplus(self, at_most: int, start: int) -> tuple[str, list[Row], int | None]:
+    def surplus(self, at_most: int, start: int) -> Surplus:
         """Find claims over a cap that was lowered: of a name, of a list, of all lists together, of an address.
 
         Args:
-            at_most: How many claims to give, more than 0.
+            at_most: How many claims to give, and rows to look at where few are the list's; more than 0.
             start: Where to go on; 0 at first.
-
-        Returns:
-            The cap's label, claims to end, and where to go on once they are ended; None: there is no more.
         """
         claims, caps = self._claims, self._policies.caps
         if start < NAME_CHAINS:
             rows, start = claims.by_name.over(caps.name_routes_max, start, at_most)
-            return "name-routes", rows, start
+            return Surplus("name-routes", rows, at_most, start)
         for list_name, of_list in claims.by_list.items():
             policy = self._policies.by_list.get(list_name)
             most = policy.routes_max if policy is not None else None
             if most is not None and of_list.routes > most:
-                rows = self._over(list_name, of_list.routes - most, at_most)
+                # Of a small list's rows a sample of all rows has hardly any: so many more are drawn.
+                drawn = SAMPLE_ROWS * len(claims.columns.second) // of_list.routes
+                looks = max(SAMPLE_ROWS_MAX, min(drawn, at_most))
+                rows = self._over(list_name, of_list.routes - most, at_most, looks)
                 if rows:
-                    return "list-routes", rows, start
+                    return Surplus("list-routes", rows, looks, start)
         if claims.routes > caps.routes_max:
-            rows = self._over(None, claims.routes - caps.routes_max, at_most)
+            rows = self._over(None, claims.routes - caps.routes_max, at_most, SAMPLE_ROWS)
             if rows:
-                return "routes", rows, start
+                return Surplus("routes", rows, SAMPLE_ROWS_MAX, start)
         if len(claims) > max(caps.claims_max, claims.routes):
             found = self._surplus_claim(None, 0, math.inf, looks=SAMPLE_ROWS_MAX)
             if found:
-                return "claims", [found], start
-        return "", [], None
+                return Surplus("claims", [found], SAMPLE_ROWS_MAX, start)
+        return Surplus("", [], 0, None)
 
     # -- owners
 
@@ -290,12 +305,13 @@ class Admission:
 
     # -- who gives way
 
-    def _over(self, list_name: str | None, over: int, at_most: int) -> list[Row]:
+    def _over(self, list_name: str | None, over: int, at_most: int, looks: int) -> list[Row]:
         """Find claims to end at a lowered cap: some addresses' at once while it is far away, one by one near it."""
-        return self._of_largest_owner(list_name, None, math.inf, max(1, min(over // 16, SURPLUS_AT_ONCE, at_most)))
+        addresses = max(1, min(over // 16, SURPLUS_AT_ONCE, at_most))
+        return self._of_largest_owner(list_name, None, math.inf, addresses=addresses, looks=looks)
 
     def _of_largest_owner(
-        self, list_name: str | None, newcomer: OwnerKey | None, seen: float, addresses: int
+        self, list_name: str | None, newcomer: OwnerKey | None, seen: float, *, addresses: int, looks: int
     ) -> list[Row]:
         """Find the claims of addresses of the owner that gives way; none where nothing may go.
 
@@ -304,9 +320,10 @@ class Admission:
             newcomer: The owner for whom room is made; it gives way itself if it is the largest of all.
             seen: Nothing that was seen then or later gives way.
             addresses: How many addresses to let go at most.
+            looks: How many rows to draw.
         """
         columns = self._claims.columns
-        sample = self._sample(SAMPLE_ROWS, list_name)
+        sample = self._sample(looks, list_name)
         if newcomer is not None and sample and self._claims.owners[newcomer] >= max(sample)[0]:
             own = [one for one in sample if columns.owners[one[1]] == newcomer]
             found = self._first_to_go(own, list_name, seen, addresses)
@@ -324,8 +341,9 @@ class Admission:
         # Where owners are alike, the one that ends first joins the sample: the least recently seen of all goes.
         if not of_fullest or min(of_fullest)[0] == max(of_fullest)[0]:
             of_list = self._claims.by_list.get(fullest)
-            first = of_list.wheel.oldest(OLDEST_LOOKS_MAX) if of_list is not None else None
-            if first is not None and columns.names[first] != BY_HAND:
+            entries = max(OLDEST_LOOKS_MAX, looks - SAMPLE_ROWS)
+            first = of_list.wheel.oldest(entries) if of_list is not None else None
+            if first is not None:
                 of_fullest = [*of_fullest, (self._claims.owners[columns.owners[first]], first)]
         return self._first_to_go(of_fullest, list_name, seen, addresses) or (
             self._first_to_go(sample, list_name, seen, addresses) if list_name is None else []

@@ -3,7 +3,8 @@
 A claim's beginning and end touch all of them and the counts, so both happen here and nowhere else. Which claims may
 begin and which must end is decided by others: see `RouteTable` and `Admission`.
 
-When claims end, a timing wheel for each list tells: in which second each of them is to be looked at.
+When claims end, timing wheels tell: in which second each of them is to be looked at. Each list has one for the claims
+of its names, whose first may have to give way at a cap, and one for what was added by hand, which never does.
 
     buckets    second -> the rows to look at then; a heap of the seconds says which comes next
     entry      a row in a bucket; it counts if `second` of the row names this bucket, otherwise it is spent
@@ -17,7 +18,7 @@ Three things keep the wheel cheap:
 
 A row that was freed and used again may find an entry of its former claim in the bucket that it is put into. Then two
 entries name one row, and either may be the one that counts: whichever is met first ends or moves the claim and zeroes
-`second`, and the other is spent by that. The list's name is compared too, because the row may be another list's by now.
+`second`, and the other is spent by that. List and kind are compared too: the row may be in another wheel by now.
 """
 
 import heapq
@@ -26,7 +27,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from dnstap_bgp.core.model import Address, Claim, Name
+from dnstap_bgp.core.model import BY_HAND, Address, Claim, Name
 from dnstap_bgp.core.prefix_map import NumberMap
 from dnstap_bgp.core.routes.claim_columns import NONE, ClaimColumns, NameIndex, OwnerCounts, OwnerKey, Row
 
@@ -46,13 +47,14 @@ class Bucket:
 
 
 class ExpiryWheel:
-    """Claims of one list in the order in which they end, to the second."""
+    """Claims of one list, of its names or those added by hand, in the order in which they end, to the second."""
 
-    __slots__ = ("_ahead", "_buckets", "_columns", "_coming", "_list", "_looked", "_seconds")
+    __slots__ = ("_ahead", "_buckets", "_by_hand", "_columns", "_coming", "_list", "_looked", "_seconds")
 
-    def __init__(self, columns: ClaimColumns, list_name: str) -> None:
+    def __init__(self, columns: ClaimColumns, list_name: str, *, by_hand: bool = False) -> None:
         self._columns = columns
         self._list = list_name
+        self._by_hand = by_hand
         self._buckets: dict[int, Bucket] = {}
         self._seconds: list[int] = []  # heap of the buckets' seconds
         self._looked = 0  # the second up to which `ahead` has looked
@@ -172,8 +174,13 @@ class ExpiryWheel:
         return None
 
     def _counts(self, bucket: Bucket, row: Row) -> bool:
-        """Tell whether a bucket's entry counts: the row may be free, moved or another list's by now."""
-        return self._columns.second[row] == bucket.second and self._columns.lists[row] == self._list
+        """Tell whether a bucket's entry counts: the row may be free, moved or another wheel's by now."""
+        columns = self._columns
+        return (
+            columns.second[row] == bucket.second
+            and columns.lists[row] == self._list
+            and (columns.names[row] == BY_HAND) is self._by_hand
+        )
 
     def _is_due_in(self, bucket: Bucket, row: Row) -> bool:
         """Tell whether a bucket's entry counts and its claim was not refreshed since it was put there."""
@@ -181,19 +188,21 @@ class ExpiryWheel:
 
 
 class ListClaims:
-    """Claims of one list: how many addresses they hold, and their expiry wheel.
+    """Claims of one list: how many addresses they hold, and their expiry wheels.
 
     Attributes:
         routes: Addresses that the list's claims hold.
         routes_ipv6: IPv6 addresses among them.
-        wheel: Claims in the order in which they end.
+        wheel: Claims of names in the order in which they end: the first of them may give way at a cap.
+        by_hand: The same of what was added by hand.
     """
 
-    __slots__ = ("routes", "routes_ipv6", "wheel")
+    __slots__ = ("by_hand", "routes", "routes_ipv6", "wheel")
 
-    def __init__(self, wheel: ExpiryWheel) -> None:
+    def __init__(self, columns: ClaimColumns, list_name: str) -> None:
         self.routes = self.routes_ipv6 = 0
-        self.wheel = wheel
+        self.wheel = ExpiryWheel(columns, list_name)
+        self.by_hand = ExpiryWheel(columns, list_name, by_hand=True)
 
 
 class ClaimStore:
@@ -204,7 +213,7 @@ class ClaimStore:
         by_address: Address -> the first row of its chain.
         by_name: Finds the rows of a name.
         owners: How many addresses each (list, owner) holds.
-        by_list: List name -> counts and wheel of its claims; a list is there from its first claim on.
+        by_list: List name -> counts and wheels of its claims; a list is there from its first claim on.
         routes: Addresses that have a claim.
         routes_ipv6: IPv6 addresses among them.
         ended: Claims that there were and are no more, ever.
@@ -299,7 +308,7 @@ class ClaimStore:
 
     def hasten(self, row: Row) -> None:
         """Reschedule a claim whose lifetime has changed."""
-        self.by_list[self.columns.lists[row]].wheel.hasten(row)
+        self._wheel_of(row).hasten(row)
 
     def begin(self, claim: Claim, owner: OwnerKey = 0) -> Row:
         """Hang a new claim in front of its address's others, and into every index.
@@ -323,7 +332,7 @@ class ClaimStore:
         self.by_address[address] = row
         self.by_name.add(row)
         self._count += 1
-        of_list.wheel.schedule(row)
+        self._wheel_of(row).schedule(row)
         return row
 
     def end(self, row: Row) -> Row:
@@ -335,7 +344,7 @@ class ClaimStore:
         columns = self.columns
         address, list_name = columns.addresses[row], columns.lists[row]
         of_list = self.by_list[list_name]
-        of_list.wheel.leave(row)
+        self._wheel_of(row).leave(row)
         self.by_name.discard(row)
         self._count -= 1
         self.ended += 1
@@ -368,8 +377,12 @@ class ClaimStore:
     def _of_list(self, list_name: str) -> ListClaims:
         found = self.by_list.get(list_name)
         if found is None:
-            found = self.by_list[list_name] = ListClaims(ExpiryWheel(self.columns, list_name))
+            found = self.by_list[list_name] = ListClaims(self.columns, list_name)
         return found
+
+    def _wheel_of(self, row: Row) -> ExpiryWheel:
+        of_list = self.by_list[self.columns.lists[row]]
+        return of_list.by_hand if self.columns.names[row] == BY_HAND else of_list.wheel
 
     def _unhang(self, address: Address, row: Row) -> Row:
         """Take a row out of its address's chain, and the address with the last of them; gives what is first now."""

@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from dnstap_bgp.core.model import BY_HAND, Address, Attributes, Change, Claim, Name, Prefix, Sighting
-from dnstap_bgp.core.routes.admission import FORGET_S, LOOKS_MAX, RULE_WARN_SHARE, Admission
+from dnstap_bgp.core.routes.admission import FORGET_S, RULE_WARN_SHARE, Admission
 from dnstap_bgp.core.routes.claim_columns import NONE, OwnerKey, Row, owner_key
 from dnstap_bgp.core.routes.claim_store import ClaimStore
 from dnstap_bgp.core.routes.history import History
@@ -196,8 +196,8 @@ class RouteTable:
             The changes, and whether more is due.
         """
         changes: list[Change] = []
-        for of_list in self.claims.by_list.values():
-            ended, at_most = of_list.wheel.due(now, at_most)
+        for wheel in [each for one in self.claims.by_list.values() for each in (one.wheel, one.by_hand)]:
+            ended, at_most = wheel.due(now, at_most)
             for row in ended:
                 self._end(row, "expired", now, changes)
             if at_most <= 0:
@@ -385,7 +385,7 @@ class RouteTable:
         """Record refreshes that only we know of, half of a lifetime before the deadline that was recorded.
 
         So whoever is told what is recorded never ends a claim early: a sighting is recorded at once where the last
-        record is older than `RECORD_SHARE` of the TTL, and here otherwise.
+        record is older than `RECORD_SHARE` of the TTL, and here otherwise. What is added by hand is recorded each time.
 
         Args:
             now: Process clock.
@@ -592,10 +592,10 @@ class RouteTable:
         changes: list[Change] = []
         following: int | None = start
         while at_most > 0 and following is not None:
-            cap, rows, following = self.admission.surplus(at_most, following)
+            cap, rows, looked, following = self.admission.surplus(at_most, following)
             for row in rows:
                 self._let_go(row, cap, now, changes)
-            at_most -= at_most if cap == "name-routes" else max(len(rows), LOOKS_MAX)
+            at_most -= max(looked, len(rows))
         return changes, following
 
     # -- helpers
