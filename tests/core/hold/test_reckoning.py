@@ -10,7 +10,7 @@ from dnstap_bgp.core.exabgp.views import RestorePhase, Views
 from dnstap_bgp.core.hold.margins import Margins
 from dnstap_bgp.core.hold.message import Verdict
 from dnstap_bgp.core.hold.reckoning import Reckoning, prefixes_of, reckon
-from dnstap_bgp.core.model import Attributes, Audience, Change, PerView, ViewPrefix
+from dnstap_bgp.core.model import Attributes, Audience, Change, PerView, Policy, ViewPrefix
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.routes.table import RouteTable
@@ -239,6 +239,20 @@ def test_prefixes_lead_to_addresses():
     covered, refused = packed("11.1.2.3"), packed("11.9.9.9")
     table.observe([sighting(A), sighting(covered)], 0.0)
     assert prefixes_of([A, A, covered, refused], table) == [A, network]
+
+
+def test_where_neighbors_differ_each_network_in_place_of_the_address_counts():
+    """One of them alone would let the answer go before the other neighbor has any route."""
+    far, near = packed("11.1.0.0") + b"\x10", packed("11.1.2.0") + b"\x18"
+    of_slow = Policy("slow", Attributes(packed("192.0.2.1"), neighbors=(SLOW,)), None, 100.0)
+    table = RouteTable(Policies([POLICY, of_slow], Guard(), None, {"default": [far], "slow": [near]}))
+    inside = packed("11.1.2.3")
+    table.observe([sighting(inside)], 0.0)
+    assert table.wanted(inside) is None
+    assert prefixes_of([inside], table) == [near, far]
+    table.configure(Policies([POLICY, of_slow], Guard(), None, {"slow": [near]}))
+    assert table.wanted(inside) is not None
+    assert prefixes_of([inside, inside], table) == [inside, near]
 
 
 def test_a_neighbor_whose_budget_is_full_is_not_waited_for():

@@ -69,6 +69,34 @@ def test_what_became_of_it_with_exabgp(state: str, words: str):
     assert words in routed(state).reasons[-1]
 
 
+def test_what_exabgp_refuses_is_not_routed():
+    assert not routed("refused").routed
+    assert not of_name(NAME, facts(claims=[claim()], states={A: "refused"})).routed
+    one, others = Audience(("192.0.2.1",)), Audience(("192.0.2.1",), is_except=True)
+    views = [
+        ViewFacts(ViewDecision(0, one, "l", WANTED, None), None, "refused"),
+        ViewFacts(ViewDecision(1, others, "l", WANTED, None), WANTED, "announced"),
+    ]
+    known = facts(claims=[claim()], states={A: "refused"})
+    assert of_address(A, known, replace(ROUTED, views=views)).routed, "others have it"
+    assert not of_address(A, known, replace(ROUTED, views=views[:1])).routed
+
+
+def test_a_network_that_only_some_neighbors_have_is_told_of_them():
+    one, others = Audience(("192.0.2.1",)), Audience(("192.0.2.1",), is_except=True)
+    network = A[:3] + b"\0\x18"
+    views = [
+        ViewFacts(ViewDecision(0, one, None, None, network), None, "covered"),
+        ViewFacts(ViewDecision(1, others, None, None, None), None, "unrouted"),
+    ]
+    found = of_address(A, facts(), replace(NOTHING, views=views))
+    assert found.routed
+    assert found.reasons == (
+        "for 192.0.2.1: the static prefix 203.0.113.0/24 announces it already",
+        "for everyone except 192.0.2.1: no list that claims it serves them, so they get no route",
+    )
+
+
 def test_a_dry_run_says_so():
     assert "dry_run" in routed("waiting", muted=True).reasons[-1]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, Change, PerView, Policy
+from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, PerView, Policy
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.policy import Policies, RefusedPrefix, Statics, ViewDecision
 
@@ -48,8 +48,10 @@ def test_a_network_covers_what_all_of_its_neighbors_get():
     found = policies(second=["203.0.113.0/24"])
     assert found.wanted(INSIDE, ["first"]) is None
     assert found.wanted(OUTSIDE, ["first"]) is FIRST
-    assert found.statics.covering(INSIDE, FIRST) == NETWORK
-    assert found.statics.covering(OUTSIDE, FIRST) is None
+    assert found.covering(INSIDE, ["first"]) == [NETWORK]
+    assert found.covering(OUTSIDE, ["first"]) == []
+    assert found.covering(INSIDE, ["unknown"]) == []
+    assert found.covering(INSIDE, []) == [NETWORK]
 
 
 def in_views(*lists: Policy, **prefixes: list[str]) -> Policies:
@@ -82,7 +84,17 @@ def test_a_network_for_one_neighbor_covers_there_alone():
     assert isinstance(wanted, PerView)
     assert wanted.by_view == (None, FIRST)
     assert found.wanted(INSIDE, ["one"]) is None
-    assert found.statics.covering(INSIDE, None) == NETWORK
+    assert found.covering(INSIDE, ["one"]) == [NETWORK]
+    assert found.covering(INSIDE, []) == [NETWORK]
+
+
+def test_of_several_views_each_has_its_own_network():
+    found = in_views(*POLICIES, FOR_ONE, first=["203.0.112.0/20"], one=["203.0.113.0/24"])
+    assert found.wanted(INSIDE, ["first"]) is None
+    assert found.covering(INSIDE, ["first"]) == [NETWORK, packed("203.0.112.0/20")]
+    assert found.covering(INSIDE, ["one"]) == [NETWORK]
+    beside = in_views(*POLICIES, FOR_ONE, one=["203.0.113.0/24"])
+    assert beside.covering(INSIDE, ["first"]) == [NETWORK], "others have the route of the address"
 
 
 def test_a_static_prefix_of_two_lists_is_the_first_ones_that_serves_a_neighbor():
@@ -101,12 +113,12 @@ def test_a_change_is_what_some_neighbor_sees():
 
 def test_of_nested_networks_the_longest_is_named():
     found = policies(second=["203.0.112.0/20", "203.0.113.0/24"])
-    assert found.statics.covering(INSIDE, FIRST) == NETWORK
+    assert found.statics.covering(INSIDE) == NETWORK
 
 
 def test_the_longest_network_that_an_address_lies_in_is_looked_for_among_all_lengths():
     found = policies(second=["203.0.112.0/20", "203.0.113.0/24"])
-    assert found.statics.covering(OUTSIDE, FIRST) == packed("203.0.112.0/20")
+    assert found.statics.covering(OUTSIDE) == packed("203.0.112.0/20")
     assert found.wanted(OUTSIDE, ["first"]) is None
 
 
@@ -138,15 +150,14 @@ def test_what_is_refused_is_named_with_its_reason_and_another_list_may_have_it()
 @pytest.mark.parametrize(
     ("before", "after", "added", "gone"),
     [
-        ({}, {NETWORK: FIRST}, [Change(NETWORK, FIRST)], []),
-        ({NETWORK: FIRST}, {}, [], [Change(NETWORK, None)]),
-        ({NETWORK: FIRST}, {NETWORK: SECOND}, [Change(NETWORK, SECOND)], []),
+        ({}, {NETWORK: FIRST}, [NETWORK], []),
+        ({NETWORK: FIRST}, {}, [], [NETWORK]),
+        ({NETWORK: FIRST}, {NETWORK: SECOND}, [NETWORK], []),
         ({NETWORK: FIRST}, {NETWORK: FIRST}, [], []),
     ],
 )
-def test_changes_lead_from_one_set_to_the_other(before, after, added, gone):
-    assert Statics(after).changes(Statics(before)) == (added, gone)
-    assert list(Statics(after).wishes()) == [Change(*pair) for pair in after.items()]
+def test_a_difference_leads_from_one_set_to_the_other(before, after, added, gone):
+    assert Statics(after).difference(Statics(before)) == (added, gone)
 
 
 def test_feeds_are_aggregated_once_the_guard_has_judged_each():

@@ -70,10 +70,10 @@ def test_static_prefix_covers_what_lies_inside_and_gives_it_back():
         Change(packed("198.51.101.1"), FOUR_ATTRIBUTES)
     ]
     before, after = table.policies, Policies([POLICY, SECOND], Guard())
-    assert after.statics.changes(before.statics) == ([], [Change(NETWORK, None)])
+    assert after.statics.difference(before.statics) == ([], [NETWORK])
     table.configure(after)
     assert Change(A, FOUR_ATTRIBUTES) in revise_all(table, {})
-    assert before.statics.changes(after.statics) == ([Change(NETWORK, SECOND.ipv4)], [])
+    assert before.statics.difference(after.statics) == ([NETWORK], [])
     table.configure(before)
     assert Change(A, None) in revise_all(table, {})
 

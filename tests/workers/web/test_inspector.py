@@ -118,6 +118,17 @@ def test_why_and_routes_tell_for_each_view(tmp_path):
         assert [(view["list"], view["state"]) for view in rows["1.1.1.2"]["views"]] == [("m", "waiting")] * 2
 
 
+def test_a_network_for_one_neighbor_is_not_told_of_all(tmp_path):
+    more = TWO_VIEWS.replace("\n[[list]]", '\nprefixes = ["1.1.1.0/24"]\n[[list]]', 1)
+    with site_kit.running(tmp_path, more=more) as site:
+        found = site.get("/v1/why/1.1.1.77")
+        assert (found["routed"], found["address"]["covered_by"]) == (True, None)
+        assert found["reasons"] == [
+            "for 192.0.2.9: the static prefix 1.1.1.0/24 announces it already",
+            "for everyone except 192.0.2.9: no list that claims it serves them, so they get no route",
+        ]
+
+
 def test_with_one_view_nothing_tells_of_views(site: Site):
     site.see([A])
     assert "views" not in site.get("/v1/why/1.1.1.1")["address"]

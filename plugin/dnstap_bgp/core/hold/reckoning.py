@@ -43,18 +43,20 @@ class Reckoning(NamedTuple):
 
 
 def prefixes_of(addresses: Iterable[Address], table: RouteTable) -> list[Prefix]:
-    """Find the prefixes that lead to addresses: the host route, or the network that covers it; none where refused."""
-    found = []
-    for address in dict.fromkeys(addresses):
-        if table.wanted(address) is not None:
-            found.append(address)
-        elif claims := table.claims.of_address(address):
-            policy = table.policies.first([claim.list for claim in claims])
-            bare = policy.attributes(address) if policy is not None else None
-            covering = table.policies.statics.covering(address, bare) if bare is not None else None
-            if covering is not None:
-                found.append(covering)
-    return found
+    """Find the prefixes that lead to addresses: host routes and static networks in their place; none where refused.
+
+    Where neighbors differ, one may have the host route and another the network.
+    """
+    policies = table.policies
+    found: dict[Prefix, None] = {}
+    for address in addresses:
+        is_wanted = table.wanted(address) is not None
+        if is_wanted:
+            found[address] = None
+        if policies.statics and (policies.is_divided or not is_wanted):
+            lists = [claim.list for claim in table.claims.of_address(address)]
+            found.update(dict.fromkeys(policies.covering(address, lists) if lists else ()))
+    return list(found)
 
 
 def reckon(

@@ -38,6 +38,9 @@ _ENDS = {
 }
 """Why a claim ended that nothing had refused."""
 
+_NO_ROUTE = frozenset({"unrouted", "refused", "left-out"})
+"""States in which no router has a route, see `Facts.states`."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldClaim:
@@ -128,7 +131,7 @@ class OfAddress:
         told: What ExaBGP was told; None: nothing, or it was withdrawn.
         guard: Why no list may claim it, a word; None: some may.
         block: The block or `deny` prefix that says so, where it is one.
-        covered_by: The static network that says it already.
+        covered_by: The static network that says it already, the same to all neighbors.
         static: It is a static prefix itself.
         claims: By whom it is held.
         views: What of this differs between neighbors; empty where all have the same lists.
@@ -284,12 +287,14 @@ def of_address(address: Address, facts: Facts, more: AddressFacts) -> Why:
         ),
         views=tuple(map(_of_view, more.views)),
     )
-    wanted = more.wanted is not None or more.covered_by is not None
+    covered = (more.covered_by, *(view.decision.covered_by for view in more.views))
+    wanted = more.wanted is not None or any(network is not None for network in covered)
     said = _why_routed(held, facts) if wanted else _why_not(address, held, facts)
+    states = [view.state for view in more.views] or ["covered" if more.covered_by is not None else state]
     return Why(
         text,
         "address",
-        wanted and state != "left-out",
+        wanted and not _NO_ROUTE.issuperset(states),
         tuple(said),
         held,
         None,
@@ -314,7 +319,7 @@ def of_name(name: Name, facts: Facts) -> Why:
         for address, claims in (facts.shared or {}).items()
     )
     held = OfName(text, found, tuple(_held(claim, facts) for claim in facts.claims), shared)
-    routed = any(one.state not in ("unrouted", "refused", "left-out") for one in held.claims)
+    routed = any(one.state not in _NO_ROUTE for one in held.claims)
     said = tuple(_about_name(held, facts))
     return Why(text, "name", routed, said, None, held, _events(facts), _forgotten_for_s(facts))
 

@@ -6,9 +6,10 @@ of an address.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from operator import itemgetter
 
 from dnstap_bgp.core.aggregation import aggregated
-from dnstap_bgp.core.model import EVERYONE, Address, Attributes, Audience, Change, PerView, Policy, Prefix
+from dnstap_bgp.core.model import EVERYONE, Address, Attributes, Audience, PerView, Policy, Prefix
 from dnstap_bgp.core.routes.guard import Guard
 
 ROUTES_MAX = 1_000_000
@@ -206,6 +207,25 @@ class Policies:
         wanted = None if policy is None else policy.attributes(address)
         return self.statics.wanted(address, wanted) if self.statics else wanted
 
+    def covering(self, address: Address, lists: Sequence[str]) -> list[Prefix]:
+        """Find the static networks that are announced in place of a route for an address.
+
+        Args:
+            address: Packed.
+            lists: The lists that claim it; none: every network that it lies in may count.
+
+        Returns:
+            The longest network; of several views, those of each, which may differ.
+        """
+        if self.is_divided:
+            found = (decision.covered_by for decision in self.decisions(address, lists))
+            return list(dict.fromkeys(network for network in found if network is not None))
+        policy = self.first(lists) if lists else None
+        if lists and (policy is None or policy.attributes(address) is None):
+            return []
+        network = self.statics.covering(address)
+        return [] if network is None else [network]
+
     def is_same(self, wanted: Attributes | None, others: "Policies", others_wanted: Attributes | None) -> bool:
         """Tell whether other policies want the same of a prefix, for each neighbor."""
         if not (isinstance(wanted, PerView) or isinstance(others_wanted, PerView)):
@@ -234,7 +254,8 @@ class Policies:
         """
         if not self.is_divided:
             return []
-        known = [name for name in self.by_list if name in set(lists)]
+        claiming = set(lists)
+        known = [name for name in self.by_list if name in claiming]
         wanted = self.wanted(prefix, known) if known else self.statics.announced.get(prefix)
         statics = self._static_lists.get(prefix, ())
         covering = self.statics.networks_of(prefix) if len(prefix) in _HOST_BYTES else []
@@ -242,12 +263,12 @@ class Policies:
         for number, audience in enumerate(self.audiences):
             claimed = next((name for name in (*statics, *known) if self._in_view(name, prefix, number)), None)
             own = wanted.by_view[number] if isinstance(wanted, PerView) else None
-            networks = [
+            networks = (
                 network
                 for network, attributes in covering
-                if own is None and isinstance(attributes, PerView) and attributes.by_view[number] is not None
-            ]
-            longest = max(networks, key=lambda network: network[-1], default=None) if claimed or not known else None
+                if isinstance(attributes, PerView) and attributes.by_view[number] is not None
+            )
+            longest = next(networks, None) if own is None and (claimed or not known) else None
             found.append(ViewDecision(number, audience, claimed, own, longest))
         return found
 
@@ -331,6 +352,9 @@ _HOST_BYTES = frozenset({4, 16})
 class Statics:
     """The static prefixes that are announced; immutable.
 
+    Where not all neighbors have the same, `Policies` decides view by view with `networks_of`. Otherwise all networks
+    and all routes are for the same neighbors, so that one in which an address lies says all that its route would.
+
     Attributes:
         announced: Each with its attributes.
     """
@@ -339,17 +363,13 @@ class Statics:
 
     def __init__(self, announced: Mapping[Prefix, Attributes]) -> None:
         self.announced = dict(announced)
-        levels: dict[tuple[int, int], dict[int, tuple[str, ...]]] = {}  # (address bytes, bits to drop) -> networks
-        for prefix, attributes in self.announced.items():
+        levels: dict[int, dict[int, set[int]]] = {}  # address bytes -> bits to drop -> networks
+        for prefix in self.announced:
             if len(prefix) not in _HOST_BYTES:
                 size = len(prefix) - 1
                 dropped = size * 8 - prefix[-1]
-                networks = levels.setdefault((size, dropped), {})
-                networks[int.from_bytes(prefix[:-1]) >> dropped] = attributes.neighbors
-        self._levels = {
-            size: [(dropped, networks) for (of_size, dropped), networks in levels.items() if of_size == size]
-            for size in {size for size, _ in levels}
-        }
+                levels.setdefault(size, {}).setdefault(dropped, set()).add(int.from_bytes(prefix[:-1]) >> dropped)
+        self._levels = {size: sorted(of_size.items(), key=itemgetter(0)) for size, of_size in levels.items()}
 
     def __bool__(self) -> bool:
         return bool(self.announced)
@@ -369,13 +389,12 @@ class Statics:
         if levels:
             value = int.from_bytes(address)
             for dropped, networks in levels:
-                neighbors = networks.get(value >> dropped)
-                if neighbors is not None and (not neighbors or _only(wanted.neighbors, neighbors)):
+                if value >> dropped in networks:
                     return None
         return wanted
 
     def networks_of(self, address: Address) -> list[tuple[Prefix, Attributes]]:
-        """Find the networks that an address lies in, with their attributes."""
+        """Find the networks that an address lies in with their attributes, the longest first."""
         levels = self._levels.get(len(address), ())
         value, size = int.from_bytes(address), len(address)
         found = (
@@ -385,34 +404,11 @@ class Statics:
         )
         return [(network, self.announced[network]) for network in found]
 
-    def covering(self, address: Address, wanted: Attributes | None) -> Prefix | None:
-        """Find the network that makes a route for an address needless; of several the longest. None: there is none.
+    def covering(self, address: Address) -> Prefix | None:
+        """Find the longest network that an address lies in; None: it lies in none."""
+        return next((network for network, _ in self.networks_of(address)), None)
 
-        Where no route is `wanted`: the network that the address lies in.
-        """
-        value, size = int.from_bytes(address), len(address)
-        for dropped, networks in sorted(self._levels.get(size, ())):
-            neighbors = networks.get(value >> dropped)
-            if neighbors is None:
-                continue
-            if wanted is None or not neighbors or _only(wanted.neighbors, neighbors):
-                return (value >> dropped << dropped).to_bytes(size) + bytes([size * 8 - dropped])
-        return None
-
-    def changes(self, before: "Statics") -> tuple[list[Change], list[Change]]:
-        """List the prefixes to announce where `before` was in force, and those to withdraw."""
-        added = [
-            Change(prefix, attributes)
-            for prefix, attributes in self.announced.items()
-            if before.announced.get(prefix) != attributes
-        ]
-        return added, [Change(prefix, None) for prefix in before.announced if prefix not in self.announced]
-
-    def wishes(self) -> Iterator[Change]:
-        """Give the change that announces each prefix."""
-        return (Change(prefix, attributes) for prefix, attributes in self.announced.items())
-
-
-def _only(neighbors: tuple[str, ...], among: tuple[str, ...]) -> bool:
-    """Tell whether a route goes to some of these neighbors and to no other."""
-    return bool(neighbors) and all(neighbor in among for neighbor in neighbors)
+    def difference(self, before: "Statics") -> tuple[list[Prefix], list[Prefix]]:
+        """List the prefixes that are new or changed where `before` was in force, and those to withdraw."""
+        added = [prefix for prefix, found in self.announced.items() if before.announced.get(prefix) != found]
+        return added, [prefix for prefix in before.announced if prefix not in self.announced]

@@ -79,7 +79,7 @@ class Keeper:
         self._recorded = table.claims.recording
         self._followers = 0
         self._news: list[Claim] = []  # for them: what `take_dirty` gave to whoever records it
-        self._gone: list[Change] = []  # static prefixes that wait for `revise` to be withdrawn
+        self._gone: list[Prefix] = []  # static prefixes that wait for `revise` to be withdrawn
         # while a state file is read: equal addresses and names become one object, for 80 bytes less a route
         self._same: dict[Any, Any] = {}
 
@@ -177,7 +177,6 @@ class Keeper:
             return self.table.remind(process_clock(), EXPIRE_AT_ONCE, tolerance_s)
 
     # -- restore and reload
-
     #
     # begin_restore   the tap may see addresses from now on; nothing is decided
     # recall          any number of times: what an earlier process announced
@@ -204,7 +203,7 @@ class Keeper:
             # what was recalled may have divided the views
             self.views.configure(self.table.policies.audiences, self.table.policies.budgets)
             self.views.phase = RestorePhase.ADOPT
-        self._put_statics(list(self.table.policies.statics.wishes()))
+        self._put_statics(list(self.table.policies.statics.announced))
         for shard in range(SHARDS):  # what was seen meanwhile
             with self.lock:
                 wanted = self.table.wanted
@@ -216,7 +215,10 @@ class Keeper:
                 self._put(self.table.offer(unpaid[start : start + JUDGE_AT_ONCE], process_clock()))
 
     def adopt(self, claims: Sequence[Claim]) -> None:
-        """Take claims from the state file; what becomes of their routes is settled by `resync`.
+        """Take claims from the state file.
+
+        While the file is being read, the routes of these are announced at once, unless they are announced otherwise;
+        what is to be changed or withdrawn waits for `resync`, as does what may be another claim's that isn't back yet.
 
         Args:
             claims: Any number. They count as far as the rules still match them; what a list gave up, or was renamed
@@ -238,7 +240,7 @@ class Keeper:
             with self.lock:
                 changes = self.table.adopt(some, process_clock())
                 if self.is_restoring:
-                    # as in `resync`: in the order of their addresses, the last first
+                    # in the order of their addresses, the last first: see `resync`
                     addresses = sorted({claim.address for claim in some}, reverse=True)
                     wishes = [(address, self.table.wanted(address)) for address in addresses]
                     # what is not wanted may be another's, whose claim isn't back yet
@@ -269,9 +271,9 @@ class Keeper:
             unknown: See the attribute.
         """
         before = self.table.policies
-        added, gone = policies.statics.changes(before.statics)
+        added, gone = policies.statics.difference(before.statics)
         if policies.audiences != before.audiences or policies.budgets.keys() != before.budgets.keys():
-            added = list(policies.statics.wishes())  # each view has other neighbors now
+            added = list(policies.statics.announced)  # each view has other neighbors now
         with self.lock:
             self.rules, self.unknown = rules, unknown
             self.table.configure(policies)
@@ -337,7 +339,7 @@ class Keeper:
             self._restore_budget(view)
         with self.lock:
             unwanted = self.views.end_restore()
-        self._put_statics(list(self.table.policies.statics.wishes()))
+        self._put_statics(list(self.table.policies.statics.announced))
         # ExaBGP takes a tenth more routes a second in the order of their addresses (tests.bench router); what is put
         # as bulk leaves last in, first out
         addresses = sorted(chain.from_iterable(map(self.table.claims.addresses, range(SHARDS))), reverse=True)
@@ -592,10 +594,10 @@ class Keeper:
 
     def _end_networks(self) -> None:
         """Withdraw the static networks that are none any more, and have the routes that they covered back."""
-        networks = [prefix for prefix, _ in self._gone if len(prefix) not in (4, 16)]
+        networks = [prefix for prefix in self._gone if len(prefix) not in (4, 16)]
         if not networks:
             return
-        self._gone = [change for change in self._gone if len(change.prefix) in (4, 16)]
+        self._gone = [prefix for prefix in self._gone if len(prefix) in (4, 16)]
         for shard in range(SHARDS):
             with self.lock:
                 addresses = self.table.claims.addresses(shard)
@@ -607,19 +609,16 @@ class Keeper:
             self.views.put(gone, bulk=True, is_final=True)
             self.turn()
 
-    def _put_statics(self, changes: list[Change]) -> None:
-        """Put what is wanted of static prefixes that have changed, by the policies of now.
+    def _put_statics(self, prefixes: list[Prefix]) -> None:
+        """Put what is wanted, by the policies of now, of static prefixes that have come, changed or gone.
 
-        It is asked for anew: a lone address may be claimed by other lists, for other neighbors, too, and what has gone
-        may be in force again.
+        A lone address may be claimed by other lists, for other neighbors, too, and what has gone may be in force again.
         """
         at_once = max(1, PUT_AT_ONCE // len(self.views))
-        for start in range(0, len(changes), at_once):
+        for start in range(0, len(prefixes), at_once):
             with self.lock:
-                self._put(
-                    [Change(prefix, self.table.wanted(prefix)) for prefix, _ in changes[start : start + at_once]],
-                    bulk=True,
-                )
+                wanted, some = self.table.wanted, prefixes[start : start + at_once]
+                self._put([Change(prefix, wanted(prefix)) for prefix in some], bulk=True)
 
     def _put(self, changes: list[Change], *, bulk: bool = False) -> None:
         if changes:

@@ -236,15 +236,15 @@ class Inspector:
         refusals = {policies.refusal(address, name) for name in policies.by_list}
         guard = None if None in refusals or wanted is not None else next(iter(sorted(map(str, refusals))), None)
         block = policies.guard.block(address) if guard not in {None, "protected", "resolver", "family"} else None
-        bare = decides.attributes(address) if decides is not None else None
-        covered = policies.statics.covering(address, bare) if wanted is None and (bare or not claims) else None
+        covering = policies.covering(address, [claim.list for claim in claims]) if wanted is None else []
+        is_everywhere = all(view.decision.covered_by is not None for view in of_views)
         more = AddressFacts(
             list=decides.list if decides is not None else None,
             wanted=wanted,
             told=told,
             guard=guard,
             block=None if block is None else str(block),
-            covered_by=covered,
+            covered_by=covering[0] if len(covering) == 1 and is_everywhere else None,
             static=address in policies.statics.announced,
             views=of_views,
         )
