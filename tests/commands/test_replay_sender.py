@@ -116,3 +116,17 @@ def test_a_listener_that_stops_taking(tmp_path, monkeypatch):
         with pytest.raises(CommandError, match="takes no more data, after"):
             replay.run(path, to)
         done.set()
+
+
+def test_the_end_of_a_listener_is_seen_by_a_look_that_does_not_wait():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sender = replay_sender.Sender(ours, "tap")
+        began = time.monotonic()
+        sender.look()
+        sender.send([b"x"])  # the socket blocks again
+        assert time.monotonic() - began < 1
+        assert ours.gettimeout() == replay_sender.STALL_TIMEOUT_S
+        theirs.close()
+        with pytest.raises(CommandError, match="tap closed the connection after 1 frames"):
+            sender.look()

@@ -1,6 +1,7 @@
 """Sender of a bidirectional Frame Streams connection, blocking, every wait with a deadline."""
 
 import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -67,6 +68,25 @@ class Sender:
         """
         self._send(b"".join([len(frame).to_bytes(PREFIX_BYTES, "big") + frame for frame in frames]))
         self.frames += len(frames)
+
+    def look(self) -> None:
+        """Look whether the listener is still there; never waits.
+
+        Between ACCEPT and FINISH a listener says nothing, so whatever can be read is its end; over TLS it may be a
+        session ticket, which the library takes by itself.
+
+        Raises:
+            CommandError: It has closed the connection.
+        """
+        self._sock.settimeout(0)
+        try:
+            self._sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            self._sock.settimeout(STALL_TIMEOUT_S)
+        except OSError as error:
+            raise self._closed(error) from error
+        else:
+            raise self._closed()
 
     def close(self) -> None:
         """Say STOP and wait for FINISH: then the listener has taken every frame.

@@ -68,4 +68,4 @@ def test_counters_of_captures_and_what_is_none(tmp_path: Path):
     ):
         (tmp_path / f"sniff-{number}.json").write_text(text)
     os.mkfifo(tmp_path / "sniff-fifo.json")
-    assert reach.sniffers(tmp_path, 100.0) == (SnifferReport("eth0", 10.0, 30, 25, 1, 3),)
+    assert reach.sniffers(tmp_path, 100.0) == (SnifferReport("eth0", 10.0, 30, 25, 1, 1, 2),)

@@ -33,6 +33,10 @@ class Tap:
             raise CommandError("nobody listens")
         yield self
 
+    def look(self) -> None:
+        if not self.is_there:
+            raise CommandError("has ended")
+
     def send(self, frames: list[bytes]) -> None:
         self.takes.wait(20)
         if not self.is_there:
@@ -90,6 +94,58 @@ def test_a_tap_that_comes_back_is_found():
     eventually(lambda: thread.problem is None, 10, "connected")
     thread.put([b"x"])
     eventually(lambda: thread.sent == 1, 10, "sent")
+
+
+def test_the_end_of_a_tap_is_noticed_before_the_next_answer_and_that_is_not_lost(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sniffer, "LOOK_S", 0.01)
+    tap = Tap()
+    thread = TapThread(tap.connect, "tap")
+    thread.start()
+    thread.put([b"a"])
+    eventually(lambda: thread.sent == 1, 10, "sent")
+    tap.is_there = False
+    eventually(lambda: thread.problem is not None, 10, "it is noticed, though nothing was sent")
+    thread.put([b"b"])
+    tap.is_there = True
+    eventually(lambda: thread.sent == 2, 10, "sent by the next connection")
+    assert (tap.frames, thread.lost) == ([b"a", b"b"], 0)
+    assert thread._put_bytes == thread._done_bytes
+
+
+class Breaking(Tap):
+    """A tap that ends the connection at frames that it does not like, as one does that are too large."""
+
+    def __init__(self, *breaks: bytes, times: int = 1_000_000) -> None:
+        super().__init__()
+        self.breaks, self.left, self.seen = set(breaks), times, 0
+
+    def send(self, frames: list[bytes]) -> None:
+        if self.breaks & set(frames):
+            self.seen += 1
+            if self.seen <= self.left:
+                raise CommandError("broken pipe")
+        super().send(frames)
+
+
+def test_what_breaks_a_connection_is_sent_once_more():
+    tap = Breaking(b"x", times=1)
+    thread = TapThread(tap.connect, "tap")
+    thread.start()
+    thread.put([b"x"])
+    eventually(lambda: thread.sent == 1, 10, "sent again")
+    assert (tap.frames, thread.lost) == ([b"x"], 0)
+
+
+def test_what_breaks_each_connection_is_lost_alone():
+    tap = Breaking(b"x")
+    thread = TapThread(tap.connect, "tap")
+    thread.start()
+    thread.put([b"x"])
+    eventually(lambda: thread.lost == 1, 10, "it is given up")
+    thread.put([b"y"])
+    eventually(lambda: thread.sent == 1, 10, "the next one is sent")
+    assert (tap.frames, tap.seen) == ([b"y"], 2)
+    assert thread._put_bytes == thread._done_bytes
 
 
 class OneTurn:

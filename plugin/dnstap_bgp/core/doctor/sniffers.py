@@ -22,7 +22,8 @@ class SnifferReport(NamedTuple):
         questions: To the servers.
         answered: Answers of the servers, empty ones included.
         unasked: Answers in a server's name that were not believed.
-        lost: Packets and frames that were lost.
+        lost_packets: Packets that came faster than they were read.
+        lost_frames: Answers that the tap was not given: it was away for too long, or did not take them in time.
     """
 
     interface: str
@@ -30,7 +31,8 @@ class SnifferReport(NamedTuple):
     questions: int
     answered: int
     unasked: int
-    lost: int
+    lost_packets: int
+    lost_frames: int
 
 
 def examine(reports: Iterable[SnifferReport]) -> Iterator[Finding]:
@@ -42,7 +44,10 @@ def examine(reports: Iterable[SnifferReport]) -> Iterator[Finding]:
             text = f"the capture on {one.interface} sees {count_text(one.questions, 'question')} and no answer"
             advice = "capture where answers come in: on `any`, or on the servers' side of a router; is --server right?"
             yield Finding("warning", "sniff-no-answers", text, advice)
-        if one.lost:
-            lost = count_text(one.lost, "packet or frame", "packets or frames")
-            text = f"the capture on {one.interface} has lost {lost}"
-            yield Finding("note", "sniff-lost", text, "the machine is too busy, or the tap does not take them in time")
+        for count, what, advice in (
+            (one.lost_packets, "packet", "packets come faster than this machine reads them: is it too busy?"),
+            (one.lost_frames, "answer", "the tap was away for too long, or does not take them in time"),
+        ):
+            if count:
+                text = f"the capture on {one.interface} has lost {count_text(count, what)} since it began"
+                yield Finding("note", "sniff-lost", text, advice, f"{one.interface}, {what}s")

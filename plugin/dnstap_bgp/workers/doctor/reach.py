@@ -110,7 +110,7 @@ def _sniffer(path: Path, now: float) -> Iterator[SnifferReport]:
         return
     if not math.isfinite(at):
         return
-    lost = numbers["lost_packets"] + numbers["lost_frames"]
     answered = numbers["answers"] + numbers["empty"]
     shown = "".join(filter(str.isprintable, interface))
-    yield SnifferReport(shown, now - at, numbers["questions"], answered, numbers["unasked"], lost)
+    lost = numbers["lost_packets"], numbers["lost_frames"]
+    yield SnifferReport(shown, now - at, numbers["questions"], answered, numbers["unasked"], *lost)

@@ -1,6 +1,13 @@
 """The process of `dnstap-bgp sniff`: packets of an interface become DNSTap frames, which a thread sends to a tap.
 
 The thread that captures never waits for the tap: what that doesn't take in time is dropped and counted.
+
+A tap that ends is noticed in three ways, of which only the last loses frames:
+  idle            the connection is looked at once a second, so that it is mostly open again before the next answer
+  before sending  it is looked at again, as the end of a TCP connection fails no first write: the frames are kept
+  while sending   the frames are sent once more by the next connection, as some may have come to nobody; what ends that,
+                  too, is dropped: a frame that the tap refuses would end every connection
+What the tap had received and not read when it ended is lost with it.
 """
 
 import json
@@ -33,6 +40,15 @@ WAITING_MAX_BYTES = 16 << 20
 _FRAME_BYTES = 50  # beside its bytes
 
 WAIT_S = 0.2
+TOGETHER = 1000
+"""Frames from which on no more are gathered for one write."""
+
+TRIES_MAX = 2
+"""Connections that the same frames are given to: whatever ends the second is in the frames."""
+
+LOOK_S = 1.0
+"""Between two looks at a connection that has nothing to send: a plugin that restarts is back within a second."""
+
 STATUS_S = 5.0
 TELL_S = 60.0
 RETRY_FIRST_S, RETRY_MAX_S = 0.2, 5.0
@@ -50,6 +66,13 @@ class FrameSender(Protocol):
             CommandError: The tap takes no more.
         """
 
+    def look(self) -> None:
+        """Look whether the tap is still there; never waits.
+
+        Raises:
+            CommandError: It has closed the connection.
+        """
+
 
 Connect = Callable[[], AbstractContextManager[FrameSender]]
 
@@ -59,7 +82,7 @@ class TapThread:
 
     Attributes:
         sent: Frames that the tap was given.
-        lost: Frames that it did not take in time.
+        lost: Frames that it did not take in time, or that ended two connections.
         problem: Why there is no connection; None: there is one.
     """
 
@@ -74,6 +97,8 @@ class TapThread:
         self.problem: str | None = "not connected yet"
         self._connect, self._to = connect, to
         self._batches: queue.Queue[list[bytes]] = queue.Queue(BATCHES_MAX)
+        self._kept: list[bytes] = []  # what the last connection was given or was to be given, and may not have taken
+        self._tries = 0  # of these
         self._put_bytes = self._done_bytes = 0  # each is written by one thread
         self._thread = threading.Thread(target=self._run, name="tap", daemon=True)
 
@@ -116,20 +141,38 @@ class TapThread:
 
     def _send(self, sender: FrameSender) -> None:
         while True:
-            frames = self._batches.get()
-            while len(frames) < 1000:
-                try:
-                    frames += self._batches.get_nowait()
-                except queue.Empty:
-                    break
+            if not self._kept:
+                self._kept, self._tries = self._take(), 0
+            sender.look()
+            if not self._kept:
+                continue
+            self._tries += 1
             try:
-                sender.send(frames)
+                sender.send(self._kept)
             except CommandError:
-                self.lost += len(frames)
+                if self._tries >= TRIES_MAX:
+                    self.lost += self._done()
                 raise
-            finally:
-                self._done_bytes += _size(frames)
-            self.sent += len(frames)
+            self.sent += self._done()
+
+    def _take(self) -> list[bytes]:
+        """Take what waits for the tap, together; empty: nothing has come for `LOOK_S`."""
+        try:
+            frames = self._batches.get(timeout=LOOK_S)
+        except queue.Empty:
+            return []
+        while len(frames) < TOGETHER:
+            try:
+                frames += self._batches.get_nowait()
+            except queue.Empty:
+                break
+        return frames
+
+    def _done(self) -> int:
+        """Let go of the frames that were kept; returns their number."""
+        self._done_bytes += _size(self._kept)
+        count, self._kept = len(self._kept), []
+        return count
 
 
 def _size(frames: list[bytes]) -> int:
