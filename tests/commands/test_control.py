@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dnstap_bgp.commands import control
 from dnstap_bgp.commands.control import Control
 from dnstap_bgp.errors import OlderPluginError
 from tests.commands.asking_kit import Asked
@@ -48,6 +49,27 @@ def test_a_socket_with_a_long_path(tmp_path: Path):
     config.write_text(config.read_text().replace('"./dnstap.sock"', f'"{short}"'))
     with up(config) as found:
         Asked(found).until(lambda: Asked(found).run("status").returncode == 0, "an answer")
+
+
+def test_a_user_finds_the_service_whose_default_folder_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config, mine, service = tmp_path / "dnstap-bgp.toml", tmp_path / "mine", tmp_path / "service"
+    config.write_text('domains = "d"\n[dnstap]\nlisten = "tap.sock"\n[bgp]\nnext_hop = "192.0.2.254"\n')
+    (mine / "dnstap-bgp").mkdir(parents=True)
+    service.mkdir()
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(mine))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(control, "SYSTEM_RUNTIME_DIR", service)
+    of_service, of_mine = service / "control.sock", mine / "dnstap-bgp/control.sock"
+    of_service.touch()
+    assert control._socket(config) == of_mine, "a file of one's own"
+    monkeypatch.setattr(control, "DEFAULT_PATH", config)
+    assert control._socket(config) == of_service
+    of_mine.touch()
+    assert control._socket(config) == of_mine, "where that runs"
+    of_mine.unlink()
+    config.write_text(f'runtime_dir = "{tmp_path}"\n' + config.read_text())
+    assert control._socket(config) == tmp_path / "control.sock", "a folder that the file names"
 
 
 def test_a_spoilt_file_is_told_and_the_plugin_is_asked_all_the_same(asked: Asked):

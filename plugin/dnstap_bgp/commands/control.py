@@ -11,7 +11,9 @@ from typing import Any
 
 from dnstap_bgp import config as configuration
 from dnstap_bgp.commands.printing import complain, say
+from dnstap_bgp.config import DEFAULT_PATH
 from dnstap_bgp.config.addresses import UNIX_PATH_MAX_BYTES
+from dnstap_bgp.config.settings import CONTROL_SOCKET, SYSTEM_RUNTIME_DIR
 from dnstap_bgp.errors import CommandError, ConfigError, OlderPluginError, UnreachableError
 
 TIMEOUT_S = 35.0
@@ -111,7 +113,19 @@ class Control:
 
 
 def _socket(config_path: Path) -> Path:
-    """Find the control socket; a file that was spoilt while the plugin runs is told, and no reason not to ask.
+    """Find the control socket: where the file says, or else that of the service, whose default folder is another.
+
+    Raises:
+        ConfigError: The file can't be used, and there is no socket where it says.
+    """
+    found = _configured_socket(config_path)
+    service = SYSTEM_RUNTIME_DIR / CONTROL_SOCKET
+    is_default = config_path == DEFAULT_PATH and found == configuration.default_runtime_dir() / CONTROL_SOCKET
+    return service if is_default and not found.exists() and service.exists() else found
+
+
+def _configured_socket(config_path: Path) -> Path:
+    """Find a file's control socket; one that was spoilt while the plugin runs is told, and no reason not to ask.
 
     Raises:
         ConfigError: The file can't be used, and there is no socket where it says.

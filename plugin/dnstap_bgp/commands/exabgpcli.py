@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dnstap_bgp.config import DEFAULT_PATH, default_runtime_dir
+from dnstap_bgp.config.settings import SYSTEM_RUNTIME_DIR
 from dnstap_bgp.workers.process import instance, runtime
-
-SYSTEM_FOLDER = Path("/run/dnstap-bgp")
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def candidates() -> Iterator[Path]:
     if isinstance(told, str):
         yield DEFAULT_PATH.parent / told
     yield default_runtime_dir()
-    yield SYSTEM_FOLDER  # of the system's instance, where we are another user than it
+    yield SYSTEM_RUNTIME_DIR  # of the system's instance, where we are another user than it
 
 
 def _runs(folder: Path) -> bool:

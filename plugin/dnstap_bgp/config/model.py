@@ -47,7 +47,8 @@ class ConfigFile(FileTable):
         ipv6: Whether IPv6 routes are announced. Without it, where an IPv6 next-hop is configured.
         dry_run: Do everything but tell ExaBGP.
         runtime_dir: The folder of the pidfiles, ExaBGP's configuration and its FIFOs. Without it systemd's
-            `$RUNTIME_DIRECTORY`, `/run/dnstap-bgp` of root, `$XDG_RUNTIME_DIR/dnstap-bgp` of a user.
+            `$RUNTIME_DIRECTORY`, `/run/dnstap-bgp` of root, `$XDG_RUNTIME_DIR/dnstap-bgp` of a user, or else
+            `/tmp/dnstap-bgp-UID`. Commands of any user find the packages' service.
         pidfile: The pidfile of the plugin; the control socket is beside it. Without it `dnstap-bgp.pid` in
             `runtime_dir`.
         on_stop: `keep`: routers with graceful restart keep the routes for 120 s while ExaBGP restarts; `withdraw`: they

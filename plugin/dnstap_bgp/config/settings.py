@@ -50,13 +50,17 @@ RESTART_KEYS = ("runtime_dir", "pidfile", "cache", "process.user", "process.netn
 """Keys that no reload can change: the files are open, and user and namespace are those of the process above."""
 
 
+SYSTEM_RUNTIME_DIR = Path("/run/dnstap-bgp")
+"""That of root and of the packages' service."""
+
+
 def default_runtime_dir() -> Path:
     """Return the folder of runtime files: systemd's, else the system's or the user's own, else a private one."""
     given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]  # systemd lists several with colons
     if given:
         return Path(given)
     if os.geteuid() == 0:
-        return Path("/run/dnstap-bgp")
+        return SYSTEM_RUNTIME_DIR
     of_user = os.environ.get("XDG_RUNTIME_DIR")
     if of_user:
         return Path(of_user) / "dnstap-bgp"
