@@ -22,6 +22,7 @@ from dnstap_bgp.core.model import Claim, RibRecord
 from dnstap_bgp.core.state.blocks import HEADER_BYTES, Block, BlockKind, Hole, Read, identify, scan
 from dnstap_bgp.core.state.records import Decoder, is_payload_of_views
 from dnstap_bgp.core.state.timestamps import Stamp, elapsed_s, same_boot
+from dnstap_bgp.core.text import count_text
 from dnstap_bgp.errors import StateFileError
 
 HOLES_MAX = 8
@@ -101,8 +102,9 @@ class LoadReport:
         if not self.found:
             return "there is no state file, or an empty one"
         text = (
-            f"{self.claims} claims restored, {self.expired} expired meanwhile, {self.announced} announcements known,"
-            f" downtime {self.downtime_s:.1f} s, {self.seconds:.2f} s for {self.size} bytes"
+            f"{count_text(self.claims, 'record')} of claims restored, {self.expired} expired meanwhile,"
+            f" {count_text(self.announced, 'record')} of announcements, downtime {self.downtime_s:.1f} s,"
+            f" {self.seconds:.2f} s for {self.size} bytes"
         )
         if self.unknown:
             text += (
