@@ -7,6 +7,7 @@ import pwd
 import pytest
 
 from dnstap_bgp.commands import doctor
+from dnstap_bgp.core.status.report import Finding
 from dnstap_bgp.workers.doctor import reach
 from tests.commands.running import cli, write_config
 from tests.integration.lab import eventually
@@ -37,6 +38,14 @@ def test_nothing_is_wrong(folder):
     assert lines[0].startswith("looked at")
     assert "no plugin is running" in lines[2]
     assert lines[-1] == "nothing is wrong that can be seen from here"
+
+
+def test_what_is_missing_in_the_first_minute():
+    report = doctor.DoctorReport((), ("looked at it",), ("no BGP session is up",))
+    assert list(report.lines())[-1] == "nothing is wrong so far: no BGP session is up; ask again in a minute"
+    assert (report.exit_status, report.to_json()["missing"]) == (0, ("no BGP session is up",))
+    finding = Finding("warning", "neighbor-down", "it has been down for 2 min")
+    assert list(doctor.DoctorReport((finding,), (), ("no BGP session is up",)).lines())[-1].startswith("warning: ")
 
 
 def test_what_check_says(folder):
@@ -105,6 +114,7 @@ def test_the_running_plugin_is_asked(folder):
     with plugin(config):
         asked = eventually(lambda: [line for line in doctor.run(config).looked if "asked the plugin" in line], 20, "it")
         assert asked
+        assert doctor.run(config).missing[0] == "no DNSTap sender is connected"
         found = eventually(lambda: kinds(doctor.run(config)).get("no-state-file"), 20, "its first look")
         assert found is not None
         assert found.level == "note"

@@ -70,8 +70,26 @@ def test_hooks_are_told_with_their_figures():
 def test_the_refresh_is_told_in_one_line():
     refresh = {"resolver": "127.0.0.1", "names": 1200, "exact": 200, "asked": 5000, "answered": 4900, "returned": 4800}
     well = {**refresh, "late_s": 0.2, "silent": False, "blind": False}
-    counts = "5,000 asked, 4,900 answered, 4,800 returned"
+    counts = "5,000 asked, 4,900 answered, 4,800 seen by tap or hook"
     assert status._refresh(well) == f"refresh: 1,200 names (200 exact); 127.0.0.1 answers; {counts}"
     late = {**well, "late_s": 90.0, "silent": True}
     assert status._refresh(late) == f"refresh: 1,200 names (200 exact), 1 min 30 s late; 127.0.0.1 silent; {counts}"
     assert "unseen by the tap" in status._refresh({**well, "blind": True})
+
+
+def waiting(*up: bool, stage: str = "ready", streaming: bool = False, hooks: int = 0) -> list[str]:
+    neighbors = [{"address": f"192.0.2.{number}", "up": one, "foreign": False} for number, one in enumerate(up)]
+    senders = [{"state": "streaming" if streaming else "handshake"}]
+    hold: dict[str, list[object]] | None = {"hooks": [{}] * hooks} if hooks else None
+    host = {"stage": stage, "neighbors": [*neighbors, {"address": "192.0.2.99", "up": False, "foreign": True}]}
+    return status.missing_yet({"tap": {"connections": senders}, "hold": hold, "exabgp": host})
+
+
+def test_what_a_start_waits_for():
+    nobody, session = "no DNSTap sender is connected", "no BGP session is up"
+    assert waiting(True, streaming=True) == []
+    assert waiting(True, hooks=1) == []
+    assert waiting(False, False) == [nobody, session]
+    assert waiting(False, True, streaming=True) == ["1 of 2 BGP sessions are down"]
+    assert waiting(stage="opening") == [nobody, "ExaBGP has not answered"]
+    assert status.missing_yet({"tap": {"connections": []}, "exabgp": None}) == [nobody, "ExaBGP has not answered"]

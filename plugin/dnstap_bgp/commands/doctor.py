@@ -18,10 +18,12 @@ from dnstap_bgp.commands import check, host
 from dnstap_bgp.commands.control import Control
 from dnstap_bgp.commands.options import config_option
 from dnstap_bgp.commands.printing import say
+from dnstap_bgp.commands.status import SO_FAR, missing_yet
 from dnstap_bgp.config import Config, UnixAddress
 from dnstap_bgp.core.doctor.evidence import Account, PathStep
 from dnstap_bgp.core.doctor.socket_access import blockage, obstacle
 from dnstap_bgp.core.status.report import Finding
+from dnstap_bgp.core.text import duration_text
 from dnstap_bgp.errors import CommandError, ConfigError, HostError
 from dnstap_bgp.workers.doctor import reach
 
@@ -55,10 +57,12 @@ class DoctorReport:
     Attributes:
         findings: What is wrong.
         looked: What was looked at, one line each.
+        missing: What the running plugin waits for, see `status.missing_yet`.
     """
 
     findings: tuple[Finding, ...]
     looked: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> int:
@@ -72,13 +76,16 @@ class DoctorReport:
             if finding.advice:
                 yield f"    {finding.advice}"
         yield from self.looked
-        if not self.findings:
+        if self.missing and not self.exit_status:
+            yield f"{SO_FAR}: {', '.join(self.missing)}; ask again in a minute"
+        elif not self.findings:
             yield "nothing is wrong that can be seen from here"
 
     def to_json(self) -> dict[str, Any]:
         """Give the report as one JSON object."""
         keys = ("level", "kind", "text", "advice", "subject")
-        return {"findings": [{key: getattr(one, key) for key in keys} for one in self.findings], "looked": self.looked}
+        found = [{key: getattr(one, key) for key in keys} for one in self.findings]
+        return {"findings": found, "looked": self.looked, "missing": self.missing}
 
 
 def run(path: Path) -> DoctorReport:
@@ -92,6 +99,7 @@ def run(path: Path) -> DoctorReport:
     found += [Finding("warning", "config", warning) for warning in report.warnings]
     looked = [f"looked at {path}" + (": " + ", ".join(report.summary[1:]) if report.summary[1:] else "")]
     found += _exabgp(looked)
+    missing: list[str] = []
     with suppress(ConfigError):  # which the check has told
         config = configuration.load(path)
         found += _folders(config)
@@ -100,7 +108,8 @@ def run(path: Path) -> DoctorReport:
             found += _sockets(config)
         else:
             found += [Finding(**finding) for finding in status["findings"]]
-    return DoctorReport(tuple(found), tuple(looked))
+            missing = missing_yet(status)
+    return DoctorReport(tuple(found), tuple(looked), tuple(missing))
 
 
 def _exabgp(looked: list[str]) -> Iterator[Finding]:
@@ -136,8 +145,9 @@ def _sockets(config: Config) -> Iterator[Finding]:
             continue
         steps = reach.steps(address.path) or _planned(config, address.path)
         if not steps:
-            text = f"the folder of {address.path} does not exist yet"
-            yield Finding("note", "socket-folder", text, "`up` makes runtime_dir; any other folder is yours to make")
+            if address.path.parent != config.runtime_dir:  # that one is made at the start
+                text = f"the folder of {address.path} does not exist yet"
+                yield Finding("note", "socket-folder", text, "`up` makes runtime_dir alone: this one is yours to make")
             continue
         blocked = [(account, step) for account in accounts if (step := obstacle(account, steps)) is not None]
         for account, step in blocked:
@@ -168,7 +178,7 @@ def _plugin(config: Config, looked: list[str]) -> dict[str, Any] | None:
     except CommandError as error:
         looked.append(f"did not look at what arrives: {error}")
         return None
-    looked.append(f"asked the plugin (pid {status['pid']})")
+    looked.append(f"asked the plugin (pid {status['pid']}, up {duration_text(status['uptime_s'])})")
     return status
 
 

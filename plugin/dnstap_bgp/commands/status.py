@@ -17,6 +17,9 @@ Found = dict[str, Any]
 
 TROUBLES_MAX = 5
 
+SO_FAR = "nothing is wrong so far"
+"""Said as long as something is missing that may take a minute."""
+
 
 @click.command("status")
 @config_option
@@ -85,7 +88,26 @@ def lines(found: Found) -> Iterator[str]:
         advice = f"; {one['advice']}" if one.get("advice") else ""
         yield f"{one['level'].upper()}: {one['text']}{advice}"
     if not found["findings"]:
-        yield "nothing is wrong"
+        missing = missing_yet(found)
+        yield f"{SO_FAR}: {', '.join(missing)}" if missing else "nothing is wrong"
+
+
+def missing_yet(found: Found) -> list[str]:
+    """Name what a start waits for: a sender, ExaBGP, sessions. The doctor gives them a minute before a finding."""
+    missing = []
+    hooks = (found.get("hold") or {}).get("hooks", ())
+    if not any(one["state"] == "streaming" for one in found["tap"]["connections"]) and not hooks:
+        missing.append("no DNSTap sender is connected")
+    host = found["exabgp"]
+    if host is None or host["stage"] != "ready":
+        return [*missing, "ExaBGP has not answered"]
+    ours = [one for one in host["neighbors"] if not one["foreign"]]
+    down = [one["address"] for one in ours if not one["up"]]
+    if down and len(down) == len(ours):
+        missing.append("no BGP session is up")
+    elif down:
+        missing.append(f"{len(down)} of {len(ours)} BGP sessions are down")
+    return missing
 
 
 def _peer(peer: Found) -> str:
@@ -122,7 +144,9 @@ def _hold(hold: Found) -> Iterator[str]:
 def _refresh(refresh: Found) -> str:
     state = "silent" if refresh["silent"] else "unseen by the tap" if refresh["blind"] else "answers"
     late = f", {duration_text(refresh['late_s'])} late" if refresh["late_s"] >= 1 else ""
-    counts = ", ".join(f"{refresh[key]:,} {key}" for key in ("asked", "answered", "returned"))
+    counts = (
+        f"{refresh['asked']:,} asked, {refresh['answered']:,} answered, {refresh['returned']:,} seen by tap or hook"
+    )
     return (
         f"refresh: {refresh['names']:,} names ({refresh['exact']:,} exact){late};"
         f" {refresh['resolver']} {state}; {counts}"
