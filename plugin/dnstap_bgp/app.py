@@ -455,7 +455,6 @@ class App:
 
         self._hold = HoldService(self.config, self._keeper, lambda: self._bgp.tasks, self._end)
         self._replace_hook_answers(self._keeper.rules)
-        self._bgp.on_news = self._hold.wake
 
     def _configure_hold(self) -> None:
         """Have the hold service follow the configuration of now, begun if it is new there."""

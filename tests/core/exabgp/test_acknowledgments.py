@@ -29,9 +29,12 @@ def test_only_awaited_prefixes_are_news(acknowledgments):
 def test_what_lost_its_place_is_news_where_nobody_else_takes_it(acknowledgments):
     acknowledgments.note_given_way([A], lambda _: "left-out")
     assert not acknowledgments.news
-    acknowledgments.awaited = {A: None, B: None}
+    woken = []
+    acknowledgments.awaited, acknowledgments.wake = {A: None, B: None}, lambda: woken.append(True)
+    acknowledgments.note_given_way([B, C], {B: "waiting", C: "left-out"}.__getitem__)
+    assert not woken
     acknowledgments.note_given_way([A, B, C], {A: "left-out", B: "waiting", C: "left-out"}.__getitem__)
-    assert list(acknowledgments.news) == [Progress(A, 0.0, "left-out")]
+    assert (list(acknowledgments.news), woken) == ([Progress(A, 0.0, "left-out")], [True])
 
 
 def test_without_a_margin_answers_are_news_and_where_nobody_asks_nothing_is_noted():

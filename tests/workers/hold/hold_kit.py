@@ -69,7 +69,6 @@ class Stage:
         self.keeper.resync()
         self.service = HoldService(config(folder, hold, bound_s), self.keeper, lambda: self.bgp.tasks, self.crashed.set)
         self.service.answers = HookAnswers(RULES, self.service.counters)
-        self.bgp.on_news = self.service.wake
         self.service.start()
         self.bgp.start(self.keeper, None)
         self.bgp.restored()

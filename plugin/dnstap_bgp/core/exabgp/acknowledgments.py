@@ -36,12 +36,14 @@ class Acknowledgments:
         awaited: The prefixes that somebody waits for; the object is theirs, and may change at any time.
         keep_s: So long answered lines are remembered; None: nobody asks for them, and nothing is noted.
         news: What became of awaited prefixes; taken by whoever waits, from any thread.
+        wake: Wakes whoever waits for news; called with the lock held or without it, so it must not block.
     """
 
     def __init__(self) -> None:
         self.awaited: Mapping[Prefix, object] = {}
         self.keep_s: float | None = None
         self.news: deque[Progress] = deque()
+        self.wake: Callable[[], None] = _nobody_waits
         self._recent: deque[tuple[float, Collection[Prefix]]] = deque()
 
     def note(self, prefixes: Collection[Prefix], now: float, stage: Callable[[Prefix], str], *, done: bool) -> None:
@@ -67,6 +69,8 @@ class Acknowledgments:
     def note_given_way(self, prefixes: Iterable[Prefix], stage: Callable[[Prefix], str]) -> None:
         """Take that prefixes lost their places in a neighbor's budget, perhaps before any line was about them.
 
+        No answer of ExaBGP's need follow by which whoever waits would be woken, so that is done here.
+
         Args:
             prefixes: These.
             stage: Tells the stage of a prefix from now on.
@@ -74,7 +78,10 @@ class Acknowledgments:
         awaited = self.awaited
         if awaited:
             stages = [(prefix, stage(prefix)) for prefix in prefixes if prefix in awaited]
-            self.news += [Progress(prefix, 0.0, found) for prefix, found in stages if found in _PLACELESS]
+            news = [Progress(prefix, 0.0, found) for prefix, found in stages if found in _PLACELESS]
+            self.news += news
+            if news:
+                self.wake()
 
     def last(self, prefix: Prefix, now: float) -> float | None:
         """Find when a prefix was last acknowledged, process clock; None: longer ago than `keep_s`."""
@@ -85,3 +92,7 @@ class Acknowledgments:
             if prefix in prefixes:
                 return at
         return None
+
+
+def _nobody_waits() -> None:
+    """Leave news alone, where no service holds answers."""

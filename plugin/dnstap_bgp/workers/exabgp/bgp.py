@@ -22,11 +22,7 @@ from dnstap_bgp.workers.state.store import Store
 
 
 class Bgp:
-    """The talk with ExaBGP: reader, api session and writer, from the first line read to the last one written.
-
-    Attributes:
-        on_news: Called in the reader's thread when somebody waits for a prefix of a line that was answered.
-    """
+    """The talk with ExaBGP: reader, api session and writer, from the first line read to the last one written."""
 
     def __init__(self, host_in: int, host_out: int, on_end: Callable[[], None], on_crash: CrashHandler) -> None:
         """Make it: `start_reading` first of all, `start` when there is something to say.
@@ -45,7 +41,6 @@ class Bgp:
         self._keeper: Keeper | None = None
         self._session: ApiSession | None = None
         self._writer: StdoutWriter | None = None
-        self.on_news: Callable[[], None] = _nobody_waits
 
     def start_reading(self) -> None:
         """Drain ExaBGP's pipe from now on, whatever else happens."""
@@ -64,7 +59,7 @@ class Bgp:
                     session.receive(item, now)
                 writer.turn()
             if keeper.views.acknowledgments.news:
-                self.on_news()
+                keeper.views.acknowledgments.wake()
 
         self._keeper, self._session, self._writer = keeper, session, writer
         self._reader.attach(deliver)
@@ -177,7 +172,3 @@ def _neighbor_status(
         foreign=neighbor.foreign,
         budget=None if budget is None else BudgetStatus(*budget[1:]),
     )
-
-
-def _nobody_waits() -> None:
-    """Leave news of acknowledgments alone."""

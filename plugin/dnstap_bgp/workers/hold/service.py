@@ -125,10 +125,6 @@ class HoldService:
         if self._thread.ident is None and reconfigured is not None and reconfigured[1]:
             self._thread.start()
 
-    def wake(self) -> None:
-        """Have the thread look for news of acknowledgments."""
-        self._wakeup.set()
-
     def switch(self, *, on: bool) -> None:
         """Hold answers, or reply to everything at once until switched back."""
         self.is_on = on
@@ -212,7 +208,7 @@ class HoldService:
             config, listeners = reconfigured
             self._config, self._margins = config.hold, config.margins
             acknowledgments = self._keeper.views.acknowledgments
-            acknowledgments.awaited = self._held.by_prefix
+            acknowledgments.awaited, acknowledgments.wake = self._held.by_prefix, self._wakeup.set
             acknowledgments.keep_s = self._margins.largest_s if config.hold is not None else None
             self._endpoints.apply(config, listeners)
         self._endpoints.attend(now)
