@@ -2,16 +2,18 @@
 
 Tested with unbound 1.17 and 1.26, Python 3.11 and 3.13; needs Python 3.9 and nothing beside its standard library.
 
-Debian: `apt-get install python3-unbound`, put this file into /etc/unbound/, and restart unbound with
+Debian: put this file into /etc/unbound/, install its module,
+
+    apt-get install python3-unbound
+    ln -s /usr/lib/python3/dist-packages/unboundmodule.py /etc/unbound/     # Debian 12: or unbound doesn't find it
+
+and restart unbound with
 
     server:
         module-config: "python validator iterator"      # with RPZ: "python respip validator iterator"
         cache-max-ttl: 43200                            # below the `ttl` of dnstap-bgp (24 h), see below
     python:
         python-script: "/etc/unbound/unbound-hook.py"
-
-On Debian 12, unbound doesn't find python3-unbound's module by itself:
-`ln -s /usr/lib/python3/dist-packages/unboundmodule.py /etc/unbound/`.
 
 On the side of dnstap-bgp:
 
@@ -44,7 +46,8 @@ serve-expired), for which no client waits, without waiting. What comes from the 
 has to be below `ttl`: else a route can end while its answer is still in the cache.
 
 Mind:
-- Stand it first in module-config: it sees the answer as the client gets it. RPZ rules on names answer before it runs.
+- Stand it first in module-config: it sees the answer as the client gets it. RPZ rules on names, local-zone and
+  local-data answer before it runs.
 - Only NOERROR answers that DNSSEC has not found bogus are told.
 - OPNsense and pfSense: the manual has a section on them.
 - Another Python script in use? unbound takes one: name that one as BEFORE below, and it runs as if it were alone, its

@@ -132,8 +132,9 @@ def test_the_manual_tells_of_every_finding():
 
 
 def test_each_threat_is_shown_by_tests_that_there_are():
-    text = (ROOT / "deploy/README.md").read_text().partition("\n## Threats")[2].partition("\n## ")[0]
-    threats = re.findall(r"^\| (\d+) \| [^|]+ \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
+    manual = (ROOT / "deploy/README.md").read_text().partition("\n## Threats")[2].partition("\n## ")[0]
+    threats = re.findall(r"^\| (\d+) \| [^|]+ \| [^|]+ \| [^|]+ \|$", manual, re.MULTILINE)
+    text = (ROOT / "tests/README.md").read_text().partition("\n## The attacks of the manual")[2].partition("\n## ")[0]
     shown = re.findall(r"^- (\d+): `([^:`]+)::(\w+)`$", text, re.MULTILINE)
     assert threats == [str(number) for number in range(1, len(threats) + 1)]
     assert {number for number, _, _ in shown} == set(threats)

@@ -181,7 +181,8 @@ class GuardTable(FileTable):
             `max_routes`; without it four times as many.
         max_new_routes_per_second: New addresses a second, beyond which they are refused until the next. Owners (as
             above) share it: one that asks for more than its part takes nothing from the others. Without it, no limit.
-        when_full: `evict`: at a cap the least recently seen gives way; `refuse`: the newcomer is refused.
+        when_full: `evict`: in a full table the largest owner's least recently seen gives way, at another cap the least
+            recently seen of those that it counts; `refuse`: the newcomer is refused.
     """
 
     allow: Networks = ()
