@@ -9,9 +9,10 @@ from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
-from dnstap_bgp.config import UnixAddress
+from dnstap_bgp.config import TcpAddress, UnixAddress
 from dnstap_bgp.workers.net.lazy_listeners import Endpoint, LazyListeners
 from tests.integration.lab import eventually
+from tests.ports import free_port
 from tests.workers.web.site_kit import Site
 
 A = b"\1\1\1\1"
@@ -80,6 +81,34 @@ def test_nothing_serves_before_the_first_client(tmp_path):
     assert len(served) == 1
     served[0].close()
     assert not path.exists()
+
+
+def test_other_limits_come_into_force_at_the_same_socket():
+    """As with a changed [http]: what serves ends in its own time, and has a copy of the socket until then."""
+    served: list[tuple[str, socket.socket, Future[None]]] = []
+
+    def serve(limits: str, sock: socket.socket) -> "Future[None]":
+        served.append((limits, sock, Future()))
+        return served[-1][2]
+
+    def endpoint(port: int, limits: str) -> Endpoint:
+        return Endpoint(TcpAddress("127.0.0.1", port), partial(serve, limits), limits)
+
+    port = free_port()
+    with listening(endpoint(port, "old")) as listeners:
+        with socket.create_connection(("127.0.0.1", port)):
+            eventually(partial(reaches, served, 1), 20, "it is served")
+            served[0][1].accept()[0].close()
+        listeners.listen([endpoint(port, "new")])
+        eventually(served[0][2].cancelled, 20, "the one before is told to end")
+        with socket.create_connection(("127.0.0.1", port)):  # its copy is open still
+            eventually(partial(reaches, served, 2), 20, "the new one serves")
+        assert [limits for limits, _, _ in served] == ["old", "new"]
+        assert [one.problem for one in listeners.status()] == [None]
+        listeners.listen([])
+        eventually(served[1][2].cancelled, 20, "it is told to end")
+    for _, sock, _ in served:
+        sock.close()
 
 
 def test_what_can_not_be_served_leaves_the_others_and_is_tried_again(tmp_path, caplog):

@@ -117,10 +117,28 @@ class LazyListeners:
 
     def _apply(self, wanted: Sequence[Endpoint]) -> None:
         standing = {one.endpoint: one for one in self._opened}
-        opened = [standing.pop(endpoint) if endpoint in standing else _to_open(endpoint) for endpoint in wanted]
+        kept = {endpoint: standing.pop(endpoint) for endpoint in wanted if endpoint in standing}
+        # With other limits: the same socket. Whoever serves it ends in its own time, and one opened beside it would be
+        # refused until then, as if another process had it.
+        open_at = {_place(one.endpoint): one for one in standing.values() if one.listener.sock is not None}
+        self._opened = []
+        for endpoint in wanted:
+            one = kept.get(endpoint)
+            if one is None and (before := open_at.pop(_place(endpoint), None)) is not None:
+                del standing[before.endpoint]
+                one = self._take_over(before, endpoint)
+            self._opened.append(one or _to_open(endpoint))
         for gone in standing.values():
             self._close(gone)
-        self._opened = opened
+
+    def _take_over(self, before: _Opened, endpoint: Endpoint) -> _Opened:
+        """Have an open socket wait for the first client of another endpoint."""
+        sock = before.listener.sock
+        assert sock is not None
+        self._leave(before, sock)
+        one = _Opened(endpoint, before.listener)
+        self._selector.register(sock, selectors.EVENT_READ, one)
+        return one
 
     def _attend(self, one: _Opened) -> None:
         before = one.listener.sock
@@ -177,6 +195,11 @@ class LazyListeners:
             text = "nobody can ask at %s: %s; trying again"
             self._log.log(logging.WARNING, f"closed {one.endpoint.address}", text, one.endpoint.address, problem)
         one.logged = problem
+
+
+def _place(endpoint: Endpoint) -> object:
+    """Give what a socket is opened with."""
+    return endpoint.address, endpoint.perm, endpoint.group
 
 
 def _to_open(endpoint: Endpoint) -> _Opened:
