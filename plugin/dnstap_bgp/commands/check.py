@@ -130,7 +130,7 @@ def _missing(config: Config) -> Iterator[str]:
             folders[f"dnstap.listen {address.path}"] = address.path.parent
     for key, folder in folders.items():
         if not folder.exists() and folder != config.runtime_dir:
-            yield f"{key}: there is no folder {folder}: nobody makes it, and until it is there nothing opens this"
+            yield f"{key}: there is no folder {folder}: unless a unit makes it at the start, nothing opens this"
     if config.cache is None:
         yield "cache is missing: what is learnt is lost with each restart"
     if config.bgp.neighbors and config.bgp.source_ip is None:
