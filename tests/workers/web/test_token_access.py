@@ -1,6 +1,7 @@
 """The token of [http]: what it opens, what stays shut, and what guessing costs."""
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,12 +62,32 @@ def test_without_the_right_token_nothing_is_changed(site: Site, header: str):
     assert audit(site) == []
 
 
+STEERS = {
+    "/v1/lists/switch": SWITCH,
+    "/v1/lists/edit": {"list": "l", "add": ["a.example"]},
+    "/v1/reload": {},
+    "/v1/diff": {},
+    "/v1/forget": {"target": "a.example"},
+    "/v1/add": {"address": "1.1.1.1", "list": "l"},
+}
+
+
 def test_with_the_token_what_steers_is_open_and_nothing_else(site: Site):
-    for path, body in (("lists/switch", SWITCH), ("lists/edit", {"list": "l", "add": ["a.example"]}), ("reload", {})):
-        assert post(site, f"/v1/{path}", body, **BEARER)[0] == 200
-    assert post(site, "/v1/forget", {"target": "a.example"}, **BEARER)[0] == 200
-    for path in ("save", "log-level"):
-        assert post(site, f"/v1/{path}", {"level": "debug"}, **BEARER)[0] == 404
+    """All paths of the control socket are tried, also those of tomorrow."""
+    assert site.get("/healthz", control=True) == "ok\n"
+    app = site.server._app
+    assert app is not None
+    routes = app._app(app._limits(control=True), control=True).router.routes()
+    paths = {route.resource.canonical for route in routes if route.method == "POST" and route.resource is not None}
+    assert {"/v1/save", "/v1/log-level", "/v1/hold", "/v1/margin", *STEERS} <= paths
+    for path in paths:
+        assert post(site, path, STEERS.get(path, {}), **BEARER)[0] == (200 if path in STEERS else 404), path
+
+
+@pytest.mark.parametrize("path", ["/v1/audit", "/v1/lists/l/names"])
+def test_what_names_people_needs_the_token(site: Site, path: str):
+    assert site.ask(path)[0] == 401
+    assert site.ask(path, Authorization=f"Bearer {TOKEN}")[0] in (200, 400)
 
 
 def test_a_wrong_token_shuts_its_address_out_for_a_second(site: Site, monkeypatch: pytest.MonkeyPatch):
@@ -74,6 +95,24 @@ def test_a_wrong_token_shuts_its_address_out_for_a_second(site: Site, monkeypatc
     assert post(site, "/v1/lists/switch", SWITCH, Authorization="Bearer wrong")[0] == 401
     assert post(site, "/v1/lists/switch", SWITCH, **BEARER)[0] == 429, "the right one is not even looked at"
     assert site.get("/v1/status")["web"]["refused"]["token"] == 2
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "GET"])
+def test_who_gives_no_token_shuts_nobody_out(site: Site, method: str):
+    """The attack: a page elsewhere has the browser ask, as often as it likes, of the address that has the token."""
+    path = "/v1/audit" if method == "GET" else "/v1/lists/switch"
+    for _ in range(3):
+        assert site.ask(path, method=method, Origin="http://evil.example")[0] == 401
+        assert post(site, "/v1/lists/switch", SWITCH, **BEARER)[0] == 200
+
+
+def test_a_page_at_another_port_changes_nothing_and_shuts_nobody_out(site: Site):
+    for given in ({}, BEARER, {"Authorization": "Bearer wrong"}):
+        assert post(site, "/v1/lists/switch", SWITCH, Sec_Fetch_Site="same-site", **given)[0] == 403
+        status, _, _ = site.ask("/v1/lists/switch", method="OPTIONS", Sec_Fetch_Site="same-site")
+        assert status == 403
+    assert post(site, "/v1/lists/switch", SWITCH, **BEARER, Sec_Fetch_Site="same-origin")[0] == 200
+    assert site.ask("/v1/status", Sec_Fetch_Site="same-site")[0] == 200
 
 
 def test_pages_of_other_sites_get_nowhere_even_with_the_token(site: Site):
@@ -102,6 +141,42 @@ def test_each_change_and_each_refused_try_is_noted(site: Site, tmp_path: Path):
     content = (tmp_path / "state.audit").read_bytes()
     assert b"\x1b" not in content
     assert TOKEN.encode() not in content
+
+
+@pytest.mark.parametrize("path", ["/v1/lists/switch", "/v1/lists/edit", "/v1/reload"])
+def test_a_change_is_noted_whose_client_does_not_wait_for_it(site: Site, path: str):
+    """The attack: who has the token leaves no trace, as the errand that is begun is done all the same."""
+    errands: list[Errand] = []
+
+    def begin(errand: Errand) -> None:
+        assert errand.outcome.set_running_or_notify_cancel()
+        errands.append(errand)
+
+    site.server.inspector.send = begin
+    body = json.dumps(STEERS[path]).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}"
+    with site.tcp() as sock:
+        sock.sendall(head.encode() + b"\r\n\r\n" + body)
+        eventually(lambda: errands, 10, "the main thread has begun")
+    entries = eventually(lambda: audit(site), 10, "an entry")
+    assert isinstance(entries, list)
+    assert (entries[0]["what"], entries[0]["outcome"]) == (path, token_access.LEFT)
+    assert json.loads(entries[0]["asked"]) == STEERS[path]
+    errands[0].outcome.set_result(Outcome(ok=True, messages=("done",)))
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("planted"), OSError("planted")])
+def test_a_change_that_fails_by_a_fault_of_ours_is_noted(site: Site, fault: Exception):
+    site.server.inspector.send = lambda errand: errand.outcome.set_exception(fault)
+    assert post(site, "/v1/lists/switch", SWITCH, **BEARER)[0] == 500
+    [entry] = eventually(lambda: audit(site), 10, "an entry")
+    assert entry["outcome"] == f"a fault of ours: {type(fault).__name__}"
+
+
+def test_no_word_in_a_body_hides_a_try(site: Site):
+    post(site, "/v1/forget", {"target": "a.example", "preview": True}, **BEARER)
+    [entry] = eventually(lambda: audit(site), 10, "an entry")
+    assert entry["what"] == "/v1/forget"
 
 
 def test_the_table_needs_tls_beyond_loopback(tmp_path: Path):

@@ -2,7 +2,8 @@
 
 A page of another site, in a browser that can reach us, may send requests here: by our own name or address, which
 browsers then mark as cross-site, or by a name of its own that was made to point here (DNS rebinding), which stands in
-the Host header.
+the Host header. A page at another port or below the same domain is marked as same-site: nobody lets it read an answer
+(there is no CORS), and what changes something is refused to it as well.
 """
 
 import asyncio
@@ -96,7 +97,9 @@ def same_site(refused: Counter[str], own_names: Callable[[], frozenset[str]]) ->
         if not is_own_name(request.headers.get("Host", ""), own_names()):
             refused["host"] += 1
             raise Failure(421, "this is no name of ours; `hosts` in [http] names the others")
-        if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.path != "/":
+        asker = request.headers.get("Sec-Fetch-Site")
+        only_reads = request.method in ("GET", "HEAD")
+        if (asker == "cross-site" and request.path != "/") or (asker == "same-site" and not only_reads):
             refused["origin"] += 1
             raise Failure(403, "pages of other sites may not ask")
         return await handler(request)

@@ -1,5 +1,6 @@
 """Access by token to what steers over [http], and the audit of all that steers; middlewares, in the thread "loop"."""
 
+import asyncio
 import pwd
 import socket
 from collections import Counter, OrderedDict
@@ -26,6 +27,7 @@ def with_token(token: str, refused: Counter[str]) -> Middleware:
     """Make the middleware that asks for the token where something is changed, or told of who changed it.
 
     It is compared in constant time, and comes in a header that no page of another site can set: there is no cookie.
+    Who gives none has guessed nothing, and shuts nobody out: a page elsewhere can have a browser ask without one.
 
     Args:
         token: The secret of `[http]`.
@@ -42,12 +44,14 @@ def with_token(token: str, refused: Counter[str]) -> Middleware:
         if blocked.get(sender, 0.0) > now:
             refused["token"] += 1
             raise Failure(429, "a wrong token came from this address: wait a second")
-        if not is_bearer(request.headers.get("Authorization"), secret):
+        given = request.headers.get("Authorization")
+        if not is_bearer(given, secret):
             refused["token"] += 1
-            blocked[sender] = now + FAILURE_S
-            blocked.move_to_end(sender)
-            if len(blocked) > ADDRESSES_MAX:
-                blocked.popitem(last=False)
+            if given is not None:
+                blocked[sender] = now + FAILURE_S
+                blocked.move_to_end(sender)
+                if len(blocked) > ADDRESSES_MAX:
+                    blocked.popitem(last=False)
             raise Failure(401, "the token is missing or another one")
         return await handler(request)
 
@@ -55,7 +59,9 @@ def with_token(token: str, refused: Counter[str]) -> Middleware:
 
 
 def audited(audit: Callable[[str, str, object, str], None], who: Callable[[web.Request], str]) -> Middleware:
-    """Make the middleware that notes each change, and each try that was refused.
+    """Make the middleware that notes each change, and each try that was refused or has failed.
+
+    Also of a client that has left before the answer: what the main thread has begun for it is done all the same.
 
     Args:
         audit: Takes who, path, what was asked, and what became of it; returns at once.
@@ -71,6 +77,12 @@ def audited(audit: Callable[[str, str, object, str], None], who: Callable[[web.R
         except CommandError as error:
             _note(request, str(error))
             raise
+        except asyncio.CancelledError:
+            _note(request, LEFT)
+            raise
+        except Exception as error:
+            _note(request, f"a fault of ours: {type(error).__name__}")
+            raise
         asked = request.get(ASKED)
         if not (isinstance(asked, dict) and request.path == "/v1/margin" and asked.get("step") in _MARGIN_BETWEEN):
             _note(request, "done")
@@ -78,11 +90,16 @@ def audited(audit: Callable[[str, str, object, str], None], who: Callable[[web.R
 
     def _note(request: web.Request, outcome: str) -> None:
         asked = request.get(ASKED)
-        if isinstance(asked, dict) and request.path not in _NO_CHANGES and asked.get("preview") is not True:
+        if not isinstance(asked, dict) or request.path in _NO_CHANGES:
+            return
+        if request.path != "/v1/lists/edit" or asked.get("preview") is not True:
             audit(who(request), request.path, asked, outcome)
 
     return noted
 
+
+LEFT = "it may be done: who asked has left before the answer"
+"""What has become of a request, as far as anybody knows, whose client is gone: it was begun, or waits no more."""
 
 _MARGIN_BETWEEN = frozenset({"choose", "announce", "withdraw"})
 """Steps of a measurement, a hundred in a row; its beginning and its end say that it took place."""
