@@ -31,7 +31,7 @@ from tests.bench.blaster import Blaster
 from tests.bench.figure import Figure, LackingError, Settings, percentile
 from tests.bench.plugin_process import NEXT_HOP, NEXT_HOP_V6, Plugin, cpu_s, wait_until
 from tests.bench.sink import Sink
-from tests.integration.hook_asker import GAVE_UP, SETTLED, Asker
+from tests.integration.hook_asker import GAVE_UP, INSTALLED, Asker
 from tests.integration.tap_sender import TapSender
 from tests.ports import free_port
 from tests.workers.exabgp.exabgp_host import Host, Process, neighbor
@@ -425,7 +425,7 @@ def await_held(hook: Asker, addresses: Addresses) -> None:
 
     def held() -> bool:
         (address,) = addresses.take(IPV4, 1)
-        return hook.ask("www.example", [socket.inet_ntoa(address)]).verdict == SETTLED
+        return hook.ask("www.example", [socket.inet_ntoa(address)]).verdict == INSTALLED
 
     wait_until(held, "an answer is held", 60)
 
@@ -434,7 +434,7 @@ def held_ms(hook: Asker, addresses: Addresses) -> list[float]:
     """How long the answer for a new address is held; nothing where it isn't, since the neighbor may be draining."""
     (address,) = addresses.take(IPV4, 1)
     reply = hook.ask("www.example", [socket.inet_ntoa(address)])
-    return [reply.took_s * 1000] if reply.verdict in (SETTLED, GAVE_UP) else []
+    return [reply.took_s * 1000] if reply.verdict in (INSTALLED, GAVE_UP) else []
 
 
 def _write_state(path: Path, addresses: Sequence[Address]) -> None:

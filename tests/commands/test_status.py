@@ -50,11 +50,11 @@ def test_what_is_worth_an_alarm(ready: bool, levels: list[str], wrong: bool):
 
 
 def test_hooks_are_told_with_their_figures():
-    hook = {"hook": "unbound", "asked": 1234, "told": 5, "verdicts": {"not_ours": 1200, "settled": 34, "gave_up": 0}}
+    hook = {"hook": "unbound", "asked": 1234, "told": 5, "verdicts": {"not_ours": 1200, "installed": 34, "gave_up": 0}}
     figures = {"held_p50_s": 0.0061, "held_p99_s": 0.0122, "stood_share": 0.995}
     closed = {"address": "udp://127.0.0.1:53", "problem": "another process listens on it"}
     hold = {"is_on": True, "bound_s": 0.05, "waiting": 1, "listeners": [closed], "hooks": [{**hook, **figures}]}
-    told = "1,234 asked, 5 only told: not ours 1,200, settled 34; held p50 6.1 ms, p99 12.2 ms"
+    told = "1,234 asked, 5 only told: not ours 1,200, installed 34; held p50 6.1 ms, p99 12.2 ms"
     assert list(status._hold(hold)) == [
         "hold: answers wait 50 ms at most; 1 wait now",
         "  hooks can't ask at udp://127.0.0.1:53: another process listens on it",

@@ -33,7 +33,7 @@ SELECTOR = re.compile(r"\b((?:dnstap_bgp|process)_[a-z0-9_]+)\{([^}]*)\}")
 TARGET_LABELS = {"job", "instance"}
 
 
-HOOK = HookStatus("unbound", 1, 1, 1, {"settled": 1}, 0.006, 0.012, 1.0)
+HOOK = HookStatus("unbound", 1, 1, 1, {"installed": 1}, 0.006, 0.012, 1.0)
 
 
 def full_status() -> Status:

@@ -1,7 +1,7 @@
 """Hooks' questions: any bytes; what is read agrees with dnspython's reading of the answer, and bounds hold.
 
 Questions of the input go to a book of waiting questions, too, with acknowledgments and time between: everybody gets one
-reply, never after the bound, and never "settled" before all that was awaited.
+reply, never after the bound, and never "installed" before all that was awaited.
 """
 
 import random
@@ -95,7 +95,7 @@ class Book:
         acknowledged = self.acknowledged.pop(question)
         missing = waited - acknowledged.keys()
         ready_at = max([at + MARGIN_S for at in acknowledged.values() if at >= 0], default=0.0)
-        if answered.verdict is Verdict.SETTLED:
+        if answered.verdict is Verdict.INSTALLED:
             assert not missing
             assert ready_at <= now
         elif answered.verdict is Verdict.GAVE_UP:

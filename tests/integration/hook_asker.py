@@ -19,7 +19,7 @@ import dns.rrset
 
 from tests.integration.lab import eventually
 
-NOT_OURS, THERE, SETTLED, REFUSED, OFF, NO_NEIGHBOR, GAVE_UP, TOO_MANY, NOT_UNDERSTOOD = range(9)
+NOT_OURS, THERE, INSTALLED, REFUSED, OFF, NO_NEIGHBOR, GAVE_UP, TOO_MANY, NOT_UNDERSTOOD = range(9)
 
 _numbers = itertools.count(1)
 

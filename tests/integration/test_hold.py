@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.integration.hook_asker import GAVE_UP, NO_NEIGHBOR, NOT_OURS, OFF, SETTLED, THERE, Asker, Reply
+from tests.integration.hook_asker import GAVE_UP, INSTALLED, NO_NEIGHBOR, NOT_OURS, OFF, THERE, Asker, Reply
 from tests.integration.lab import Lab, becomes, eventually
 from tests.integration.routers import Bird, Session
 from tests.integration.speaker import Speaker
@@ -45,7 +45,7 @@ class Held:
 
     def until_held(self) -> None:
         """Wait until a new route is held: the neighbor is up, and nothing drains."""
-        eventually(lambda: self.ask().verdict == SETTLED, 60, "a new route is held")
+        eventually(lambda: self.ask().verdict == INSTALLED, 60, "a new route is held")
 
     def until_cut_off(self, *, restart: bool = False) -> None:
         """Ask until the connection ends, as a hook then lets its answer go; and connect to what comes after."""
@@ -81,15 +81,15 @@ def held(lab: Lab) -> Iterator[Held]:
 
 def test_a_new_route_stands_at_the_router_before_the_reply(held: Held):
     held.until_held()
-    settled = stood = 0
+    installed = stood = 0
     for number in range(300):
         reply = held.ask(ipv6=number % 3 == 0)
-        if reply.verdict == SETTLED:  # a machine that is very busy may take longer than the bound
-            settled += 1
+        if reply.verdict == INSTALLED:  # a machine that is very busy may take longer than the bound
+            installed += 1
             stood += held.announced <= held.bird.prefixes()
-        if settled == 20:
+        if installed == 20:
             break
-    assert stood == settled == 20
+    assert stood == installed == 20
     assert held.hook.ask("w1.example", ["11.7.0.1"]).verdict == THERE
     assert held.hook.ask("w1.test", ["11.7.0.1"]).verdict == NOT_OURS
     held.equal()
@@ -129,23 +129,23 @@ def test_of_two_routers_the_slower_one_counts_while_it_is_up(lab: Lab):
 
         def is_slow() -> bool:
             reply, _ = ask()
-            return reply.verdict == SETTLED and reply.took_s >= 0.12
+            return reply.verdict == INSTALLED and reply.took_s >= 0.12
 
         eventually(is_slow, 60, "both are up and waited for")
-        stood = settled = 0
+        stood = installed = 0
         for _ in range(10):
             reply, prefix = ask()
-            if reply.verdict == SETTLED:
+            if reply.verdict == INSTALLED:
                 assert reply.took_s >= 0.12
-                settled += 1
+                installed += 1
                 stood += prefix in fast.prefixes() and prefix in slow.prefixes()
-        assert settled > 5
-        assert stood == settled
+        assert installed > 5
+        assert stood == installed
         slow.kill()
 
         def is_fast() -> bool:
             reply, _ = ask()
-            return reply.verdict == SETTLED and 0.03 <= reply.took_s < 0.12
+            return reply.verdict == INSTALLED and 0.03 <= reply.took_s < 0.12
 
         eventually(is_fast, 60, "nobody waits for the one that is down")
 

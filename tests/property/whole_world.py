@@ -21,7 +21,7 @@ from dnstap_bgp.core.exabgp.views import View, Views
 from dnstap_bgp.core.hold.held_questions import HeldQuestion, HeldQuestions
 from dnstap_bgp.core.hold.hook_answers import HookAnswers
 from dnstap_bgp.core.hold.margins import Margins
-from dnstap_bgp.core.hold.message import Verdict, read_question
+from dnstap_bgp.core.hold.message import read_question
 from dnstap_bgp.core.hold.reckoning import Reckoning, prefixes_of, reckon
 from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
 from dnstap_bgp.core.model import BY_HAND, EVERYONE, Attributes, Audience, Claim, DnsTtl, Policy, Prefix, RibRecord
@@ -403,7 +403,7 @@ class Whole(Loop):
         def hold(now: float) -> Reckoning:
             prefixes = prefixes_of((sighting[0] for sighting in sightings), self.table)
             found = reckon(prefixes, self.views, self.talk.tasks, self.margins, now)
-            if found.verdict is Verdict.SETTLED and self.held.make_room(question.hook) is not None:
+            if found.verdict is None and self.held.make_room(question.hook) is not None:
                 times = asked_at, asked_at + self.margins.bound_s, found.ready_at
                 there = frozenset(neighbor for neighbor in self.exabgp.neighbors)
                 self.held.hold(

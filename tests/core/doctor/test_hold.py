@@ -8,10 +8,10 @@ from dnstap_bgp.core.doctor.evidence import Evidence, HoldEvidence, Recent
 from dnstap_bgp.core.status.report import HoldStatus, HookStatus, ListenerStatus
 from tests.core.doctor.cases import HOST, found, only
 
-HOOK = HookStatus("unbound", 1_000, 0, 0, {"not_ours": 900, "settled": 100}, 0.006, 0.012, 1.0)
+HOOK = HookStatus("unbound", 1_000, 0, 0, {"not_ours": 900, "installed": 100}, 0.006, 0.012, 1.0)
 HOLD = HoldStatus(True, 0.05, 0, 0.0, (ListenerStatus("/run/hold.sock", None),), 1, {}, {}, (HOOK,))
 FAST_HOST = replace(HOST, patches={"no-delay": ""})
-SEEN = HoldEvidence(replies={"not_ours": 90, "settled": 40}, ttl_s=86_400.0)
+SEEN = HoldEvidence(replies={"not_ours": 90, "installed": 40}, ttl_s=86_400.0)
 
 
 def hold(**changes):
@@ -59,11 +59,11 @@ def test_the_tap_shows_addresses_and_nobody_asks(hooks, words):
 
 
 def test_answers_that_are_given_up():
-    finding = only(seen(replies={"settled": 40, "gave_up": 10}), hold=HOLD, exabgp=FAST_HOST)
+    finding = only(seen(replies={"installed": 40, "gave_up": 10}), hold=HOLD, exabgp=FAST_HOST)
     assert finding.kind == "hold-gave-up"
     assert "10 of 50" in finding.text
-    assert found(seen(replies={"settled": 400, "gave_up": 10}), hold=HOLD, exabgp=FAST_HOST) == ()
-    assert found(seen(replies={"settled": 4, "gave_up": 10}), hold=HOLD, exabgp=FAST_HOST) == (), "too few to judge"
+    assert found(seen(replies={"installed": 400, "gave_up": 10}), hold=HOLD, exabgp=FAST_HOST) == ()
+    assert found(seen(replies={"installed": 4, "gave_up": 10}), hold=HOLD, exabgp=FAST_HOST) == (), "too few to judge"
 
 
 def test_a_short_queue_of_datagrams():

@@ -1,4 +1,4 @@
-"""Questions that wait, in virtual time: settled, given up, refused, displaced; and never beyond the bound."""
+"""Questions that wait, in virtual time: installed, given up, refused, displaced; and never beyond the bound."""
 
 import random
 
@@ -24,13 +24,13 @@ def held():
     return HeldQuestions()
 
 
-def test_an_acknowledged_prefix_is_settled_after_the_margin(held):
+def test_an_acknowledged_prefix_is_installed_after_the_margin(held):
     hold(held, "q", A)
     assert held.next_at == 0.05
     held.acknowledged(A, 0.01)
     assert held.next_at == pytest.approx(0.013)
     assert due(held, 0.0129) == []
-    assert due(held, 0.0131) == [("q", Verdict.SETTLED)]
+    assert due(held, 0.0131) == [("q", Verdict.INSTALLED)]
     assert (len(held), held.next_at, held.by_prefix) == (0, None, {})
 
 
@@ -40,13 +40,13 @@ def test_the_last_of_several_prefixes_counts(held):
     assert due(held, 0.02) == []
     held.acknowledged(B, 0.02)
     assert due(held, 0.0229) == []
-    assert due(held, 0.0231) == [("q", Verdict.SETTLED)]
+    assert due(held, 0.0231) == [("q", Verdict.INSTALLED)]
 
 
 def test_what_settles_already_is_waited_for(held):
     hold(held, "q", ready_at=0.02)
     assert held.next_at == 0.02
-    assert due(held, 0.02) == [("q", Verdict.SETTLED)]
+    assert due(held, 0.02) == [("q", Verdict.INSTALLED)]
 
 
 def test_what_is_never_acknowledged_is_given_up_at_the_bound(held):
@@ -70,14 +70,14 @@ def test_what_is_refused_meanwhile_is_not_waited_for(held):
     held.refused(A)
     assert due(held, 0.001) == [("only", Verdict.REFUSED)]
     held.acknowledged(B, 0.01)
-    assert due(held, 0.02) == [("both", Verdict.SETTLED)]
+    assert due(held, 0.02) == [("both", Verdict.INSTALLED)]
 
 
 def test_several_questions_wait_for_one_prefix(held):
     for number in range(3):
         hold(held, number, A, asked_at=number / 1000)
     held.acknowledged(A, 0.01)
-    assert due(held, 0.02) == [(number, Verdict.SETTLED) for number in range(3)]
+    assert due(held, 0.02) == [(number, Verdict.INSTALLED) for number in range(3)]
 
 
 def test_the_owner_with_the_most_gives_way_and_only_that():

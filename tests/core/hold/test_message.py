@@ -74,7 +74,7 @@ def test_the_longest_question_fits():
 
 
 def test_a_reply_is_sixteen_bytes():
-    data = reply(Verdict.SETTLED, ID, 110, 7)
+    data = reply(Verdict.INSTALLED, ID, 110, 7)
     assert len(data) == REPLY_BYTES == 16
     assert struct.unpack("!BB8sHI", data) == (1, 2, ID, 110, 7)
 
@@ -85,5 +85,5 @@ def test_the_id_of_what_is_no_question_is_told_if_it_has_one():
 
 
 def test_verdicts_are_those_of_the_contract():
-    words = "not_ours there settled refused off no_neighbor gave_up too_many not_understood"
+    words = "not_ours there installed refused off no_neighbor gave_up too_many not_understood"
     assert [verdict.word for verdict in Verdict] == words.split()

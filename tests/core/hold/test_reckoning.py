@@ -60,15 +60,15 @@ class Scene:
         return reckon(prefixes, self.views, self.tasks, MARGINS, self.now)
 
 
-def test_a_new_route_is_awaited_and_then_settles():
+def test_a_new_route_is_awaited_and_then_installed():
     scene = Scene()
     scene.put(A)
-    assert scene.reckon(A) == Reckoning(Verdict.SETTLED, (A,), 0.0, 0.003)
+    assert scene.reckon(A) == Reckoning(None, (A,), 0.0, 0.003)
     batch = scene.take()
     assert scene.reckon(A).awaited == (A,), "in flight"
     scene.answer(batch)
     found = scene.reckon(A)
-    assert (found.verdict, found.awaited, found.margin_s) == (Verdict.SETTLED, (), 0.003)
+    assert (found.verdict, found.awaited, found.margin_s) == (None, (), 0.003)
     assert found.ready_at == pytest.approx(100.003)
     scene.now += 0.0031
     assert scene.reckon(A) == Reckoning(Verdict.THERE)
@@ -80,7 +80,7 @@ def test_the_slowest_neighbor_counts():
     assert scene.reckon(A).margin_s == 0.07
     scene.answer(scene.take())
     scene.now += 0.069
-    assert scene.reckon(A).verdict is Verdict.SETTLED
+    assert scene.reckon(A).verdict is None
     scene.now += 0.002
     assert scene.reckon(A).verdict is Verdict.THERE
 
@@ -106,7 +106,7 @@ def test_a_neighbor_that_is_still_sent_what_piled_up_is_not_waited_for():
     assert scene.reckon(A).verdict is Verdict.NO_NEIGHBOR
     scene.look()
     scene.look()
-    assert scene.reckon(A).verdict is Verdict.SETTLED
+    assert scene.reckon(A).verdict is None
 
 
 @pytest.mark.parametrize(("routes", "drains_s"), [(0, 0.2), (2_000, 1.2)])
@@ -119,7 +119,7 @@ def test_few_routes_are_sent_before_the_rows_say_so(routes, drains_s):
     scene.now += drains_s - 0.01
     assert scene.reckon(A).verdict is Verdict.NO_NEIGHBOR
     scene.now += 0.02
-    assert scene.reckon(A).verdict is Verdict.SETTLED
+    assert scene.reckon(A).verdict is None
 
 
 def test_a_neighbor_that_is_told_everything_is_not_waited_for():
@@ -142,7 +142,7 @@ def test_a_restored_route_counts_as_new_until_it_was_said_again():
     scene = Scene()
     scene.views.sole.recall([(A, ONE)])
     scene.put(A, bulk=True)
-    assert scene.reckon(A) == Reckoning(Verdict.SETTLED, (A,), 0.0, 0.003)
+    assert scene.reckon(A) == Reckoning(None, (A,), 0.0, 0.003)
     scene.answer(scene.take())
     scene.now += 1
     assert scene.reckon(A).verdict is Verdict.THERE
@@ -204,7 +204,7 @@ def test_each_view_that_wants_the_route_counts():
     fast.reconciler.put([Change(A, ONE)])
     assert scene.reckon(A).margin_s == 0.003, "the slow neighbor does not get it"
     slow.reconciler.put([Change(A, ONE)])
-    assert scene.reckon(A) == Reckoning(Verdict.SETTLED, (A,), 0.0, 0.07)
+    assert scene.reckon(A) == Reckoning(None, (A,), 0.0, 0.07)
 
 
 def test_a_view_s_refusal_does_not_let_an_answer_go_before_another_s_margin():
@@ -230,7 +230,7 @@ def test_a_view_s_refusal_does_not_let_an_answer_go_before_another_s_margin():
     assert (fast.progress(A), slow.progress(A)) == ("refused", "announced")
     assert scene.views.progress(A) == "refused", "for people"
     assert scene.views.acknowledgments.news[-1] == (A, scene.now, "announced")
-    assert (scene.reckon(A).verdict, scene.reckon(A).margin_s) == (Verdict.SETTLED, 0.07)
+    assert (scene.reckon(A).verdict, scene.reckon(A).margin_s) == (None, 0.07)
 
 
 def test_prefixes_lead_to_addresses():
@@ -262,7 +262,7 @@ def test_a_neighbor_whose_budget_is_full_is_not_waited_for():
     scene.views.configure([slow, others], {SLOW: 1})
     wanted = PerView(ONE.next_hop, by_view=(ONE, ONE))
     scene.put(A, wanted)
-    assert (scene.reckon(A).verdict, scene.reckon(A).margin_s) == (Verdict.SETTLED, 0.07)
+    assert (scene.reckon(A).verdict, scene.reckon(A).margin_s) == (None, 0.07)
     scene.put(B, wanted)
     assert scene.reckon(B).margin_s == 0.003, "for the other neighbor alone"
     scene.put(B, PerView(ONE.next_hop, by_view=(ONE, None)))
@@ -274,7 +274,7 @@ def test_a_recalled_route_that_is_wanted_otherwise_is_said_again_while_claims_co
     scene.views.sole.recall([(A, ONE)])
     scene.views.phase = RestorePhase.ADOPT
     scene.put(A, Attributes(packed("192.0.2.2")))
-    assert scene.reckon(A) == Reckoning(Verdict.SETTLED, (A,), 0.0, 0.003)
+    assert scene.reckon(A) == Reckoning(None, (A,), 0.0, 0.003)
     batch = scene.take()
     assert batch.transition.wanted == ONE
     scene.answer(batch)
@@ -290,7 +290,7 @@ def test_a_neighbor_with_a_budget_is_not_waited_for_while_claims_come_back():
     scene.views.phase = RestorePhase.ADOPT
     scene.put(A, PerView(ONE.next_hop, by_view=(ONE, ONE)))
     scene.put(B, PerView(ONE.next_hop, by_view=(None, ONE)))
-    assert scene.reckon(A) == Reckoning(Verdict.SETTLED, (A,), 0.0, 0.003)
+    assert scene.reckon(A) == Reckoning(None, (A,), 0.0, 0.003)
     assert scene.reckon(B).verdict is Verdict.REFUSED
     scene.views.acknowledgments.awaited = {A: None}
     others = next(view for view in scene.views if view.budget is None)

@@ -18,8 +18,8 @@ def test_verdicts_and_waits_are_told_by_hook():
     unbound = statistics.of("unbound")
     for verdict in (Verdict.NOT_OURS, Verdict.NOT_OURS, Verdict.THERE):
         unbound.add(verdict)
-    unbound.add(Verdict.SETTLED, 0.004)
-    unbound.add(Verdict.SETTLED, 0.006)
+    unbound.add(Verdict.INSTALLED, 0.004)
+    unbound.add(Verdict.INSTALLED, 0.006)
     unbound.add(Verdict.GAVE_UP, 0.05)
     statistics.of("dnsdist").told += 1
     dnsdist, found = statistics.status()
@@ -38,8 +38,8 @@ def test_verdicts_and_waits_are_told_by_hook():
 def test_a_route_that_stood_when_nobody_took_the_reply_did_not_stand_in_time():
     one = HoldStatistics().of("unbound")
     for _ in range(4):
-        one.add(Verdict.SETTLED, 0.004)
-    one.drop(Verdict.SETTLED)
+        one.add(Verdict.INSTALLED, 0.004)
+    one.drop(Verdict.INSTALLED)
     one.add(Verdict.NOT_OURS)
     one.drop(Verdict.NOT_OURS)
     found = one.status("unbound")
@@ -58,5 +58,5 @@ def test_made_up_hooks_count_together():
 def test_only_the_last_waits_are_kept():
     one = HoldStatistics().of("unbound")
     for number in range(WAITS_MAX * 2):
-        one.add(Verdict.SETTLED, float(number))
+        one.add(Verdict.INSTALLED, float(number))
     assert one.status("unbound").held_p50_s == WAITS_MAX * 1.5 - 1

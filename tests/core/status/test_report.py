@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from dnstap_bgp.core.status.report import SILENT_S, Finding, not_ready
-from tests.core.doctor.cases import HOST, NEIGHBOR, WELL
+from tests.core.doctor.cases import HOST, WELL
 
 
 def test_ready():
@@ -26,20 +26,6 @@ def test_ready():
 )
 def test_what_is_missing(changes, missing):
     assert not_ready(replace(WELL, **changes)) == missing
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"stage": "opening"},
-        {"waiting": 1},
-        {"unanswered": 1},
-        {"neighbors": (NEIGHBOR, replace(NEIGHBOR, replaying=True))},
-    ],
-)
-def test_exabgp_has_settled(changes):
-    assert HOST.settled
-    assert not replace(HOST, **changes).settled
 
 
 def test_a_finding_as_a_line():

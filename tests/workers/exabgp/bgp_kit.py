@@ -10,6 +10,12 @@ from dnstap_bgp.core.prefix_map import SHARDS
 from dnstap_bgp.workers.exabgp.bgp import Bgp
 
 
+def has_caught_up(status):
+    """Whether ExaBGP has taken all that is wanted: nothing waits, nothing is unanswered."""
+    replaying = any(neighbor.replaying for neighbor in status.neighbors)
+    return status.stage == "ready" and not status.waiting and not replaying and not status.unanswered
+
+
 class Wishes:
     """Stands where the keeper stands; remembers what is wanted."""
 

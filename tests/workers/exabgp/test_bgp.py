@@ -1,6 +1,6 @@
 """StdinReader and writer on pipes: floods, stalls, ends."""
 
-from tests.workers.exabgp.bgp_kit import Plugin, fill, ipv4
+from tests.workers.exabgp.bgp_kit import Plugin, fill, has_caught_up, ipv4
 
 
 def test_what_is_wanted_is_said(script, plugin):
@@ -8,10 +8,10 @@ def test_what_is_wanted_is_said(script, plugin):
     plugin.keeper.put(ipv4(1))
     script.wait(1)
     assert script.lines == [b"announce attributes next-hop 192.0.2.1 nlri 10.0.0.0/32\n"]
-    plugin.wait(lambda status: status.settled)
+    plugin.wait(has_caught_up)
     plugin.keeper.put({bytes([10, 0, 0, 0]): None})
     script.wait(2)
-    plugin.wait(lambda status: status.settled)
+    plugin.wait(has_caught_up)
     assert plugin.keeper.told() == {}
 
 
@@ -31,6 +31,6 @@ def test_a_stall_loses_nothing(script, plugin):
     plugin.keeper.put(ipv4(5_000), bulk=True)
     plugin.keeper.put(dict.fromkeys(ipv4(2_000), None), bulk=True)
     script.answering.set()
-    plugin.wait(lambda status: status.settled)
+    plugin.wait(has_caught_up)
     assert plugin.keeper.told() == plugin.keeper.live
     assert len(plugin.keeper.live) == 3_000

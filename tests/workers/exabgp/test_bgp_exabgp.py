@@ -13,7 +13,7 @@ import pytest
 from dnstap_bgp.core.exabgp.grammar import address_text, nlri_text
 from dnstap_bgp.core.model import Attributes
 from tests.ports import free_port
-from tests.workers.exabgp.bgp_kit import Plugin
+from tests.workers.exabgp.bgp_kit import Plugin, has_caught_up
 from tests.workers.exabgp.bgp_sink import IPV4, IPV6, Sink
 from tests.workers.exabgp.exabgp_host import Host, neighbor
 
@@ -57,7 +57,7 @@ class World:
     def wait_right(self, timeout=40.0):
         deadline = time.monotonic() + timeout
         want = expected(self.plugin.keeper.live)
-        while not (self.plugin.status.settled and all(table(sink) == want for sink in self.sinks)):
+        while not (has_caught_up(self.plugin.status) and all(table(sink) == want for sink in self.sinks)):
             if time.monotonic() > deadline:
                 for sink in self.sinks:
                     assert table(sink) == want

@@ -13,7 +13,7 @@ import pytest
 
 from dnstap_bgp.core.model import Change
 from dnstap_bgp.workers.exabgp import writer
-from tests.workers.exabgp.bgp_kit import FILL, ONE, Plugin, SlowStore, ipv4
+from tests.workers.exabgp.bgp_kit import FILL, ONE, Plugin, SlowStore, has_caught_up, ipv4
 
 
 def test_a_route_is_recorded_before_it_is_said_and_a_withdraw_after_its_answer(script):
@@ -28,10 +28,10 @@ def test_a_route_is_recorded_before_it_is_said_and_a_withdraw_after_its_answer(s
     script.answering.set()
     script.wait(1)
     assert store.records == [(prefix, ONE)]
-    plugin.wait(lambda status: status.settled)
+    plugin.wait(has_caught_up)
     plugin.keeper.put({prefix: None})
     script.wait(2)
-    plugin.wait(lambda status: status.settled and len(store.records) == 2)
+    plugin.wait(lambda status: has_caught_up(status) and len(store.records) == 2)
     assert store.records[1] == (prefix, None)
     plugin.stop()
 
@@ -41,7 +41,7 @@ def test_a_disk_that_hangs_does_not_hold_up_routes(script):
     plugin = Plugin(script.stdin, script.stdout, store=store)
     script.start()
     plugin.keeper.put(ipv4(5_000), bulk=True)
-    plugin.wait(lambda status: status.settled)
+    plugin.wait(has_caught_up)
     assert not plugin.durable
     store.quick.set()
     plugin.keeper.put(ipv4(1, second=9))
@@ -147,7 +147,7 @@ def test_turns_of_many_threads_keep_lines_whole_and_records_first(script, seed):
             thread.start()
         for thread in threads:
             thread.join()
-        plugin.wait(lambda status: status.settled)
+        plugin.wait(has_caught_up)
         assert unrecorded == []
         assert heard >= plugin.keeper.live.keys()
         assert plugin.keeper.told() == plugin.keeper.live
@@ -163,7 +163,7 @@ def test_a_line_waits_for_its_record_and_goes_with_it(script):
     store = SlowStore()
     plugin = Plugin(script.stdin, script.stdout, store=store)
     script.start()
-    plugin.wait(lambda status: status.settled)
+    plugin.wait(has_caught_up)
     with plugin.keeper.lock:
         plugin.keeper.views.put([Change(bytes([10, 0, 0, 0]), ONE)])
         plugin.keeper.turn()
@@ -185,7 +185,7 @@ def test_the_answer_brings_the_prepared_line_recorded_again_only_if_a_snapshot_b
     store.quick.set()
     plugin = Plugin(script.stdin, script.stdout, store=store)
     script.start()
-    plugin.wait(lambda status: status.settled)
+    plugin.wait(has_caught_up)
     script.answering.clear()
     plugin.keeper.put(ipv4(3 * 49), bulk=True)
     plugin.wait(lambda _: len(store.records) == 3 * 49)  # two lines under way, and the third is recorded
@@ -194,7 +194,7 @@ def test_the_answer_brings_the_prepared_line_recorded_again_only_if_a_snapshot_b
     store.snapshots_begun += snapshots
     script.answering.set()
     script.wait(3)
-    plugin.wait(lambda status: status.settled)
+    plugin.wait(has_caught_up)
     assert store.records[3 * 49 :] == prepared * snapshots, "nothing else is recorded twice"
     assert plugin.keeper.told() == plugin.keeper.live
     plugin.stop()
@@ -203,7 +203,7 @@ def test_the_answer_brings_the_prepared_line_recorded_again_only_if_a_snapshot_b
 def test_a_full_pipe_takes_up_where_it_left_off(script):
     plugin = Plugin(script.stdin, script.stdout)
     script.start()
-    plugin.wait(lambda status: status.settled)
+    plugin.wait(has_caught_up)
     script.answering.clear()
     plugin.keeper.put(ipv4(1))
     assert script.holding.wait(20)
@@ -216,7 +216,7 @@ def test_a_full_pipe_takes_up_where_it_left_off(script):
     plugin.wait(lambda status: status.stalled_s > 0)
     plugin.keeper.put(ipv4(5, second=3))
     script.answering.set()
-    plugin.wait(lambda status: status.settled and not status.stalled_s)
+    plugin.wait(lambda status: has_caught_up(status) and not status.stalled_s)
     assert plugin.keeper.told() == plugin.keeper.live
     assert sum(len(prefixes_of(line)) for line in script.lines) == 36
     plugin.stop()

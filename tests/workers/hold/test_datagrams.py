@@ -14,7 +14,7 @@ import pytest
 from dnstap_bgp.errors import ListenerError
 from dnstap_bgp.workers.hold import datagrams
 from dnstap_bgp.workers.hold.datagrams import AdmittedUsers, ensure_folder, ensure_token
-from tests.integration.hook_asker import NOT_OURS, NOT_UNDERSTOOD, SETTLED, answer, question, read_reply
+from tests.integration.hook_asker import INSTALLED, NOT_OURS, NOT_UNDERSTOOD, answer, question, read_reply
 from tests.ports import free_port
 from tests.workers.hold.hold_kit import DEADLINE_S, stage, wait_until
 
@@ -67,7 +67,7 @@ def test_a_bound_sender_is_answered_at_its_socket(scene, folder):
         reply = read_reply(sock.recv(100))
         assert (reply.verdict, reply.id) == (NOT_OURS, number)
         tell(folder, sock, wire=answer("www.example", ["11.0.0.1"]))
-        assert read_reply(sock.recv(100)).verdict == SETTLED
+        assert read_reply(sock.recv(100)).verdict == INSTALLED
     assert scene.status.refused == {}
 
 
@@ -149,7 +149,7 @@ def test_a_full_reply_queue_is_counted_and_harms_nobody(scene, folder):
             if scene.status.refused.get("reply queue"):
                 break
         wait_until(lambda: scene.status.refused.get("reply queue"))
-        assert hook.ask("www.example", ["11.0.0.1"]).verdict == SETTLED
+        assert hook.ask("www.example", ["11.0.0.1"]).verdict == INSTALLED
         deaf.recv(100)
 
 
@@ -281,7 +281,7 @@ def test_the_token_opens_the_way_over_udp(udp, folder):
     data = question(answer("www.example", ["11.0.0.1"]))
     sock.send(token + data)
     reply = read_reply(sock.recv(100))
-    assert (reply.verdict, reply.id) == (SETTLED, data[2:10])
+    assert (reply.verdict, reply.id) == (INSTALLED, data[2:10])
     sock.send(token + bytes(20))
     assert read_reply(sock.recv(100)).verdict == NOT_UNDERSTOOD
 

@@ -12,12 +12,12 @@ from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.workers.hold import service as module
 from tests.integration.hook_asker import (
     GAVE_UP,
+    INSTALLED,
     NO_NEIGHBOR,
     NOT_OURS,
     NOT_UNDERSTOOD,
     OFF,
     REFUSED,
-    SETTLED,
     THERE,
     TOO_MANY,
     Asker,
@@ -53,14 +53,14 @@ def hasty_hook(hasty):
         yield made
 
 
-def test_a_new_route_is_settled_and_then_there(scene, hook):
+def test_a_new_route_is_installed_and_then_there(scene, hook):
     reply = hook.ask("www.example", ["11.0.0.1"])
-    assert (reply.verdict, reply.bound_ms) == (SETTLED, 1000 * BOUND_S)
+    assert (reply.verdict, reply.bound_ms) == (INSTALLED, 1000 * BOUND_S)
     assert reply.took_s >= 0.003
     assert any(b"11.0.0.1/32" in line for line in scene.host.lines)
     assert hook.ask("www.example", ["11.0.0.1"]).verdict == THERE
     (found,) = scene.status.hooks
-    assert (found.hook, found.asked, found.verdicts["settled"], found.verdicts["there"]) == ("test", 2, 1, 1)
+    assert (found.hook, found.asked, found.verdicts["installed"], found.verdicts["there"]) == ("test", 2, 1, 1)
     assert found.stood_share == 1.0
     assert 0.003 <= found.held_p50_s <= BOUND_S
 
@@ -73,7 +73,7 @@ def test_two_hooks_at_once_are_told_apart(tmp_path):
             ids = first.send(*asked), second.send(*asked)
             replies = first.receive(), second.receive()
             assert tuple(one.id for one in replies) == ids
-            assert {one.verdict for one in replies} <= {SETTLED, THERE}
+            assert {one.verdict for one in replies} <= {INSTALLED, THERE}
         assert second.ask("www.test", ["11.0.0.1"]).verdict == NOT_OURS
         scene.host.answering.clear()
         scene.service.configure(config(tmp_path, HASTY))
@@ -86,15 +86,15 @@ def test_two_hooks_at_once_are_told_apart(tmp_path):
         assert (dnsdist.asked, unbound.asked) == (6, 6 + unlisted)
         assert (dnsdist.verdicts["not_ours"], unbound.verdicts["not_ours"]) == (1, unlisted)
         assert (dnsdist.verdicts["gave_up"], unbound.verdicts["gave_up"]) == (0, 1)
-        assert dnsdist.verdicts["settled"] + dnsdist.verdicts["there"] == 5
+        assert dnsdist.verdicts["installed"] + dnsdist.verdicts["there"] == 5
         assert dnsdist.stood_share in (1.0, None)
-        settled = unbound.verdicts["settled"]
-        assert unbound.stood_share == round(settled / (settled + 1), 6)
+        installed = unbound.verdicts["installed"]
+        assert unbound.stood_share == round(installed / (installed + 1), 6)
 
 
 def test_without_a_margin_the_acknowledgment_is_enough(tmp_path):
     with stage(tmp_path, PLAIN + '\nmargin = "0ms"') as scene, scene.hook() as hook:
-        assert hook.ask("www.example", ["11.0.0.1"]).verdict == SETTLED
+        assert hook.ask("www.example", ["11.0.0.1"]).verdict == INSTALLED
         assert hook.ask("www.example", ["11.0.0.1"]).verdict == THERE
 
 
@@ -114,7 +114,7 @@ def test_an_answer_that_does_not_count_makes_no_route(scene, hook):
     assert hook.ask("www.example", ["11.0.0.1"]).verdict == REFUSED
     with scene.hook("good") as good:
         assert good.ask("www.example", ["11.0.0.2"], flags=1).verdict == REFUSED
-        assert good.ask("www.example", ["11.0.0.3"]).verdict == SETTLED
+        assert good.ask("www.example", ["11.0.0.3"]).verdict == INSTALLED
     assert len(scene.keeper.table) == 1
     assert scene.status.counters["foreign"] == scene.status.counters["rewritten"] == 1
 
@@ -172,7 +172,7 @@ def test_paused_and_switched_off_reply_at_once_and_observe(scene, hook):
     wait_until(lambda: len(scene.keeper.table) == 2)
     assert not scene.status.is_on
     scene.service.switch(on=True)
-    assert hook.ask("www.example", ["11.0.0.3"]).verdict == SETTLED
+    assert hook.ask("www.example", ["11.0.0.3"]).verdict == INSTALLED
 
 
 def test_switching_off_releases_those_who_wait(scene, hook):
@@ -194,12 +194,12 @@ def test_without_a_neighbor_nobody_waits(tmp_path):
         assert hook.ask("www.example", ["11.0.0.1"]).verdict == NO_NEIGHBOR
 
 
-def test_a_burst_is_settled_in_any_order(hook):
+def test_a_burst_is_installed_in_any_order(hook):
     ids = {hook.send(f"w{number}.example", [f"11.1.0.{number}"]) for number in range(100)}
     replies = [hook.receive() for _ in ids]
     assert {reply.id for reply in replies} == ids
-    assert {reply.verdict for reply in replies} <= {SETTLED, GAVE_UP}
-    assert {reply.verdict for reply in replies} & {SETTLED}
+    assert {reply.verdict for reply in replies} <= {INSTALLED, GAVE_UP}
+    assert {reply.verdict for reply in replies} & {INSTALLED}
 
 
 def test_at_the_limit_of_waiting_questions_nobody_waits_longer(tmp_path, monkeypatch):
@@ -223,7 +223,7 @@ def test_what_is_no_question_ends_nothing(scene, hook, data):
     hook.sock.send(data)
     if len(data) >= 10:
         assert read_reply(hook.sock.recv(100)).verdict == NOT_UNDERSTOOD
-    assert hook.ask("www.example", ["11.0.0.1"]).verdict in (SETTLED, THERE)
+    assert hook.ask("www.example", ["11.0.0.1"]).verdict in (INSTALLED, THERE)
     assert scene.status.refused == {"not understood": 1}
 
 
@@ -238,7 +238,7 @@ def test_a_hook_that_reads_nothing_harms_nobody(scene, hook):
                 sent += 1
             except BlockingIOError:
                 time.sleep(0.001)
-        assert hook.ask("www.example", ["11.0.0.1"]).verdict == SETTLED
+        assert hook.ask("www.example", ["11.0.0.1"]).verdict == INSTALLED
         wait_until(lambda: any(one.hook == "deaf" and one.dropped for one in scene.status.hooks))
 
 
@@ -304,14 +304,14 @@ def test_a_flood_of_one_hook_leaves_others_their_answers(scene, hook):
         stop.set()
         for thread in threads:
             thread.join(40)
-    assert verdicts <= {SETTLED, GAVE_UP}
+    assert verdicts <= {INSTALLED, GAVE_UP}
 
 
 def test_a_reload_moves_the_listener_and_keeps_connections(scene, hook):
     scene.service.configure(config(scene.folder, 'listen = "other.sock"\nmargin = "20ms"'))
     with Asker(scene.folder / "other.sock") as other:
         assert other.ask("www.example", ["11.0.0.1"]).took_s >= 0.02
-        assert hook.ask("www.example", ["11.0.0.2"]).verdict == SETTLED
+        assert hook.ask("www.example", ["11.0.0.2"]).verdict == INSTALLED
     wait_until(lambda: not scene.path.exists())
 
 
@@ -322,7 +322,7 @@ def test_another_rule_set_has_another_generation(scene, hook):
     scene.keeper.switch(rules, scene.keeper.table.policies)
     scene.service.answers = HookAnswers(rules, scene.service.counters)
     found = hook.ask("www.test", ["11.0.0.1"])
-    assert found.verdict == SETTLED
+    assert found.verdict == INSTALLED
     assert found.generation > before
 
 
@@ -332,7 +332,7 @@ def test_without_the_table_there_is_no_thread_until_a_reload_brings_it(tmp_path)
         assert "hold" not in {thread.name for thread in threading.enumerate()}
         scene.service.configure(config(tmp_path, PLAIN))
         with scene.hook() as hook:
-            assert hook.ask("www.example", ["11.0.0.1"]).verdict == SETTLED
+            assert hook.ask("www.example", ["11.0.0.1"]).verdict == INSTALLED
         scene.service.configure(config(tmp_path, ""))
         wait_until(lambda: scene.service.status() is None)
         assert not scene.path.exists()

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from dnstap_bgp.workers.hold import tls_carrier
-from tests.integration.hook_asker import NOT_OURS, NOT_UNDERSTOOD, SETTLED, answer, question, read_reply
+from tests.integration.hook_asker import INSTALLED, NOT_OURS, NOT_UNDERSTOOD, answer, question, read_reply
 from tests.ports import free_port
 from tests.workers.hold.hold_kit import stage, wait_until
 from tests.workers.tap.certificates import Authority
@@ -103,7 +103,7 @@ def test_a_question_is_answered(hook):
     data = question(answer("www.example", ["11.0.0.1"]))
     hook.sendall(framed(data))
     reply = read(hook)
-    assert (reply.verdict, reply.id) == (SETTLED, data[2:10])
+    assert (reply.verdict, reply.id) == (INSTALLED, data[2:10])
 
 
 def test_messages_come_whole_in_pieces_and_many_at_once(hook):

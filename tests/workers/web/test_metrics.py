@@ -50,10 +50,10 @@ def test_followers_from_anywhere_are_no_labels(site: Site):
 
 def test_hooks_are_labels_and_without_the_table_there_are_none(site: Site):
     assert "dnstap_bgp_hold" not in site.get("/metrics")
-    hook = HookStatus("unbound", 5, 2, 1, {"settled": 3, "gave_up": 1}, 0.006, None, 0.75)
+    hook = HookStatus("unbound", 5, 2, 1, {"installed": 3, "gave_up": 1}, 0.006, None, 0.75)
     site.server.inspector.hold = lambda: HoldStatus(True, 0.05, 2, 0.001, (), 1, {"token": 4}, {}, (hook,))
     lines = site.get("/metrics").splitlines()
-    assert 'dnstap_bgp_hold_replies_total{hook="unbound",verdict="settled"} 3.0' in lines
+    assert 'dnstap_bgp_hold_replies_total{hook="unbound",verdict="installed"} 3.0' in lines
     assert 'dnstap_bgp_hold_wait_seconds{hook="unbound",quantile="0.5"} 0.006' in lines
     assert not any('quantile="0.99"' in line for line in lines)
     assert 'dnstap_bgp_hold_stood_share{hook="unbound"} 0.75' in lines

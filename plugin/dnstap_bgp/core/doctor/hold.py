@@ -60,8 +60,8 @@ def _silent(hold: HoldStatus, evidence: Evidence) -> Iterator[Finding]:
 
 
 def _given_up(replies: Mapping[str, int], hold: HoldStatus) -> Iterator[Finding]:
-    given_up, settled = replies.get("gave_up", 0), replies.get("settled", 0)
-    new = given_up + settled
+    given_up, installed = replies.get("gave_up", 0), replies.get("installed", 0)
+    new = given_up + installed
     if new >= NEW_MIN and given_up > new * GIVEN_UP_SHARE:
         text = (
             f"{given_up} of {new} answers with new routes left before these were there:"

@@ -294,7 +294,7 @@ class ApiSession:
 
     def _on_purpose_served(self, line: InFlight, now: float, *, done: bool) -> None:
         if line.kind is LineKind.PROBE:
-            self._change = self._doubts.settle(now, done=done)
+            self._change = self._doubts.resolve(now, done=done)
         elif line.kind is LineKind.KEPT:
             if done:
                 self.tasks.kept_answered(line.addresses[0], done=True)
@@ -430,7 +430,7 @@ class ApiSession:
            can come between.
         3. The neighbors are due to be asked for, which routes don't wait for.
         4. No neighbor, or `dry_run`: nothing.
-        5. A doubt: the probe that settles it, once nothing is in flight.
+        5. A doubt: the probe that resolves it, once nothing is in flight.
         6. A neighbor that is ours again and kept routes from before: their withdraws, once nothing is in flight.
         7. Routes, as far as pauses and the window let them; and once nothing is in flight, what the neighbors are due.
         """
@@ -458,7 +458,7 @@ class ApiSession:
         return self._next_routes(now) or self._next_task(now)
 
     def _next_repair(self, now: float) -> Outgoing | None:
-        """Settle a doubt; or withdraw at a neighbor what it kept from before and what is not announced any more."""
+        """Resolve a doubt; or withdraw at a neighbor what it kept from before and what is not announced any more."""
         kept = self.tasks.kept_routes
         if self._doubts.waiting or kept is None:
             return self._write_probe(self._doubts.waiting[0].addresses, now)

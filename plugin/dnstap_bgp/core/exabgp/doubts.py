@@ -2,7 +2,7 @@
 
 ExaBGP refuses a line in one word for three faults: a prefix is bad, the neighbors that it names are not ours (or are
 gone for a moment), or there is no neighbor at all. So a refusal leaves a doubt, and before any other route is written a
-*probe*, a harmless line for the same neighbors, settles it:
+*probe*, a harmless line for the same neighbors, resolves it:
 
     refused line          probe is taken: the prefixes' fault     probe is refused: the neighbors'
     routes                tried alone; alone again: given up      foreign; none by name: a pause, longer each time
@@ -80,7 +80,7 @@ class Doubts:
             self._tell_given_up(batch, batch.prefixes[0], now)
         return refuses_all
 
-    def settle(self, now: float, *, done: bool) -> UpdateBatch | None:
+    def resolve(self, now: float, *, done: bool) -> UpdateBatch | None:
         """Take the answer to the probe of the first doubt; see the table of this module.
 
         Returns:

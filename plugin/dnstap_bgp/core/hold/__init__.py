@@ -5,6 +5,6 @@ hook_answers     question -> sightings, by the rules of now and whose answers co
 margins          how long each neighbor takes from ExaBGP's acknowledgment to its table, and the bound of a wait
 name_filter      which names a hook need not ask for, as the bytes of a file
 reckoning        what a question has to wait for: prefixes, views, neighbors
-held_questions   questions that wait: settled, given up, displaced
+held_questions   questions that wait: until the route is installed, or given up, or displaced
 statistics       verdicts and waits by hook
 """

@@ -3,8 +3,8 @@
 A question waits for prefixes, each until it is acknowledged. Its states:
 
     awaiting     some prefix is not acknowledged       until the last one is, or the bound
-    settling     all are                               until the slowest margin after the last one, or the bound
-    answered     settled, given up, refused, displaced
+    installing   all are                               until the slowest margin after the last one, or the bound
+    answered     installed, given up, refused, displaced
 
 What was refused meanwhile is not waited for. A question that has to wait beyond its bound is given up at the bound,
 whatever is known by then: nothing here can make an answer late.
@@ -33,13 +33,23 @@ class HeldQuestion(Generic[T]):
         asked_at: When, process clock.
         due_at: The bound, process clock.
         margin_s: From an acknowledgment until the route stands.
-        ready_at: When what is acknowledged has settled, process clock.
+        ready_at: When what is acknowledged is installed, process clock.
         awaited: Prefixes that are not acknowledged yet.
-        is_settled: Whether any of its prefixes was acknowledged, and not refused.
+        is_acknowledged: Whether any of its prefixes was acknowledged, and not refused.
         is_answered: It waits no more.
     """
 
-    __slots__ = ("asked_at", "awaited", "due_at", "is_answered", "is_settled", "margin_s", "owner", "ready_at", "what")
+    __slots__ = (
+        "asked_at",
+        "awaited",
+        "due_at",
+        "is_acknowledged",
+        "is_answered",
+        "margin_s",
+        "owner",
+        "ready_at",
+        "what",
+    )
 
     def __init__(
         self, what: T, owner: Hashable, awaited: set[Prefix], *, times: tuple[float, float, float], margin_s: float
@@ -49,7 +59,7 @@ class HeldQuestion(Generic[T]):
         self.awaited = awaited
         self.asked_at, self.due_at, self.ready_at = times
         self.margin_s = margin_s
-        self.is_settled = self.ready_at > 0
+        self.is_acknowledged = self.ready_at > 0
         self.is_answered = False
 
 
@@ -58,7 +68,7 @@ class Answered(NamedTuple, Generic[T]):
 
     Attributes:
         question: The question.
-        verdict: SETTLED, GAVE_UP, REFUSED, TOO_MANY or OFF.
+        verdict: INSTALLED, GAVE_UP, REFUSED, TOO_MANY or OFF.
         late_s: How long after its time it is answered.
     """
 
@@ -125,7 +135,7 @@ class HeldQuestions(Generic[T]):
         """Take that ExaBGP has carried out the line of a prefix."""
         for question in self.by_prefix.pop(prefix, ()):
             question.awaited.discard(prefix)
-            question.is_settled = True
+            question.is_acknowledged = True
             question.ready_at = max(question.ready_at, at + question.margin_s)
             if not question.awaited:
                 self._set_time(question)
@@ -145,7 +155,7 @@ class HeldQuestions(Generic[T]):
             if question.awaited or question.ready_at > question.due_at:
                 verdict = Verdict.GAVE_UP
             else:
-                verdict = Verdict.SETTLED if question.is_settled else Verdict.REFUSED
+                verdict = Verdict.INSTALLED if question.is_acknowledged else Verdict.REFUSED
             found.append(self._answer(question, verdict, now - at))
         return found
 

@@ -30,11 +30,15 @@ REPLY_BYTES = _REPLY.size
 
 
 class Verdict(enum.IntEnum):
-    """Verdict of a reply: the answer may leave, and why."""
+    """Verdict of a reply: the answer may leave, and why.
+
+    THERE: the routes were in the routers' tables already. INSTALLED: they were new and waited for, and are there by
+    now, as far as acknowledgments and margins tell.
+    """
 
     NOT_OURS = 0
     THERE = 1
-    SETTLED = 2
+    INSTALLED = 2
     REFUSED = 3
     OFF = 4
     NO_NEIGHBOR = 5

@@ -3,7 +3,7 @@
 The cases, by what is found of a prefix in each view that wants it; the first that holds for any prefix counts:
 
     1. awaited        it is on its way to ExaBGP and unanswered: wait for that, and then for the slowest neighbor
-    2. settling       it is acknowledged, and the slowest neighbor's margin is not past yet: wait for that
+    2. installing     it is acknowledged, and the slowest neighbor's margin is not past yet: wait for that
     3. there          it is acknowledged, for long enough; a restored route that was not said again is not: it is stale
     4. no neighbor    no neighbor that the view reaches is up, or ExaBGP still sends each what piled up before
     5. refused        by guard, caps, ExaBGP or budgets: there is no prefix, or no view takes it
@@ -30,13 +30,13 @@ class Reckoning(NamedTuple):
     """Outcome of a reckoning.
 
     Attributes:
-        verdict: What to reply at once; SETTLED: there is something to wait for.
+        verdict: What to reply at once; None: there is something to wait for.
         awaited: The prefixes that are not acknowledged yet.
-        ready_at: When those that are have settled, process clock; what is past counts no more.
+        ready_at: When those that are will be installed, process clock; what is past counts no more.
         margin_s: Of the slowest concerned neighbor: for each of `awaited`, from its acknowledgment on.
     """
 
-    verdict: Verdict
+    verdict: Verdict | None
     awaited: tuple[Prefix, ...] = ()
     ready_at: float = 0.0
     margin_s: float = 0.0
@@ -96,7 +96,7 @@ def reckon(
                 continue
             slowest_s = max(slowest_s, margin_s)
     if awaited or ready_at:
-        return Reckoning(Verdict.SETTLED, tuple(dict.fromkeys(awaited)), ready_at, slowest_s)
+        return Reckoning(None, tuple(dict.fromkeys(awaited)), ready_at, slowest_s)
     if is_there:
         return Reckoning(Verdict.THERE)
     return Reckoning(Verdict.NO_NEIGHBOR if is_lonely else Verdict.REFUSED)

@@ -13,7 +13,7 @@ OTHERS = "others"
 WAITS_MAX = 1_000
 """The last waits of a hook, of which p50 and p99 are told."""
 
-NEW = frozenset({Verdict.SETTLED, Verdict.GAVE_UP, Verdict.TOO_MANY})
+NEW = frozenset({Verdict.INSTALLED, Verdict.GAVE_UP, Verdict.TOO_MANY})
 """Verdicts on answers whose routes were new."""
 
 
@@ -26,12 +26,12 @@ class HookStatistics:
         dropped: Replies that the hook did not take.
     """
 
-    __slots__ = ("_settled_in_vain", "_waits_s", "dropped", "told", "verdicts")
+    __slots__ = ("_installed_in_vain", "_waits_s", "dropped", "told", "verdicts")
 
     def __init__(self) -> None:
         self.verdicts: Counter[Verdict] = Counter()
         self.told = self.dropped = 0
-        self._settled_in_vain = 0
+        self._installed_in_vain = 0
         self._waits_s: deque[float] = deque(maxlen=WAITS_MAX)
 
     def add(self, verdict: Verdict, waited_s: float | None = None) -> None:
@@ -43,7 +43,7 @@ class HookStatistics:
     def drop(self, verdict: Verdict) -> None:
         """Count that the hook did not take a reply with this verdict: its answer leaves by the hook's own time-out."""
         self.dropped += 1
-        self._settled_in_vain += verdict is Verdict.SETTLED
+        self._installed_in_vain += verdict is Verdict.INSTALLED
 
     def status(self, hook: str) -> HookStatus:
         """Copy the statistics; any thread may ask."""
@@ -58,7 +58,7 @@ class HookStatistics:
             verdicts={verdict.word: verdicts[verdict] for verdict in Verdict},
             held_p50_s=percentile(waits_s, 0.5),
             held_p99_s=percentile(waits_s, 0.99),
-            stood_share=round((verdicts[Verdict.SETTLED] - self._settled_in_vain) / new, 6) if new else None,
+            stood_share=round((verdicts[Verdict.INSTALLED] - self._installed_in_vain) / new, 6) if new else None,
         )
 
 

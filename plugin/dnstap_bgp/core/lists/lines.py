@@ -102,7 +102,7 @@ class Detection(NamedTuple):
 
     Attributes:
         line: A pattern of lines that this format has and others don't, any case: each is a vote.
-        head: A pattern of a line that settles it alone; None: there is none.
+        head: A pattern of a line that tells it alone; None: there is none.
         reads: Other formats, `NAMES` or `WILDCARDS`, whose lines this format reads, too: they don't speak against it.
         is_line: A closer look at a line that has the pattern: it must be the thing, not only look like it.
         content: Tells by the beginning of a file that it is in this format, before any line is looked at; None: it

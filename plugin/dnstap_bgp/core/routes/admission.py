@@ -360,17 +360,17 @@ class Admission:
         when = self._claims.columns.seen
         rows = {row: count for count, row in sample if when[row] < seen}
         found: list[tuple[int, list[Row]]] = []
-        settled = 0
+        unbeaten = 0
         for count in sorted(set(rows.values()), reverse=True):
             for row in sorted((row for row, of in rows.items() if of == count), key=when.__getitem__):
                 losing = self._losing(row, list_name, seen)
                 if losing:
                     weakest = min(self._counts(losing)) if len(losing) > 1 else count
                     found.append((-weakest, losing))
-                    settled += weakest == count
-                if settled == addresses:
+                    unbeaten += weakest == count
+                if unbeaten == addresses:
                     break
-            if settled == addresses:
+            if unbeaten == addresses:
                 break
         found.sort(key=itemgetter(0))
         return list(dict.fromkeys(row for _, losing in found[:addresses] for row in losing))

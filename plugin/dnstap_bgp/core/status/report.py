@@ -332,12 +332,6 @@ class ExabgpStatus:
     patches: dict[str, str] = field(default_factory=dict)
     views: tuple[ViewStatus, ...] = ()
 
-    @property
-    def settled(self) -> bool:
-        """Tell whether ExaBGP has taken all that is wanted: nothing waits, nothing is unanswered."""
-        replaying = any(neighbor.replaying for neighbor in self.neighbors)
-        return self.stage == "ready" and not self.waiting and not replaying and not self.unanswered
-
 
 @dataclass(frozen=True, slots=True)
 class StateFileStatus:

@@ -276,7 +276,7 @@ class HoldService:
         def hold(now: float) -> Reckoning:
             prefixes = prefixes_of((sighting[0] for sighting in sightings), keeper.table)
             found = reckon(prefixes, keeper.views, self._tasks(), margins, now)
-            if found.verdict is not Verdict.SETTLED:
+            if found.verdict is not None:
                 return found
             room = held.make_room(waiter.asker.owner)
             if room is None:
@@ -295,7 +295,7 @@ class HoldService:
         if found is None:
             self._later.append((sightings, rules))
             self._send(waiter, Verdict.GAVE_UP)
-        elif found.verdict is not Verdict.SETTLED:
+        elif found.verdict is not None:
             self._send(waiter, found.verdict)
 
     def _reckoned(

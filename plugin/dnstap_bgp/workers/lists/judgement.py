@@ -84,7 +84,7 @@ class Judgement:
             Whether it may come into force as it is; else all is to be read again, by `kept`.
         """
         after = by_source(reports)
-        is_settled = True
+        is_final = True
         for listed in self._sources:
             for text in listed.sources:
                 key = listed.name, text
@@ -92,8 +92,8 @@ class Judgement:
                     self.unkept += [f"{one.path}: {one.error}" for one in after.get(key, ()) if one.error]
                     continue
                 self._now[key] = after.get(key, [])
-                is_settled &= self._judge(listed, text, self._now[key])
-        return is_settled
+                is_final &= self._judge(listed, text, self._now[key])
+        return is_final
 
     def is_all_as_before(self, reports: Sequence[FileReport]) -> bool:
         """Tell whether what is in force has just these sources, with the same bytes where they don't keep these anyway.

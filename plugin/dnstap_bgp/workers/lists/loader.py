@@ -217,10 +217,10 @@ class ListLoader:
             with _scratch_file(self._dir) as scratch:
                 plan_now = {name: judgement.places(name, found) for name, found in files.items()}
                 new = self._compile(plan_now, self._before(in_force, judgement), scratch)
-                is_settled = judgement.take(new.reports)
+                is_final = judgement.take(new.reports)
                 if judgement.unkept or (new_must_work and judgement.failed_anew):
                     raise _refusal(judgement.unkept + judgement.failed_anew)
-                if is_settled:
+                if is_final:
                     if not force and (emptiness := _emptiness(new, sources)):
                         raise _refusal([*judgement.failed.values()] or [emptiness])
                     self._in_force = new
