@@ -184,7 +184,7 @@ def _routes(found: Found) -> Iterator[str]:
         odd = f" ({', '.join(sorted(states))})" if states else ""
         most = "" if one["max"] is None else f" of at most {one['max']:,}"
         yield (
-            f"  {one['name']}: {one['rules']:,} rules{odd}, {one['routes']:,} routes{most}"
+            f"  {one['name']}: {one['rules']:,} rule{'s' * (one['rules'] != 1)}{odd}, {one['routes']:,} routes{most}"
             f" ({one['ipv4']:,} IPv4, {one['ipv6']:,} IPv6)"
         )
     for what in ("refused", "evicted"):

@@ -99,7 +99,8 @@ class ControlApi:
         refused = keeper.add(address, list_name, float(ttl_s))
         if refused is not None:
             why = self._inspector.why(prefix_text(address)).reasons
-            raise CommandError(f"{prefix_text(address)} is refused: {why[0] if why and refused != 'full' else refused}")
+            reason = why[0] if why and refused != "full" else f"it is refused: {refused}"
+            raise CommandError(f"{prefix_text(address)}: {reason}")
         text = f"{prefix_text(address)} is a route of the list {list_name} for {duration_text(ttl_s)}"
         return {"message": text}
 
