@@ -328,7 +328,8 @@ class ApiSession:
                 view.reconciler.answered(batch, done=True)
                 view.settling.add(batch, self.lines)
                 view.end_pause()
-        self._views.acknowledgments.note(batch.prefixes, now, self._views.awaited_stage, done=done)
+        if self._views.acknowledgments.keep_s is not None:
+            self._views.acknowledgments.note(batch.prefixes, now, self._views.awaited_stage, done=done)
         if not done:
             update = batch.transition
             self.notes.say(
