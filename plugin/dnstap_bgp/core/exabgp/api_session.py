@@ -117,9 +117,8 @@ class ApiSession:
         self._in_flight: deque[InFlight] = deque()
         self._doubts = Doubts(views, self.tasks, self.notes)
         self._lost: list[UpdateBatch] = []  # batches whose answers are lost; said again once the place is found
-        self._change: UpdateBatch | None = (
-            None  # an attribute change: withdrawn where it must be, and to be written next
-        )
+        # An attribute change whose old attributes are withdrawn where they must be: it is written next.
+        self._change: UpdateBatch | None = None
         self._answer_wait = Backoff(ANSWER_WAIT_S, ANSWER_WAIT_MAX_S)
         self._answer_wait_s = ANSWER_WAIT_S  # its delay: looked at in each turn
         self._neighbors_due = self._neighbors_asked = float("-inf")

@@ -22,9 +22,8 @@ GTSM_TTL = 255
 """What both sides of a session with TTL security send with (RFC 5082, 3)."""
 
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:=@%+~-]+")
-_QUOTABLE_WORD = re.compile(
-    r"[ !#-&(-\[\]-~]+"
-)  # printable ASCII but both quotes and the backslash: ExaBGP can't escape these
+# Printable ASCII but both quotes and the backslash: ExaBGP can't escape these.
+_QUOTABLE_WORD = re.compile(r"[ !#-&(-\[\]-~]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ class Doubts:
             return None
         rib = view.reconciler.adj_rib_out
         before = self._tasks.last_copy(address, view.audience) or NO_SHARDS
-        is_new = [shard != copied for shard, copied in zip(rib.shards, before, strict=True)]  # quick: see `join`
+        is_new = [shard != copied for shard, copied in zip(rib.shards, before, strict=True)]  # quick: shared values
         if not any(is_new):
             return before
         count = sum(map(len, compress(rib.shards, is_new)))

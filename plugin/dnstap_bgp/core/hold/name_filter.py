@@ -16,9 +16,9 @@ answer leaves at once. A name that is not ruled out may be on no list all the sa
     table      2^n bytes; the first n bits of a CRC-32 tell a byte: where any of its bits is set there, no rule is near
 """
 
-import hashlib
 import struct
 
+from dnstap_bgp.core.digest import sha256
 from dnstap_bgp.core.lists.rules import RuleSet
 from dnstap_bgp.core.lists.tail_table import MARKS
 
@@ -42,5 +42,5 @@ def pack(rules: RuleSet) -> bytes | None:
     content = pairs + MARKS + tails.bits
     flags = HAS_SINGLE if tails.has_single else 0
     size = len(tails.bits).bit_length() - 1
-    number = hashlib.sha256(bytes((flags,)) + content).digest()[:8]
+    number = sha256(bytes((flags,)) + content).digest()[:8]
     return HEADER.pack(MAGIC, VERSION, flags, size, len(pairs), number) + content

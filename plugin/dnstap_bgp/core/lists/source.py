@@ -63,7 +63,7 @@ class ListSource:
     Attributes:
         name: The list's name.
         sources: In order: absolute paths of files, absolute globs, and http or https URLs.
-        format: A key of `core.formats.FORMATS`, or `AUTO`.
+        format: A key of `core.lists.formats.FORMATS`, or `AUTO`.
         fetching: Of the URLs.
         shrink_max: The share of its rules (0..1) that a new version may lose; None: see `core.lists.plausibility`.
         growth_max: The share that it may gain, 1.0 being twice as many; None: see there.

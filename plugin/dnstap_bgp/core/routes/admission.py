@@ -10,9 +10,10 @@ more may go. The caps, from the narrowest to the widest:
     routes         addresses of all lists together
     claims         claims of all lists together: only claims go whose address has another
 
-Fairness is among owners, see `owners`: a name costs its owner nothing, and with it comes as much room as an owner takes
-who means harm. So at a cap the largest owner gives way, and whoever is small keeps all that it has. An address that
-several owners hold is as strong as the smallest of them: who points names at it can neither keep it nor take it away.
+Fairness is among owners, see `OwnerCounts`: a name costs its owner nothing, and with it comes as much room as an owner
+takes who means harm. So at a cap the largest owner gives way, and whoever is small keeps all that it has. An address
+that several owners hold is as strong as the smallest of them: who points names at it can neither keep it nor take it
+away.
 
 What was added by hand never gives way: not at a cap that is reached, nor at one that was lowered.
 """
@@ -96,8 +97,8 @@ class Admission:
     Attributes:
         refusals: Counters of what could not become a claim, or not stay one.
         forgotten: Addresses and names that nobody but the tap may bring back for now.
-        newcomers: While claims come back from the state file, those that came meanwhile: what is `restored` has room as
-            if there were none.
+        newcomers: While claims come back from the state file, those that came meanwhile: what was held before has room
+            as if there were none.
     """
 
     def __init__(self, claims: ClaimStore, policies: Policies) -> None:
@@ -137,18 +138,19 @@ class Admission:
             return False
         return not self._new_routes.take(owner, caps.new_routes_per_s, now)
 
-    def full(self, claim: Claim, owner: OwnerKey, *, restored: bool = False, behind: str | None = None) -> str | None:
+    def full(self, claim: Claim, owner: OwnerKey, *, was_held: bool = False, behind: str | None = None) -> str | None:
         """Name the narrowest cap that one more claim would break, as a counter's label; None: there is room.
 
         Args:
             claim: The newcomer, of a list that has a policy.
             owner: Key of its (list, owner).
-            restored: The claim was held before: the cap of its rule doesn't refuse it, and newcomers take no room.
+            was_held: This instance held the claim before (as the state file says, or for another list), or a person
+                adds it: the cap of its rule doesn't refuse it, and newcomers of a restore take no room.
             behind: The cap at which a claim has just given way: the one of its name is looked at once only.
         """
         claims, caps = self._claims, self._policies.caps
         address, list_name, name = claim[:3]
-        newcomers = self.newcomers.rows if restored and self.newcomers is not None else {}
+        newcomers = self.newcomers.rows if was_held and self.newcomers is not None else {}
         spare = len(newcomers)
         if behind != "name-routes" and name != BY_HAND:
             self._of_name = claims.by_name.rows_of(list_name, name, caps.name_routes_max)
@@ -163,7 +165,7 @@ class Admission:
             and claims.owners[owner] >= caps.rule_routes_max
             and not claims.is_owned_by(owner, address)
             and self._is_at_cap(claims.owners[owner], caps.rule_routes_max, spare)
-            and not restored
+            and not was_held
         ):
             return "rule-routes"
         most = self._policies.by_list[list_name].routes_max
@@ -219,38 +221,38 @@ class Admission:
         oldest = min(self._of_name, key=self._claims.columns.seen.__getitem__)
         return [oldest] if self._claims.columns.seen[oldest] < seen else []
 
-    def is_crowded(self, address: Address, *, restored: bool = False) -> bool:
+    def is_crowded(self, address: Address, *, was_held: bool = False) -> bool:
         """Tell whether an address has as many claims as it may: one more needs what `crowding` finds.
 
         Args:
             address: The address.
-            restored: Newcomers don't count, see `full`.
+            was_held: Newcomers don't count, see `full`.
         """
         following = self._claims.columns.next
         row, left = self._claims.by_address.get(address), CLAIMS_PER_ROUTE
         while row and left:  # nearly all addresses have one
             row, left = following[row], left - 1
-        if left or not restored or self.newcomers is None or not self.newcomers.rows:
+        if left or not was_held or self.newcomers is None or not self.newcomers.rows:
             return not left
         # what gives way on an address without a newcomer would have done so without any
         self.newcomers.is_over |= any(row in self.newcomers.rows for row in self._claims.chain(address))
         return len(self._chain_before_newcomers(address)) >= CLAIMS_PER_ROUTE
 
-    def crowding(self, claim: Claim, owner: OwnerKey, seen: float = math.inf, *, restored: bool = False) -> Row:
+    def crowding(self, claim: Claim, owner: OwnerKey, seen: float = math.inf, *, was_held: bool = False) -> Row:
         """Find the claim that gives way to one more on its crowded address, or `NONE`: the newcomer is refused.
 
         Whoever runs a listed domain can point any number of its names at somebody else's address. So the owner with the
         most claims there gives way, the newcomer counted; of owners that are alike one of the list with the most, for a
         public suffix on a list makes as many owners as there are names. Of these the least recently seen goes, unless
-        it was seen no earlier than the newcomer, see `victim`. What was added by hand stays.
+        it was seen no earlier than the newcomer, see `victims`. What was added by hand stays.
 
         Args:
             claim: The newcomer.
             owner: Key of its (list, owner).
             seen: When the newcomer was seen.
-            restored: Newcomers don't count, see `full`.
+            was_held: Newcomers don't count, see `full`.
         """
-        chain = self._chain_before_newcomers(claim.address) if restored else self._claims.chain(claim.address)
+        chain = self._chain_before_newcomers(claim.address) if was_held else self._claims.chain(claim.address)
         found = self._crowder(chain, claim, owner)
         return found if found and self._claims.columns.seen[found] < seen else NONE
 

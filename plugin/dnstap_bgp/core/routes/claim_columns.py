@@ -51,7 +51,7 @@ class ClaimColumns:
         addresses: Packed; empty: the row is free.
         lists: Names of lists.
         names: Names that matched.
-        owners: Keys of (list, owner), see `owners`.
+        owners: Keys of (list, owner), see `OwnerCounts`.
         seen: When the claim was last seen, process clock.
         first: When the claim was first seen, process clock.
         ttl_s: How long the claim outlives `seen`; in 4 bytes, for whole seconds are exact there up to half a year.

@@ -5,7 +5,7 @@ the others' newcomers nine in ten are refused. So every owner is held to a share
 take a token while it took at most `_SHARE` times as many in the last second as the bucket would still hold (dynamic
 thresholds, Choudhury and Hahne 1998). The cases:
 
-    one owner alone        gets the whole rate, in a burst or evenly; a quarter of the bucket is left
+    one owner alone        gets the whole rate, in a burst or evenly; a fifth of the bucket is left
     one greedy, some small the greedy one gets what the small ones leave, for it lives off a bucket that is part full
     n greedy owners        each gets an n-th of the rate, and the bucket's level settles lower
     the bucket is empty    everybody is refused, which takes as many owners at work at once as the rate has tokens

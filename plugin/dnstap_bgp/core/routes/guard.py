@@ -69,15 +69,13 @@ IPV4_BLOCKS = (
 )
 
 IPV6_BLOCKS = (
-    AddressBlock(
-        "::/0", "reserved", Tier.ALLOW
-    ),  # all that no other row names: RFC 4291, 2.4; IANA gives out 2000::/3 only
+    # All that no other row names: RFC 4291, 2.4; IANA gives out 2000::/3 only.
+    AddressBlock("::/0", "reserved", Tier.ALLOW),
     AddressBlock("2000::/3", "global", Tier.OPEN),  # RFC 4291, 2.5.4
     AddressBlock("::/128", "unspecified", Tier.NEVER),  # RFC 4291, 2.5.2
     AddressBlock("::1/128", "loopback", Tier.NEVER),  # RFC 4291, 2.5.3
-    AddressBlock(
-        "::ffff:0:0/96", "mapped", Tier.NEVER, slice(12, 16)
-    ),  # RFC 4291, 2.5.5.2: for programs, not for a wire
+    # RFC 4291, 2.5.5.2: for programs, not for a wire.
+    AddressBlock("::ffff:0:0/96", "mapped", Tier.NEVER, slice(12, 16)),
     AddressBlock("64:ff9b::/96", "nat64", Tier.OPEN, slice(12, 16)),  # RFC 6052: as good as the address inside
     AddressBlock("64:ff9b:1::/48", "nat64-local", Tier.ALLOW),  # RFC 8215
     AddressBlock("100::/64", "discard", Tier.ALLOW),  # RFC 6666

@@ -96,8 +96,7 @@ class RefusalCount(NamedTuple):
     """Count of what was refused for one reason since the last time anyone asked, with an example.
 
     Attributes:
-        reason: A word of `Guard.refusal`, `family`, or a cap: `routes`, `list-routes`, `name-routes`, `rate`,
-            `crowded`.
+        reason: A word of `Guard.refusal`, `family`, `rate`, or a cap as in the table of `admission`.
         evicted: A claim that was held had to go; False: a sighting did not become a claim.
         times: How often.
         address: Of the first of them.

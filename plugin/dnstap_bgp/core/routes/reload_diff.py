@@ -24,9 +24,9 @@ class Difference:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("+", "-", "~"), 0))
     examples: dict[str, list[str]] = field(default_factory=lambda: {"+": [], "-": [], "~": []})
 
-    def add(self, kind: str, example: Callable[[], str], count: int = 1) -> None:
-        """Count: `+` comes, `-` goes, `~` stays with other attributes."""
-        self.counts[kind] += count
+    def add(self, kind: str, example: Callable[[], str]) -> None:
+        """Count one more that comes (`+`), goes (`-`) or stays with other attributes (`~`)."""
+        self.counts[kind] += 1
         if len(self.examples[kind]) < EXAMPLES_MAX:
             self.examples[kind].append(example())
 

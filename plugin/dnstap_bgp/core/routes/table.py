@@ -353,7 +353,7 @@ class RouteTable:
         changes: list[Change] = []
         for claim in claims:
             if not self.admission.forgotten.covers(claim, now):
-                self._take(claim, now, changes, restored=True)
+                self._take(claim, now, changes, was_held=True)
         return changes
 
     def merge(self, claims: Iterable[Claim], now: float, tolerance_s: float) -> Merged:
@@ -425,7 +425,7 @@ class RouteTable:
         return True
 
     def _take(
-        self, claim: Claim, now: float, changes: list[Change], *, restored: bool = False, moved: bool = False
+        self, claim: Claim, now: float, changes: list[Change], *, was_held: bool = False, moved: bool = False
     ) -> Row:
         """Take one claim that was made before or elsewhere; gives its row if it is new.
 
@@ -433,7 +433,7 @@ class RouteTable:
             claim: Perhaps one that is held already.
             now: Process clock.
             changes: Gets what had to give way; what becomes of the claim's own address is for the caller to note.
-            restored: The claim was held by this instance before: the cap of its rule doesn't refuse it.
+            was_held: See `Admission.full`.
             moved: Another list's claim of the name is held here and perhaps about to end: that none on the address was
                 seen earlier doesn't refuse it.
         """
@@ -446,7 +446,7 @@ class RouteTable:
         ttl_s = claim.ttl_s if claim.name == BY_HAND else policy.held_s(claim.ttl_s)
         known = self.claims.find(claim.address, claim.list, claim.name)
         if known:
-            if restored and self.admission.newcomers is not None:
+            if was_held and self.admission.newcomers is not None:
                 self.admission.newcomers.rows.pop(known, None)  # it was held before
             columns.first[known] = min(columns.first[known], claim.first)
             if seen >= columns.seen[known]:
@@ -456,8 +456,8 @@ class RouteTable:
         elif seen + ttl_s > now:
             owner = self._owner(claim.list, claim.name)
             claim = claim._replace(ttl_s=ttl_s, seen=seen, first=min(claim.first, seen))
-            if self._make_room(claim, owner, now, changes, seen=seen, restored=restored, moved=moved):
-                return self._begin(claim, owner, now, restored=restored)
+            if self._make_room(claim, owner, now, changes, seen=seen, was_held=was_held, moved=moved):
+                return self._begin(claim, owner, now, was_held=was_held)
         return NONE
 
     # -- by hand
@@ -480,13 +480,13 @@ class RouteTable:
             self.claims.record(row)
             return changes, None
         owner = self._owner(claim.list, claim.name)
-        # while claims come back, what has to end for it is told by the whole table only
+        # While claims come back, only the whole table will tell what has to end for it: so it counts as one of these.
         newcomers = self.admission.newcomers
-        restored = newcomers is not None and not newcomers.is_judging and self.policies.caps.evicts
-        if not self._make_room(claim, owner, now, changes, restored=restored):
+        as_one_held = newcomers is not None and not newcomers.is_judging and self.policies.caps.evicts
+        if not self._make_room(claim, owner, now, changes, was_held=as_one_held):
             return changes, "full"
         before = self.wanted(claim.address)
-        self.claims.record(self._begin(claim, owner, now, restored=True))
+        self.claims.record(self._begin(claim, owner, now, was_held=True))
         self._note(claim.address, before, changes)
         return changes, None
 
@@ -559,7 +559,7 @@ class RouteTable:
             # A claim that had to make room for another is gone already, and its row may be the other's: so it is looked
             # for each time.
             if self.claims.find(address, claim.list, name) and not self.claims.find(address, list_name, name):
-                added = self._take(claim._replace(list=list_name), now, changes, restored=True, moved=True)
+                added = self._take(claim._replace(list=list_name), now, changes, was_held=True, moved=True)
                 if added:
                     self.claims.record(added)
         if not self.claims.find(address, claim.list, name):
@@ -612,7 +612,7 @@ class RouteTable:
         changes: list[Change],
         *,
         seen: float = math.inf,
-        restored: bool = False,
+        was_held: bool = False,
         moved: bool = False,
     ) -> bool:
         """Let claims go until one more keeps within all caps; if that can't be, count the newcomer as refused.
@@ -625,54 +625,61 @@ class RouteTable:
             now: Process clock.
             changes: Gets what had to give way.
             seen: What was seen then or later doesn't give way.
-            restored: The cap of its rule doesn't refuse it, and newcomers of a restore take no room.
+            was_held: See `Admission.full`.
             moved: On its own address, `seen` spares nobody.
         """
         admission = self.admission
         if claim.name == BY_HAND:
             seen = math.inf
         # Asked first, so that nothing goes elsewhere for a newcomer that its own address has no place for.
-        if admission.is_crowded(claim.address, restored=restored) and not admission.crowding(
-            claim, owner, math.inf if moved else seen, restored=restored
+        if admission.is_crowded(claim.address, was_held=was_held) and not admission.crowding(
+            claim, owner, math.inf if moved else seen, was_held=was_held
         ):
             # What a peer saw earlier on a busy address is told again and again, and nothing is amiss: not counted.
             if seen == math.inf or moved:
                 self._refuse("crowded", claim.address, claim.list, claim.name, now)
             return False
-        if claim.name == BY_HAND and restored:
+        if claim.name == BY_HAND and was_held:
             if admission.newcomers is not None:
                 admission.newcomers.is_over = True  # perhaps
             return True  # never ends by a cap, not even by one that was lowered meanwhile
-        cap = self._make_room_at_caps(claim, owner, now, changes, seen=seen, restored=restored)
+        cap = self._make_room_at_caps(claim, owner, now, changes, seen=seen, was_held=was_held)
         if cap is None or (cap == "claims" and claim.address not in self.claims.by_address):
             return True  # a route is refused by the caps of routes only
         self._refuse(cap, claim.address, claim.list, claim.name, now)
         return False
 
     def _make_room_at_caps(
-        self, claim: Claim, owner: OwnerKey, now: float, changes: list[Change], *, seen: float, restored: bool
+        self, claim: Claim, owner: OwnerKey, now: float, changes: list[Change], *, seen: float, was_held: bool
     ) -> str | None:
         """Let claims go at each cap that one more would break; gives the cap at which nothing may go, or None."""
         admission, cap = self.admission, None
         for _ in range(ROUNDS_MAX):
-            cap = admission.full(claim, owner, restored=restored, behind=cap)
+            cap = admission.full(claim, owner, was_held=was_held, behind=cap)
             victims = admission.victims(cap, claim, owner, seen) if cap is not None else []
             if cap is None or not victims:
                 return cap
             for row in victims:
                 self._let_go(row, cap, now, changes)
-        return admission.full(claim, owner, restored=restored)
+        return admission.full(claim, owner, was_held=was_held)
 
-    def _begin(self, claim: Claim, owner: OwnerKey, now: float, *, restored: bool = False) -> Row:
-        """Begin a claim for which there is room; at its address's limit another ends. The caller notes the change."""
-        if self.admission.is_crowded(claim.address, restored=restored):
+    def _begin(self, claim: Claim, owner: OwnerKey, now: float, *, was_held: bool = False) -> Row:
+        """Begin a claim for which there is room; at its address's limit another ends. The caller notes the change.
+
+        Args:
+            claim: The claim.
+            owner: Key of its (list, owner).
+            now: Process clock.
+            was_held: It is no newcomer of a restore, see `Admission.full`.
+        """
+        if self.admission.is_crowded(claim.address, was_held=was_held):
             # `_make_room` saw that one may go, and what it ended since can only have made room here.
-            crowding = self.admission.crowding(claim, owner, restored=restored)
+            crowding = self.admission.crowding(claim, owner, was_held=was_held)
             if crowding:
                 self._end(crowding, "crowded", now, [])
         row = self.claims.begin(claim, owner)
         newcomers = self.admission.newcomers
-        if newcomers is not None and not restored and not newcomers.is_judging:
+        if newcomers is not None and not was_held and not newcomers.is_judging:
             newcomers.rows[row] = None
         if self.claims.owners[owner] >= self._near_rule_cap and claim.name != BY_HAND:
             self.admission.name_owner(owner, claim.list, self.owner_of(claim.list, claim.name))

@@ -31,7 +31,7 @@ import msgpack
 
 from dnstap_bgp.core.model import Claim
 from dnstap_bgp.core.timing import DURATION_MAX_S
-from dnstap_bgp.core.validation import clean_name, is_instant, packed_peer_address
+from dnstap_bgp.core.validation import LIST_NAME_MAX, clean_name, is_instant, packed_peer_address
 from dnstap_bgp.errors import BadNameError, PeerError
 
 TOLERANCE_S = 0.5
@@ -47,7 +47,6 @@ FRAME_MAX = 1 << 20
 INFLATE_AT_ONCE = 1 << 16
 """Bytes inflated in one call, whatever a chunk claims to hold."""
 
-STRANGE_LIST_MAX = 63  # characters, as in `config.values.list_name`
 _NODE = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _WBITS, _MEM_LEVEL, _LEVEL = 14, 7, 5  # 128 KB for each follower
 
@@ -252,7 +251,7 @@ def _node(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > STRANGE_LIST_MAX:
+    if not isinstance(value, str) or len(value) > LIST_NAME_MAX:
         raise TypeError("a name of a list is none")
     return value
 

@@ -6,8 +6,8 @@
     ! a comment
 
 Other lines are patterns of URLs, and skipped: `.example.com`, which any part of a URL may have, `.example.com/path` or
-`|https://example.com`. Such lists are mostly
-published in Base64 as a whole, which is unwrapped before a format is looked for.
+`|https://example.com`. Such lists are mostly published in Base64 as a whole, which is unwrapped before a format is
+looked for.
 """
 
 import re

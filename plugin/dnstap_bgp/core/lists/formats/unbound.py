@@ -46,9 +46,8 @@ RESOLVED = frozenset({"transparent", "typetransparent", "always_transparent", "i
 _NAME = ASCII_NAME.replace(r"\.?(", "(")
 _SIMPLE = re.compile(rf'\s*+local-zone:[ \t]*+(")?{_NAME}(?(1)")[ \t]+"?([a-z_]++)"?\s*+(?:#.*)?'.encode())
 _LINE = re.compile(r"(local-zone|local-data|local-data-ptr):\s*+(.*)")
-_WORD = re.compile(
-    r"""("[^"]*+"|'[^']*+'|[^\s"']++)"""
-)  # nothing behind it: a search must not begin anew within a word
+# Nothing behind a word: a search must not begin anew within it.
+_WORD = re.compile(r"""("[^"]*+"|'[^']*+'|[^\s"']++)""")
 _DATA_NAME = re.compile(rb"""^[ \t]*+local-data:[ \t]*+["']?[ \t]*+([^\s"']++)""", re.MULTILINE)  # `\s` spans lines
 
 _OTHER = Skipped(SkippedKind.DIRECTIVE, "a setting of unbound that names no zone")
