@@ -489,3 +489,21 @@ def test_a_snapshot_has_previous_attributes_until_they_are_cleaned():
     assert again.adj_rib_out.take_previous().transition.announced == ONE
     reconciler.adj_rib_out.forget_previous()
     assert list(reconciler.walk(X[-1])) == [(X, TWO)]
+
+
+def test_what_a_burst_leaves_unsettled_or_refused_takes_no_memory_afterwards():
+    reconciler, prefixes = Reconciler(), ipv4(20_000)
+    reconciler.reach(frozenset(), again=False)
+    put(reconciler, *((prefix, Attributes(ONE.next_hop, neighbors=("192.0.2.8",))) for prefix in prefixes))
+    assert reconciler.backlog.refused == len(prefixes)
+    reconciler.reach(frozenset({"192.0.2.8"}), again=False)
+    batches = []
+    while (batch := take(reconciler)) is not None:
+        reconciler.answered(batch, done=True)
+        batches.append(batch)
+    assert len(reconciler._unsettled) == len(prefixes)
+    for batch in batches[:-1]:
+        reconciler.settle(batch)
+    assert set(reconciler._unsettled) == set(batches[-1].prefixes)
+    for held in (reconciler._unsettled, reconciler._refused):
+        assert held.__sizeof__() <= 1 << 18
