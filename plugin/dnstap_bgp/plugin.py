@@ -24,7 +24,7 @@ from dnstap_bgp.errors import CommandError, ConfigError, PassingError
 from dnstap_bgp.workers.exabgp.bgp import Bgp
 from dnstap_bgp.workers.lists.loader import compiled_dir
 from dnstap_bgp.workers.lists.manager import ListManager
-from dnstap_bgp.workers.process import instance, logs, runtime
+from dnstap_bgp.workers.process import heap, instance, logs, runtime
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.config_reader import load
 from dnstap_bgp.workers.process.ending import end_process
@@ -55,6 +55,7 @@ def run(config_path: Path) -> NoReturn:
         config_path: The configuration file.
     """
     os.umask(0o077)
+    heap.use_one_heap()
     host_out = os.dup(1)
     os.dup2(2, 1)  # from here on a stray print is a log line, never a BGP command
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -5,13 +5,13 @@ what the table refused; every few seconds it keeps the garbage collector away fr
 rewritten as of version 1 where there is one view again.
 """
 
-import ctypes
 import gc
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from dnstap_bgp.core.model import Claim
+from dnstap_bgp.workers.process import heap
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.thread import CrashHandler, worker_thread
 from dnstap_bgp.workers.routes.keeper import Keeper
@@ -28,11 +28,6 @@ frozen (never walked again; counting references frees it all the same), while th
 
 TickHandler: TypeAlias = Callable[[float, Sequence[Claim]], None]
 """Told each tick the process clock, and the claims that are new or were refreshed enough; must not block."""
-
-
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-"""Gives back to the system what a burst or a restore has left free in the heap (glibc keeps it): 25 MB after a restore
-of 200,000 routes, for 1.5 ms at 1,000,000. Other C libraries have no such call."""
 
 
 class Timer:
@@ -71,8 +66,7 @@ class Timer:
             if process_clock() >= freeze_at and not self._keeper.is_restoring:
                 gc.collect()
                 gc.freeze()
-                if _trim is not None:
-                    _trim(0)
+                heap.trim()
                 if self._store is not None and self._store.of_views and self._keeper.is_one_view:
                     self._store.save()
                 freeze_at = process_clock() + FREEZE_S
