@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -152,6 +152,20 @@ def test_who_is_not_allowed_does_not_come_to_a_handshake(tmp_path, keys, authori
         with suppress(OSError), connect(address, authority, theirs) as hook:
             assert is_cut_off(hook)
         wait_until(lambda: scene.status.refused.get("not allowed") == 1)
+
+
+def test_a_flood_without_a_handshake_leaves_a_hook_the_time_for_its_own(tmp_path, keys, authority, theirs, address):
+    context = ssl.create_default_context(cafile=authority.cert)
+    context.load_cert_chain(theirs.cert, theirs.key)
+    with listening(tmp_path, keys + "connections_max = 4") as scene, ExitStack() as held:
+        sock = held.enter_context(socket.create_connection(address, 30))
+        wait_until(lambda: scene.status.connections == 1)
+        for number in range(1, 20):
+            held.enter_context(socket.create_connection(address, 30, source_address=("127.0.0.2", 0)))
+            wait_until(lambda: scene.status.refused.get("crowded", 0) >= number - 3)  # noqa: B023 - waited for at once
+        with context.wrap_socket(sock, server_hostname="localhost") as hook:
+            hook.sendall(framed(question(UNLISTED)))
+            assert read(hook).verdict == NOT_OURS
 
 
 @pytest.fixture

@@ -67,6 +67,20 @@ def test_at_the_limit_the_idle_give_way(tmp_path):
                 sock.close()
 
 
+def test_a_flood_that_says_nothing_leaves_others_the_time_to_ask(tmp_path):
+    """The attack: who needs a moment from the connection to its request, as TLS does, is always the oldest by then."""
+    with site_kit.running(tmp_path, http="connections_max = 4") as site, ExitStack() as held:
+        assert site.get("/healthz") == "ok\n"
+        with site.tcp() as sock:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\n")
+            for number in range(1, 20):
+                held.enter_context(from_address(site, "127.0.0.2"))
+                eventually(lambda: refused(site).get("limit", 0) >= number - 3, 10, "it is let in")  # noqa: B023
+            sock.sendall(b"Host: localhost\r\n\r\n")
+            assert b"200 OK" in sock.recv(4096)
+        assert refused(site) == {"limit": 16}
+
+
 def test_who_may_not_connect_is_cut_off(tmp_path):
     with site_kit.running(tmp_path, http='allow = ["192.0.2.0/24"]') as site:
         with site.tcp() as sock:

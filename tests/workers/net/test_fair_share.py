@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from dnstap_bgp.workers.net.fair_share import crowding, owner_of, peer_uid
+from dnstap_bgp.workers.net.fair_share import crowding, most_of, owner_of, peer_uid
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,11 @@ def test_only_who_has_two_more_than_the_newcomer_gives_way(owners: str, newcomer
     found = crowding(owners, newcomer)
     assert (found is None) == (gives is None)
     assert found is None or found in (gives or "")
+
+
+@pytest.mark.parametrize(("owners", "most"), [("a", "a"), ("abb", "b"), ("ba", "b"), ("abab", "a")])
+def test_of_those_with_the_most_the_first_one_counts(owners: str, most: str):
+    assert most_of(owners) == most
 
 
 def test_newcomers_end_up_with_equal_shares_and_stay_so():

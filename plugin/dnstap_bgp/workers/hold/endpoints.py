@@ -18,7 +18,7 @@ from dnstap_bgp.core.status.report import ListenerStatus
 from dnstap_bgp.errors import ListenerError
 from dnstap_bgp.workers.hold.carriers import Ask, Asker, HookConnection, PacketConnection
 from dnstap_bgp.workers.hold.datagrams import AdmittedUsers, UdpQuestions, UnixDatagrams, ensure_folder, ensure_token
-from dnstap_bgp.workers.net.fair_share import crowding, owner_of
+from dnstap_bgp.workers.net.fair_share import crowding, most_of, owner_of
 from dnstap_bgp.workers.net.listeners import Listener, group_id, keep_alive, peer_address, peer_text
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.logs import RateLimitedLog
@@ -246,13 +246,16 @@ class Endpoints:
             self._unfinished[connection] = None
 
     def _make_room(self, newcomer: Hashable) -> bool:
-        """Have a place for a newcomer: the oldest that has asked nothing yet, or one of whoever has most, gives way."""
-        if len(self._connections) < self._hold.connections_max:
+        """Have a place for a newcomer: the oldest of whoever has most gives way, first one that has asked nothing."""
+        connections = self._connections
+        if len(connections) < self._hold.connections_max:
             return True
-        displaced = next((one for one in self._connections if not one.asked), None)
-        if displaced is None:
-            owner = crowding([one.owner for one in self._connections], newcomer)
-            displaced = next((one for one in self._connections if owner is not None and one.owner == owner), None)
+        silent = [one for one in connections if not one.asked]
+        if silent:
+            owner: Hashable | None = most_of(one.owner for one in silent)
+        else:
+            owner = crowding([one.owner for one in connections], newcomer)
+        displaced = next((one for one in silent or connections if owner is not None and one.owner == owner), None)
         if displaced is None:
             return False
         self._refused["crowded"] += 1

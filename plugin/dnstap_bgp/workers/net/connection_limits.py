@@ -11,7 +11,8 @@ A connection is in one of three states:
 Every connection belongs to a room (all of a listener, one peer's address, one kind of user), and rooms take no place
 from each other. In a full room somebody gives way to a newcomer, in this order:
 
-    1. the connection that has been waiting or reading for longest: a flood that asks for nothing keeps nobody out
+    1. of the client that has the most waiting or reading, the one that has been so for longest: a flood that asks for
+       nothing keeps nobody out, and takes no place but its own
     2. where all are busy, the oldest of the client that has the most, if the newcomer's has clearly fewer
        (`fair_share`): one client that reads slowly, or watches with all it has, keeps no other out
     3. the newcomer itself
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias, cast
 
 from dnstap_bgp.config import IPNetwork
-from dnstap_bgp.workers.net.fair_share import crowding, owner_of, peer_uid
+from dnstap_bgp.workers.net.fair_share import crowding, most_of, owner_of, peer_uid
 from dnstap_bgp.workers.net.listeners import peer_address
 
 REQUEST_S = 10.0
@@ -279,6 +280,8 @@ def _displaced(inside: Iterable[LimitedConnection], newcomer: Hashable) -> Limit
     """
     idle = [one for one in inside if one.idle_since is not None]
     if idle:
-        return min(idle, key=lambda one: one.idle_since or 0.0)
+        idle.sort(key=lambda one: one.idle_since or 0.0)
+        largest = most_of(one.owner for one in idle)
+        return next(one for one in idle if one.owner == largest)
     owner = crowding((one.owner for one in inside), newcomer)
     return next((one for one in inside if one.owner == owner), None) if owner is not None else None

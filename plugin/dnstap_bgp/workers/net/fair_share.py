@@ -41,6 +41,18 @@ def peer_uid(sock: socket.socket) -> int:
     return int(_UCRED.unpack(credentials)[1])
 
 
+def most_of(owners: Iterable[_Owner]) -> _Owner:
+    """Say who has the most places; of several the one that stands first.
+
+    Whoever floods with connections that say nothing has them: where each gives way to the next one of the flood, it
+    takes places from itself alone, and who comes beside it has the time for a handshake.
+
+    Args:
+        owners: Of each place; at least one.
+    """
+    return Counter(owners).most_common(1)[0][0]
+
+
 def crowding(owners: Iterable[_Owner], newcomer: _Owner) -> _Owner | None:
     """Say who has to give up a place, of which none is left, for a newcomer.
 
