@@ -14,6 +14,7 @@ def test_values():
     ("content", "reason"),
     [
         (b'{"a": 1, "a": 2}', "its object: the key 'a' stands there twice"),
+        (b'{"a\x7f\xe2\x80\xae": {"b": 1, "b": 2}}', r"^a\\x7f\\u202e: the key 'b' stands there twice"),
         (b'[0, {"b": {"c": 1, "d": 2, "c": 3}}]', r"\[1\].b: the key 'c' stands there twice"),
         (b'{"a": {"x": 1, "x": 2}, "b": {"y": 1, "y": 2}}', "a: the key 'x'"),
         (b"[1,\n2,,]", "line 2, column 3: no JSON"),

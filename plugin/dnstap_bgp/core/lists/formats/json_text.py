@@ -4,7 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from dnstap_bgp.core.text import printable
 from dnstap_bgp.errors import ListError
+
+_KEY_MAX_CHARS = 40
+_PATH_MAX_CHARS = 200  # its end: there may be a million keys, a thousand objects deep, each with its path
 
 
 class _KeyTwice(dict[str, Any]):
@@ -35,7 +39,8 @@ def load(content: bytes) -> Any:  # noqa: ANN401 - whatever is in it
         value = json.loads(content.decode("utf-8-sig"), object_pairs_hook=objected)
         if twice:
             path, key = next(_places(value, ""))
-            raise ListError(f"{path or 'its object'}: the key {key[:40]!a} stands there twice")
+            where = printable(path) or "its object"
+            raise ListError(f"{where}: the key {key[:_KEY_MAX_CHARS]!a} stands there twice")
     except UnicodeDecodeError as error:
         raise ListError(f"no UTF-8 at byte {error.start + 1}") from None
     except json.JSONDecodeError as error:
@@ -48,12 +53,13 @@ def load(content: bytes) -> Any:  # noqa: ANN401 - whatever is in it
 
 
 def _places(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """Find the objects in which a key stands twice: the path to each, and the key."""
+    """Find the objects in which a key stands twice: the end of the path to each, and the key."""
+    path = path[-_PATH_MAX_CHARS:]
     if isinstance(value, _KeyTwice):
         yield path, value.key
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _places(inner, f"{path}.{key[:40]}" if path else key[:40])
+            yield from _places(inner, f"{path}.{key[:_KEY_MAX_CHARS]}" if path else key[:_KEY_MAX_CHARS])
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             yield from _places(inner, f"{path}[{number}]")
