@@ -66,6 +66,17 @@ def test_a_segment_that_is_early_twice_is_held_once():
     assert stream._held == 0
 
 
+def test_what_came_early_counts_although_it_is_sent_again_in_other_segments():
+    """So a sender does that sends several lost segments as one."""
+    stream, messages = TcpMessages(), [bytes([number]) * 40 for number in range(3)]
+    data = framed(messages)
+    assert list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN))) == []
+    for begin, end in ((20, 30), (60, 126), (40, 50)):
+        assert list(stream.read(FLOW, tcp(53, 1000, 1 + begin, data[begin:end]))) == []
+    assert list(stream.read(FLOW, tcp(53, 1000, 1, data[:70]))) == messages
+    assert stream._held == 0, "nor is anything left that would count against the stream"
+
+
 def test_connections_take_bounded_memory():
     stream = TcpMessages()
     for number in range(module.CONNECTIONS_MAX + 500):

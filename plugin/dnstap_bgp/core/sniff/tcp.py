@@ -110,13 +110,25 @@ class TcpMessages:
             stream.early[sequence] = data
         else:
             yield from self._append(stream, data)
-            while (following := stream.early.pop(stream.next, None)) is not None:
-                self._hold(stream, -len(following))
+            while (following := self._take_early(stream)) is not None:
                 yield from self._append(stream, following)
         if stream.held > HELD_OF_ONE * 2:
             self._give_up(flow)
         while self._held > HELD_MAX_BYTES:
             self._give_up(next(iter(self._streams)))
+
+    def _take_early(self, stream: _Stream) -> bytes | None:
+        """Take out an early segment that the stream has reached, without what is known of it; None: none is reached.
+
+        What is sent again may be cut into other segments, so one may have been reached in its middle, or passed.
+        """
+        for sequence, data in stream.early.items():
+            known = (stream.next - sequence) % _SPACE
+            if known < _SPACE // 2:
+                del stream.early[sequence]
+                self._hold(stream, -len(data))
+                return data[known:]
+        return None
 
     def _append(self, stream: _Stream, data: bytes) -> Iterator[bytes]:
         stream.next = (stream.next + len(data)) % _SPACE
