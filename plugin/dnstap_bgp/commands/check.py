@@ -18,7 +18,7 @@ from dnstap_bgp.core.lists import rules
 from dnstap_bgp.core.lists.lines import SkippedKind
 from dnstap_bgp.core.lists.source import ListSource
 from dnstap_bgp.core.model import Prefix
-from dnstap_bgp.core.routes import explain
+from dnstap_bgp.core.routes import refusal_texts
 from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.text import count_text, prefix_text
 from dnstap_bgp.errors import ConfigError, ListenerError, Problem
@@ -233,7 +233,7 @@ def _refused(config: Config, prefixes: Mapping[str, Sequence[Prefix]], at_most: 
     """Tell the static prefixes of sources that the guard refuses; those of the configuration are told with it."""
     refused = Policies(policies.list_policies(config), policies.guard(config), prefixes=prefixes).refused
     for found in refused[:at_most]:
-        said = explain.sentence(found.reason, found.prefix)
+        said = refusal_texts.sentence(found.reason, found.prefix)
         yield f"list {found.list}: {prefix_text(found.prefix)} is not announced: {said}"
     if len(refused) > at_most:
         yield f"{len(refused)} static prefixes are not announced in all (`check -v` tells each)"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dnstap_bgp.config.addresses import UnixAddress
 from dnstap_bgp.config.policies import guard, packed
 from dnstap_bgp.config.settings import FALLBACK_NEXT_HOP_IPV6, Config, SyncerConfig
-from dnstap_bgp.core.routes import explain
+from dnstap_bgp.core.routes import refusal_texts
 
 CLIENT_RESPONSE = 6
 
@@ -101,5 +101,5 @@ def _refused_prefixes(config: Config) -> Iterator[str]:
         refusals = rails.prefix_refusals(map(packed, found.prefixes), found.name)
         for written, (_, reason) in zip(found.prefixes, refusals, strict=True):
             if reason is not None:
-                said = explain.sentence(reason, packed(written))
+                said = refusal_texts.sentence(reason, packed(written))
                 yield f"list[{index}].prefixes: {written} is not announced: {said}"

@@ -3,7 +3,7 @@
 import pytest
 
 from dnstap_bgp.core.model import BY_HAND, Attributes, Claim, Policy
-from dnstap_bgp.core.routes.admission import FORGET_S, FORGOTTEN_MAX, Forgotten
+from dnstap_bgp.core.routes.forgotten import FORGET_S
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.policy import Caps, Policies
 from dnstap_bgp.core.routes.table import RouteTable
@@ -78,24 +78,6 @@ def test_forgetting_a_name_goes_in_steps():
         _, more = held.forget_name(NAME, 1.0, 4)
         steps += 1
     assert (steps, len(held), len(held.claims)) == (3, 0, 0)
-
-
-def test_tombstones_are_bounded_and_the_oldest_gives_way():
-    forgotten = Forgotten()
-    for number in range(FORGOTTEN_MAX + 1):
-        forgotten.add_address(number.to_bytes(4), 100.0)
-        forgotten.add_name(b"n%d" % number, 100.0)
-    assert forgotten.address_until(bytes(4), 0.0) is forgotten.name_until(b"n0", 0.0) is None
-    assert forgotten.address_until((1).to_bytes(4), 0.0) == 100.0
-    assert len(forgotten._addresses) == len(forgotten._names) == FORGOTTEN_MAX
-
-
-def test_an_address_and_a_name_of_the_same_bytes_are_two():
-    forgotten = Forgotten()
-    forgotten.add_name(b"a.bc", 10.0)
-    assert forgotten.address_until(b"a.bc", 0.0) is None
-    assert not forgotten.covers(claim(b"a.bc"), 0.0)
-    assert forgotten.covers(claim(A, b"a.bc"), 0.0)
 
 
 # -- add

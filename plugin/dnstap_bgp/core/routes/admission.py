@@ -19,7 +19,6 @@ What was added by hand never gives way: not at a cap that is reached, nor at one
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from dnstap_bgp.core.model import BY_HAND, Address, Claim, Name
 from dnstap_bgp.core.routes.claim_columns import NAME_CHAINS, NONE, OwnerKey, Row
 from dnstap_bgp.core.routes.claim_store import ClaimStore
 from dnstap_bgp.core.routes.fair_rate import FairTokenBucket
+from dnstap_bgp.core.routes.forgotten import Forgotten
 from dnstap_bgp.core.routes.history import Refusals
 from dnstap_bgp.core.routes.newcomers import Newcomers
 from dnstap_bgp.core.routes.policy import CLAIMS_PER_ROUTE, Policies
@@ -66,13 +66,6 @@ _GOLDEN = 0.6180339887498949
 
 _NO_VICTIM = frozenset({b"", BY_HAND})
 """Names of rows that never give way: of free ones, and of what was added by hand."""
-
-FORGET_S = 3600.0
-"""How long a forgotten address or name stays so: a peer pulls everything from us within its `sync_interval`, 10 min by
-default, and its own claim ends or is refreshed meanwhile."""
-
-FORGOTTEN_MAX = 4_096
-"""Forgotten addresses, and names: typed by hand or by a script; beyond it the oldest gives way."""
 
 
 class Surplus(NamedTuple):
@@ -490,68 +483,3 @@ class Admission:
             most = max(of_list.count(lists[row]) for row in rows)
             rows = [row for row in rows if of_list.count(lists[row]) == most]
         return min(rows, key=columns.seen.__getitem__)
-
-
-class Forgotten:
-    """Addresses and names that an operator had forgotten by hand: for a while no peer and no file brings them back.
-
-    A sighting of our own does: who asked to forget an address that is in use has not asked never to route it again
-    (that is what `deny` and exceptions are for). So the hot path doesn't ask here, only the way in for other claims.
-    """
-
-    __slots__ = ("_addresses", "_names")
-
-    def __init__(self) -> None:
-        self._addresses: OrderedDict[Address, float] = OrderedDict()
-        self._names: OrderedDict[Name, float] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        return bool(self._addresses or self._names)
-
-    def add_address(self, address: Address, until: float) -> None:
-        """Forget an address until then, process clock."""
-        _put(self._addresses, address, until)
-
-    def add_name(self, name: Name, until: float) -> None:
-        """Forget a name until then, process clock."""
-        _put(self._names, name, until)
-
-    def recall(self, address: Address) -> None:
-        """Stop forgetting an address: somebody added it by hand."""
-        self._addresses.pop(address, None)
-
-    def address_until(self, address: Address, now: float) -> float | None:
-        """Tell until when an address is forgotten; None: it is not."""
-        return _until(self._addresses, address, now)
-
-    def name_until(self, name: Name, now: float) -> float | None:
-        """Tell until when a name is forgotten; None: it is not."""
-        return _until(self._names, name, now)
-
-    def covers(self, claim: Claim, now: float, *, own: bool = False) -> bool:
-        """Tell whether a claim is to be left out.
-
-        Args:
-            claim: It was made before, by a peer, or by a sighting of our own that had to wait.
-            now: Process clock.
-            own: A sighting of our own: what was seen behind the forgetting counts.
-        """
-        if not self:
-            return False
-        found = _until(self._addresses, claim.address, now), _until(self._names, claim.name, now)
-        return any(until is not None and not (own and claim.seen > until - FORGET_S) for until in found)
-
-
-def _put(forgotten: OrderedDict[bytes, float], key: bytes, until: float) -> None:
-    forgotten.pop(key, None)
-    forgotten[key] = until
-    if len(forgotten) > FORGOTTEN_MAX:
-        forgotten.popitem(last=False)
-
-
-def _until(forgotten: OrderedDict[bytes, float], key: bytes, now: float) -> float | None:
-    until = forgotten.get(key)
-    if until is None or until > now:
-        return until
-    del forgotten[key]
-    return None

@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from dnstap_bgp.core.model import BY_HAND, Address, Attributes, Change, Claim, Name, Prefix, Sighting
-from dnstap_bgp.core.routes.admission import FORGET_S, RULE_WARN_SHARE, Admission
+from dnstap_bgp.core.routes.admission import RULE_WARN_SHARE, Admission
 from dnstap_bgp.core.routes.claim_columns import NONE, OwnerKey, Row, owner_key
 from dnstap_bgp.core.routes.claim_store import ClaimStore
 from dnstap_bgp.core.routes.history import History
@@ -491,15 +491,15 @@ class RouteTable:
         return changes, None
 
     def forget_address(self, address: Address, now: float) -> list[Change]:
-        """End all claims on an address, and keep peers and state file from bringing it back for `FORGET_S`."""
-        self.admission.forgotten.add_address(address, now + FORGET_S)
+        """End all claims on an address, and keep peers and state file from bringing it back, see `Forgotten`."""
+        self.admission.forgotten.add_address(address, now)
         changes: list[Change] = []
         for row in self.claims.chain(address):
             self._end(row, "forgotten", now, changes)
         return changes
 
     def forget_name(self, name: Name, now: float, at_most: int) -> tuple[list[Change], bool]:
-        """End all claims of a name, and keep peers and state file from bringing it back for `FORGET_S`.
+        """End all claims of a name, and keep peers and state file from bringing it back, see `Forgotten`.
 
         Args:
             name: The name itself, not what lies below.
@@ -509,7 +509,7 @@ class RouteTable:
         Returns:
             The changes, and whether there are more.
         """
-        self.admission.forgotten.add_name(name, now + FORGET_S)
+        self.admission.forgotten.add_name(name, now)
         changes: list[Change] = []
         for list_name in list(self.claims.by_list):
             for row in self.claims.by_name.rows_of(list_name, name, 1):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from dnstap_bgp.config import Config, DnstapConfig, policies
 from dnstap_bgp.core.model import Address, Prefix
-from dnstap_bgp.core.routes import explain
+from dnstap_bgp.core.routes import refusal_texts
 from dnstap_bgp.core.routes.policy import Policies, RefusedPrefix
 from dnstap_bgp.core.tap.trust import ResolverAddresses, Trust
 from dnstap_bgp.core.text import prefix_text
@@ -74,7 +74,7 @@ class GuardInputs:
         new = [refused for refused in policies.refused if refused not in before]
         for refused in new[:PREFIXES_LOGGED]:
             text = "list %s: %s is not announced: %s"
-            said = explain.sentence(refused.reason, refused.prefix)
+            said = refusal_texts.sentence(refused.reason, refused.prefix)
             logger.warning(text, refused.list, prefix_text(refused.prefix), said)
         if len(new) > PREFIXES_LOGGED:
             logger.warning("%d static prefixes are not announced in all", len(policies.refused))

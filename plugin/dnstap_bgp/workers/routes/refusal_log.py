@@ -3,7 +3,7 @@
 import logging
 
 from dnstap_bgp.core.exabgp.budget import BudgetFigures
-from dnstap_bgp.core.routes import explain
+from dnstap_bgp.core.routes import refusal_texts
 from dnstap_bgp.core.routes.history import RefusalCount
 from dnstap_bgp.core.text import name_text, prefix_text
 from dnstap_bgp.workers.routes.keeper import Keeper
@@ -88,7 +88,7 @@ class RefusalLog:
 
 
 def _log(refusal: RefusalCount) -> None:
-    cause, remedy = explain.refusal_text(refusal.reason, refusal.address)
+    cause, remedy = refusal_texts.refusal_text(refusal.reason, refusal.address)
     logger.warning(
         "%s %s: %s for %s of the list %s%s; %s",
         "let go" if refusal.evicted else "refused",

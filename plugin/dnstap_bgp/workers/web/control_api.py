@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from dnstap_bgp.core.routes.admission import FORGET_S
+from dnstap_bgp.core.routes.forgotten import FORGET_S
 from dnstap_bgp.core.text import count_text, duration_text, name_text, prefix_text
 from dnstap_bgp.core.timing import DURATION_MAX_S
 from dnstap_bgp.errors import CommandError
