@@ -1,9 +1,11 @@
 """The pidfile's lock and the brake on crash loops, across real processes."""
 
+import errno
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,24 @@ def test_waiting_ends_with_stop(tmp_path, monkeypatch):
         end(process)
 
 
+def test_a_pidfile_that_could_not_be_written_is_not_in_the_way_of_the_next_try(tmp_path, monkeypatch):
+    """The lock of the first try would be waited for as that of another plugin, for ever."""
+    pidfile, stop = PidFile(tmp_path / "plugin.pid"), threading.Event()
+    stop.set()
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space left"):
+            pidfile.acquire(stop)
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert pidfile.acquire(stop)
+    pidfile.release()
+
+
 NOW = 64_000.5
 HOST = Host(pid=4711, started=99)
 
@@ -121,6 +141,13 @@ def test_a_spoiled_note_is_none(tmp_path, content):
 def test_a_folder_that_can_not_be_written_to_is_told(tmp_path, caplog):
     assert starts(tmp_path / "gone" / "starts", times=9) is None
     assert "can't note the start" in caplog.text
+
+
+def test_nothing_is_written_through_a_link_in_place_of_the_note(tmp_path):
+    (tmp_path / "others").write_text("theirs")
+    (tmp_path / "starts").symlink_to(tmp_path / "others")
+    assert starts(tmp_path / "starts", times=5) is not None
+    assert (tmp_path / "others").read_text() == "theirs"
 
 
 def look(*words):

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from dnstap_bgp.workers.process.runtime import write_atomically
+
 logger = logging.getLogger(__name__)
 
 RETRY_S = 0.05
@@ -61,21 +63,26 @@ class PidFile:
             False where `stop` was set first.
 
         Raises:
-            OSError: The file can't be made.
+            OSError: The file can't be made or written; it may be tried again.
         """
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        os.fchmod(self._fd, 0o644)  # the pid is no secret, and the umask is 077 by now
-        began, said = time.monotonic(), False
-        while not _lock(self._fd):
-            if stop.wait(RETRY_S):
-                os.close(self._fd)  # and no more: what is written there is its holder's pid
-                self._fd = -1
-                return False
-            if not said and time.monotonic() - began > SAY_AFTER_S:
-                said = True
-                logger.warning("another plugin (pid %s) holds %s: waiting for its end", holder(self._path), self._path)
-        os.ftruncate(self._fd, 0)  # only now: until here the file tells the holder's pid, whom a HUP may be for
-        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            os.fchmod(fd, 0o644)  # the pid is no secret, and the umask is 077 by now
+            began, said = time.monotonic(), False
+            while not _lock(fd):
+                if stop.wait(RETRY_S):
+                    os.close(fd)  # and no more: what is written there is its holder's pid
+                    return False
+                if not said and time.monotonic() - began > SAY_AFTER_S:
+                    said = True
+                    text = "another plugin (pid %s) holds %s: waiting for its end"
+                    logger.warning(text, holder(self._path), self._path)
+            os.ftruncate(fd, 0)  # only now: until here the file tells the holder's pid, whom a HUP may be for
+            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        except OSError:
+            os.close(fd)  # and with it the lock, which the next try would wait for as for another plugin's
+            raise
+        self._fd = fd
         return True
 
     def release(self) -> None:
@@ -145,7 +152,7 @@ def brake(starts: Path, now: float, host: Host | None) -> Brake | None:
     if noted is not None and noted[:2] == host:
         deaths = noted[3] + 1 if noted[2] == window else 1
     try:
-        starts.write_text(f"{host.pid} {host.started} {window} {deaths}\n", encoding="ascii")
+        write_atomically(starts, f"{host.pid} {host.started} {window} {deaths}\n", 0o600)
     except OSError as error:
         logger.warning("can't note the start in %s: %s", starts, error)
     if deaths < DEATHS_BRAKED:
