@@ -1,5 +1,7 @@
 """List files: from what the configuration says to files."""
 
+import errno
+import os
 from pathlib import Path
 
 from dnstap_bgp.core.lists.source import ListSource
@@ -7,6 +9,7 @@ from dnstap_bgp.workers.lists import files as listfiles
 from dnstap_bgp.workers.lists.compile_child import build_lists
 from dnstap_bgp.workers.lists.files import plan
 from dnstap_bgp.workers.lists.loader import ListLoader
+from dnstap_bgp.workers.lists.url_cache import UrlCache
 from tests.core.lists.formats import encoders
 from tests.workers.lists.build_kit import build, rules, write
 
@@ -25,6 +28,27 @@ def test_a_glob_of_nothing_is_an_error(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(listfiles, "GLOB_MAX", 1)
     write(tmp_path, **{"b.txt": "b.com\n", "a.txt": "a.com\n"})
     assert "it names 2 files" in str(build(tmp_path / "*.txt").reports[0].error)
+
+
+def test_a_folder_that_may_be_listed_and_not_looked_into_ends_nobody(tmp_path: Path, monkeypatch):
+    write(tmp_path, **{"a.txt": "a.com\n"})
+    stat = os.stat
+
+    def closed(path, *arguments, **options):
+        if str(path).endswith("a.txt"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", closed)
+    (place,) = plan([ListSource("l", (str(tmp_path / "*.txt"),))], None)["l"]
+    assert place.path == str(tmp_path / "a.txt"), "to read it tells what is wrong"
+
+
+def test_a_cache_that_can_not_be_looked_into_has_no_copies(tmp_path: Path):
+    """As one that belongs to another user, or whose name is too long for the disk."""
+    lists = [ListSource("l", ("https://lists.example/a",))]
+    for cache in (UrlCache(tmp_path / ("x" * 300)), UrlCache(tmp_path / ("x" * 300)).with_held()):
+        assert [place.pending for place in plan(lists, cache)["l"]] == [True]
 
 
 def test_a_file_with_a_glob_for_a_name(tmp_path: Path):

@@ -48,6 +48,16 @@ def test_a_fifo_in_place_of_the_file_hangs_nobody(tmp_path: Path, caplog: pytest
     assert "not a file" in caplog.text
 
 
+def test_a_path_that_can_not_be_looked_at_ends_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """As in a folder that is closed to the plugin's user, or with a name too long for the disk."""
+    found = SwitchFile(tmp_path / ("x" * 300))
+    assert found.switches.by_list == {}
+    assert "the switches of lists can't be read" in caplog.text
+    with pytest.raises(CommandError, match="too long"):
+        read_managed(tmp_path / ("x" * 300))
+    assert read_managed(tmp_path / "none yet") == {}
+
+
 def test_switches_whose_time_is_over_are_dropped_once(tmp_path: Path):
     found = SwitchFile(tmp_path / "switches")
     found.switch("a", Switch(False, time.time() + 3600, 1.0), configured=True)

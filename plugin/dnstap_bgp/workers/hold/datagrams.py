@@ -272,7 +272,7 @@ def ensure_folder(folder: Path, gid: int) -> None:
         os.chown(folder, -1, gid)
         folder.chmod(0o770)
     except FileExistsError:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # noqa: PTH112 - `Path.is_dir` raises behind a link to where we may not look
             raise ListenerError(f"reply_folder {folder} is no folder") from None
     except OSError as error:
         raise ListenerError(f"reply_folder {folder} can't be made: {error.strerror}") from None

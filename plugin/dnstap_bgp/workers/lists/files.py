@@ -135,7 +135,8 @@ def _places(text: str, source: ListSource, url_cache: UrlCache | None) -> list[S
     part = text[len(location) :]
     if not glob.has_magic(location) or os.path.lexists(location):
         return [SourceFile(text, location, text, source.format, selector=selector)]
-    found = sorted(path for path in glob.iglob(location) if not Path(path).is_dir())  # noqa: PTH207 - absolute already
+    # `Path` has other such calls, which raise where a folder may not be looked into: a plugin would end by that.
+    found = sorted(path for path in glob.iglob(location) if not os.path.isdir(path))  # noqa: PTH112, PTH207
     if not found or len(found) > GLOB_MAX:
         return [SourceFile(text, "", text, source.format, f"it names {len(found)} files, 1 to {GLOB_MAX} are allowed")]
     return [SourceFile(text, path, path + part, source.format, selector=selector) for path in found]
@@ -155,7 +156,7 @@ def _copy(text: str, source: ListSource, url_cache: UrlCache | None) -> SourceFi
         with_held=url_cache is not None and url_cache.prefers_held(url),
         url_prefixes=source.url_prefixes,
     )
-    if url_cache is None or not url_cache.path(url).exists():
+    if url_cache is None or not os.path.lexists(url_cache.path(url)):
         return file._replace(pending=True)
     file = file._replace(path=str(url_cache.path(url)))
     pinned = source.fetching.sha256

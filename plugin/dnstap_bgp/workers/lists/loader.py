@@ -443,6 +443,7 @@ def _is_included_as_before(report: FileReport, url_cache: UrlCache | None) -> bo
         if url_cache is None:
             return False
         path = url_cache.path(report.url)
-        if report.pending or not path.exists():
-            return report.pending and not path.exists()
+        is_there = os.path.lexists(path)
+        if report.pending or not is_there:
+            return report.pending and not is_there
     return digest_of(path) == report.digest

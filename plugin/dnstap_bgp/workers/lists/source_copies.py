@@ -34,7 +34,7 @@ class SourceCopies:
 
     def has(self, digest: str) -> bool:
         """Tell whether there is a copy with these bytes, or should be."""
-        return self._path(digest).exists()
+        return os.path.exists(self._path(digest))  # noqa: PTH110 - `Path.exists` raises where we may not look
 
     def read(self, digest: str) -> bytes:
         """Read a copy.
@@ -59,9 +59,9 @@ class SourceCopies:
             immutable: A file that has these bytes for good, only ever replaced as a whole; None: there is none.
         """
         path = self._path(digest)
-        if path.exists() or not self._dir.is_dir():
-            return
         try:
+            if path.exists() or not self._dir.is_dir():
+                return
             if immutable is not None:
                 with contextlib.suppress(OSError):
                     os.link(immutable, path)

@@ -43,7 +43,7 @@ class SwitchFile:
             with opened(path) as file:
                 self.switches = Switches.from_json(file.read(SWITCHES_MAX_BYTES).decode())
         except (ListError, ValueError) as error:
-            if path.exists():
+            if not _is_missing(error):
                 logger.warning("%s: the switches of lists can't be read, none counts: %s", path, error)
 
     def switch(self, name: str, switch: Switch, *, configured: bool) -> None:
@@ -84,7 +84,7 @@ def read_managed(path: Path) -> dict[str, ManagedName]:
         with opened(path) as file:
             return managed.parse(file.read().decode(errors="replace"))
     except ListError as error:
-        if not path.exists():
+        if _is_missing(error):
             return {}
         raise CommandError(f"{path}: {error}") from None
 
@@ -106,6 +106,11 @@ def edit_managed(path: Path, edit: Edit, target: Path | None = None) -> Mapping[
     entries = managed.edited(read_managed(path), edit, time.time())
     write(target or path, managed.write(entries.values()))
     return entries
+
+
+def _is_missing(error: Exception) -> bool:
+    """Tell whether a file can't be read because there is none; to look for it may fail in other ways again."""
+    return isinstance(error.__cause__, FileNotFoundError)
 
 
 def write(path: Path, text: str) -> None:

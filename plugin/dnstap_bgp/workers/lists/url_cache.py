@@ -9,6 +9,7 @@ A copy is replaced as a whole or not at all, so it is good at every start, with 
 
 import json
 import logging
+import os
 import re
 import tempfile
 import threading
@@ -224,7 +225,7 @@ class _UrlCacheWithHeld(UrlCache):
 
     def path(self, url: str) -> Path:
         held = self._file(url, "held")
-        return held if self.prefers_held(url) and held.exists() else super().path(url)
+        return held if self.prefers_held(url) and os.path.lexists(held) else super().path(url)
 
 
 def shown_url(url: str) -> str:
