@@ -1,10 +1,14 @@
 """The arguments of `sniff`: what is wrong is named before anything is opened."""
 
+import ssl
 from pathlib import Path
 
 import pytest
 
 from tests.commands.running import cli
+
+CA = ssl.get_default_verify_paths().cafile or ssl.get_default_verify_paths().openssl_cafile
+"""Any file of certificates: that of the system."""
 
 
 @pytest.mark.parametrize(
@@ -17,6 +21,8 @@ from tests.commands.running import cli
         ),
         (["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--tls-ca", "/nope"], "--tls-ca"),
         (["--interface", "any", "--server", "192.0.2.1", "--config", "/nope.toml"], "/nope.toml"),
+        (["--interface", "any", "--server", "192.0.2.1", "--to", "x:99999", "--tls-ca", CA], "99999 is no port"),
+        (["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--tls-ca", CA], "TLS goes over TCP"),
         (["--interface", "nope", "--server", "192.0.2.1", "--to", "/x"], "interface nope"),
         (["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--user", "nobody-at-all"], "nobody-at-all"),
     ],

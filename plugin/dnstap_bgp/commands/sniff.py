@@ -72,7 +72,10 @@ def command(
     packed = frozenset(map(_address, servers))
     found = _configuration(config_path, is_needed=to is None)
     target = to if to is not None else _first_tap(found)
-    connect = partial(_connected, target, _tls(tls_ca, tls_cert, tls_key))
+    tls = _tls(tls_ca, tls_cert, tls_key)
+    if tls is not None:
+        _tls_address(target)  # now, not in the thread that connects: that would try for ever
+    connect = partial(_connected, target, tls)
     account = privileges.find_user(user)
     with PacketCapture(interface) as capture:
         if account is not None:
@@ -145,15 +148,28 @@ def _connected(target: str, tls: ssl.SSLContext | None) -> Iterator[replay_sende
 def _connect(target: str, tls: ssl.SSLContext | None) -> socket.socket:
     if tls is None:
         return replay_sender.connect(target)
-    address = addresses.listen_address(target, Path.cwd())
-    if not isinstance(address, TcpAddress):
-        raise CommandError(f"{target}: TLS goes over TCP")
+    address = _tls_address(target)
     sock = socket.create_connection((address.host, address.port), timeout=replay_sender.HANDSHAKE_TIMEOUT_S)
     try:
         return tls.wrap_socket(sock, server_hostname=address.host)
     except BaseException:
         sock.close()
         raise
+
+
+def _tls_address(target: str) -> TcpAddress:
+    """Read the address of a tap that speaks TLS.
+
+    Raises:
+        CommandError: It is none.
+    """
+    try:
+        address = addresses.listen_address(target, Path.cwd())
+    except ValueError as error:
+        raise CommandError(f"--to {target}: {error}") from None
+    if not isinstance(address, TcpAddress):
+        raise CommandError(f"--to {target}: TLS goes over TCP")
+    return address
 
 
 def drop_capabilities() -> None:

@@ -34,6 +34,15 @@ def get(folder: Path, url: str) -> bytes:
     return (folder / "fetched").read_bytes()
 
 
+def test_what_the_disk_takes_in_parts_is_whole(server: ListServer, tmp_path: Path, monkeypatch):
+    """The end of a list that is lost in silence may be half of a name: another name."""
+    write = io.FileIO.write
+    parts = type("Parts", (io.FileIO,), {"write": lambda file, data: write(file, bytes(data)[:7])})
+    monkeypatch.setattr(io, "FileIO", parts)
+    server.acts["/list"] = content("one.example\ntwo.example\n")
+    assert get(tmp_path, server.url("/list")) == b"one.example\ntwo.example\n"
+
+
 @pytest.mark.parametrize(
     ("address", "zone"),
     [

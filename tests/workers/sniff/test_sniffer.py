@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -163,6 +163,27 @@ class OneTurn:
 
     def count(self) -> None:
         return
+
+
+class Endless(OneTurn):
+    """A capture that never ends by itself."""
+
+    def read(self, _timeout_s: float) -> Iterator[Captured]:
+        time.sleep(0.01)
+        return iter(())
+
+
+def test_a_fault_of_the_thread_that_sends_ends_the_process():
+    """Or the capture would go on, and every frame be lost, with nothing in the log but its traceback."""
+
+    def connect() -> AbstractContextManager[FrameSender]:
+        raise ZeroDivisionError
+
+    reader = AnswerReader(frozenset({ip("192.0.2.53")}), b"me", b"v")
+    endless = Sniffer(cast(PacketCapture, Endless([])), reader, TapThread(connect, "tap"), "any", None)
+    threading.Timer(10, endless.stop).start()
+    with pytest.raises(CommandError, match="has crashed"):
+        endless.run()
 
 
 def test_the_status_file_has_all_counters(tmp_path: Path):

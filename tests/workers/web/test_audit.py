@@ -1,8 +1,10 @@
 """The audit file: bounded, escaped, and in nobody's way."""
 
+import errno
 import logging
 import os
 import stat
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,36 @@ def test_nothing_is_written_through_what_somebody_has_put_there(tmp_path: Path, 
     AuditFile(path).add("alice", "/v1/add", {}, "done")
     assert not target.exists()
     assert AuditFile(path).tail() == []
+
+
+def test_a_full_disk_leaves_no_half_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found = AuditFile(tmp_path / "audit")
+    found.add("alice", "/v1/add", {}, "done")
+    with monkeypatch.context() as disk:
+        disk.setattr(
+            audit, "FileIO", type("Full", (FileIO,), {"write": lambda file, line: FileIO.write(file, line[:9])})
+        )
+        found.add("bob", "/v1/add", {}, "done")
+    found.add("carol", "/v1/add", {}, "done")
+    assert [one["who"] for one in found.tail()] == ["carol", "alice"]
+
+
+def test_a_file_that_can_not_be_begun_closes_nobody_else_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another thread may have got the descriptor's number meanwhile, for a connection, say."""
+    path, opened, others = tmp_path / "audit", os.open, list[int]()
+    path.write_bytes(b"x" * audit.FILE_MAX_BYTES)
+
+    def no_more(file: object, *arguments: int) -> int:
+        if not path.exists():  # it was moved away
+            others.append(opened(tmp_path, os.O_RDONLY))
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opened(str(file), *arguments)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "open", no_more)
+        AuditFile(path).add("alice", "/v1/add", {}, "done")
+    os.fstat(others[0])
+    os.close(others[0])
 
 
 def test_lines_of_others_are_left_out(tmp_path: Path):

@@ -3,7 +3,7 @@
 import asyncio
 
 from dnstap_bgp.workers.web import feed
-from dnstap_bgp.workers.web.feed import QUEUE_MAX, TICK_MAX, Watcher
+from dnstap_bgp.workers.web.feed import QUEUE_MAX, TICK_MAX, WATCHERS_MAX, EventFeed, Watcher
 from tests.integration.lab import eventually
 from tests.workers.web.site_kit import Site, addresses
 from tests.workers.web.watcher_kit import watching
@@ -33,6 +33,22 @@ def test_of_a_burst_the_rest_is_counted(site: Site):
             told += 1
         assert (told, event) == (TICK_MAX, ("lost", {"count": 500}))
     assert site.get("/v1/status")["web"]["events_lost"] == 500
+
+
+def test_a_watcher_that_was_displaced_leaves_once(site: Site):
+    """It has its last words still to take when all others have left already; who else records would go without."""
+    site.keeper.record(on=True)
+    events = EventFeed(site.keeper)
+    loop = asyncio.new_event_loop()
+    watchers = [Watcher(asyncio.Event(), "alice", is_local=True) for _ in range(WATCHERS_MAX)]
+    for watcher in (*watchers, newcomer := Watcher(asyncio.Event(), "bob", is_local=True)):
+        assert events.join(loop, watcher)
+    assert watchers[0].is_displaced
+    for watcher in (*watchers[1:], newcomer, watchers[0]):
+        events.leave(watcher)
+    loop.close()
+    assert site.keeper.table.claims.recording, "the one that began before them"
+    site.keeper.record(on=False)
 
 
 def test_a_slow_watcher_loses_and_is_told():

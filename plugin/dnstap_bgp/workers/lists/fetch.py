@@ -251,7 +251,9 @@ class _Content:
         """
         for content in self._inflate.feed(piece):
             self.digest.update(content)
-            self._output.write(content)
+            left = memoryview(content)
+            while left:  # a disk that gets full takes a part, and says so only to the next call
+                left = left[self._output.write(left) :]
             self.head = self.head or content.lstrip()[:1]
 
     def end(self) -> None:

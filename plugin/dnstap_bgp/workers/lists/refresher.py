@@ -147,6 +147,7 @@ class Refresher:
                     look_now, self._look_now = self._look_now, False
                     followed = set((await self._on_disk(self._with_included)).values())
                     for gone in tasks.keys() - followed:
+                        del pokes[gone]  # a list's server could name others to include with each look
                         await _end(tasks.pop(gone))
                     for new in followed - tasks.keys():
                         pokes[new] = asyncio.Event()

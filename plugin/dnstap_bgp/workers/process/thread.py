@@ -1,7 +1,7 @@
 """Worker threads: named, with short turns where others wait for them, and never a silent crash.
 
-A worker that crashes logs its traceback and calls the crash handler; the plugin then ends in order and ExaBGP starts
-it again.
+A worker that crashes logs its traceback and calls the crash handler; the process then ends in order, to be started
+again: the plugin by ExaBGP, a sniffer by its unit.
 """
 
 import ctypes
@@ -50,7 +50,9 @@ def worker_thread(
         try:
             run()
         except Exception:
-            logger.exception("the %s thread has crashed; the plugin ends and ExaBGP starts it again", name)
+            logger.exception(
+                "the %s thread has crashed; the process ends, and ExaBGP or its unit starts it again", name
+            )
             on_crash()
 
     return threading.Thread(target=guarded, name=name, daemon=True)

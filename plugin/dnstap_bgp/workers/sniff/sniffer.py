@@ -26,6 +26,7 @@ from dnstap_bgp.core.timing import Backoff
 from dnstap_bgp.errors import CommandError
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.runtime import write_atomically
+from dnstap_bgp.workers.process.thread import worker_thread
 from dnstap_bgp.workers.routes.guard_inputs import own_addresses
 from dnstap_bgp.workers.sniff.capture import PacketCapture
 
@@ -84,6 +85,7 @@ class TapThread:
         sent: Frames that the tap was given.
         lost: Frames that it did not take in time, or that ended two connections.
         problem: Why there is no connection; None: there is one.
+        has_crashed: Set when the thread has ended by a fault of ours: nothing is sent any more.
     """
 
     def __init__(self, connect: Connect, to: str) -> None:
@@ -94,13 +96,14 @@ class TapThread:
             to: What people call the tap.
         """
         self.sent = self.lost = 0
+        self.has_crashed = threading.Event()
         self.problem: str | None = "not connected yet"
         self._connect, self._to = connect, to
         self._batches: queue.Queue[list[bytes]] = queue.Queue(BATCHES_MAX)
         self._kept: list[bytes] = []  # what the last connection was given or was to be given, and may not have taken
         self._tries = 0  # of these
         self._put_bytes = self._done_bytes = 0  # each is written by one thread
-        self._thread = threading.Thread(target=self._run, name="tap", daemon=True)
+        self._thread = worker_thread("tap", self._run, self.has_crashed.set)
 
     def start(self) -> None:
         """Start the thread."""
@@ -209,13 +212,15 @@ class Sniffer:
         """Capture until `stop`.
 
         Raises:
-            CommandError: The interface is gone.
+            CommandError: The interface is gone, or the thread that sends to the tap.
         """
         self._tap.start()
         self._look_at_own()
         write_at = tell_at = process_clock()
         read = self._reader.read
         while not self._stopping:
+            if self._tap.has_crashed.is_set():
+                raise CommandError("the thread that sends frames to the tap has crashed; the log has the traceback")
             now = process_clock()
             frames: list[bytes] = []
             for packet, outgoing, interface in self._capture.read(WAIT_S):

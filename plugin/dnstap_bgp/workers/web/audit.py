@@ -4,10 +4,12 @@
 wrote is escaped as JSON does it, so that no terminal takes it for a command.
 """
 
+import errno
 import json
 import logging
 import os
 import time
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +84,30 @@ class AuditFile:
         return self._path.with_name(self._path.name + ".1")
 
     def _append(self, line: bytes) -> None:
+        with self._opened() as file:
+            if os.fstat(file.fileno()).st_size + len(line) <= FILE_MAX_BYTES:
+                _write_whole(file, line)
+                return
+        self._path.replace(self._before)
+        with self._opened() as file:
+            _write_whole(file, line)
+
+    def _opened(self) -> FileIO:
+        """Open the file to append; nothing is written through what somebody else has put there."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = os.open(self._path, flags, 0o600)
-        try:
-            if os.fstat(fd).st_size + len(line) > FILE_MAX_BYTES:
-                self._path.replace(self._before)
-                os.close(fd)
-                fd = os.open(self._path, flags, 0o600)
-            os.write(fd, line)
-        finally:
-            os.close(fd)
+        return FileIO(os.open(self._path, flags, 0o600), "a")
+
+
+def _write_whole(file: FileIO, line: bytes) -> None:
+    """Append a whole line or nothing: half of one, as a disk that gets full has room for, would spoil the next.
+
+    Raises:
+        OSError: There is no room.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if file.write(line) < len(line):
+        os.ftruncate(file.fileno(), size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

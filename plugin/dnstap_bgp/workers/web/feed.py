@@ -114,7 +114,9 @@ class EventFeed:
         return True
 
     def leave(self, watcher: Watcher) -> None:
-        """Watch no more."""
+        """Watch no more; a watcher that was displaced does already, and whoever came in its place may have left."""
+        if watcher not in self._watchers:
+            return
         self._watchers = tuple(one for one in self._watchers if one is not watcher)
         if not self._watchers:
             self._keeper.record(on=False)
