@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import threading
@@ -18,10 +19,13 @@ from dnstap_bgp.core.lists.compiled import pack, unpack
 from dnstap_bgp.core.lists.source import ListSource
 from dnstap_bgp.errors import ListError
 from dnstap_bgp.workers.lists import compile_child, compile_job
+from dnstap_bgp.workers.lists import loader as loader_module
 from dnstap_bgp.workers.lists.compile_child import COMPLAINTS_KEPT, build_lists
 from dnstap_bgp.workers.lists.compile_job import Before
 from dnstap_bgp.workers.lists.files import Plan, plan
 from dnstap_bgp.workers.lists.loader import COMPILED_FILE, ListLoader, Loaded, waiting_in
+from dnstap_bgp.workers.process import config_reader
+from tests.commands.running import write_config
 from tests.workers.lists.build_kit import write
 
 DEADLINE_S = 60
@@ -780,3 +784,15 @@ def test_a_growth_limit_of_files(tmp_path: Path, after: str, held: bool):
     loader.load([source])
     write(tmp_path, l=after)
     assert ("had 10 rules and has 21 now" in str(loader.load([source]).held)) == held
+
+
+def test_a_folder_of_copies_that_others_can_have_filled_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """Where others may make files beside the state file, as in /tmp, one of them could have made it before us."""
+    config = config_reader.load(write_config(tmp_path, top='cache = "state"'))
+    folder = loader_module.own_compiled_dir(config)
+    assert folder == loader_module.compiled_dir(config)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "it is there from now on: nobody else can make it"
+    assert caplog.text == ""
+    folder.chmod(0o777)
+    assert loader_module.own_compiled_dir(config) == config.runtime_dir / "lists"
+    assert f"{folder}: others can write to it, as its mode is 0777" in caplog.text

@@ -58,6 +58,37 @@ def test_a_path_that_can_not_be_looked_at_ends_nobody(tmp_path: Path, caplog: py
     assert read_managed(tmp_path / "none yet") == {}
 
 
+def test_switches_that_others_can_write_count_for_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """In a folder where others may make files, one of them could have made this before us."""
+    path = tmp_path / "switches"
+    SwitchFile(path).switch("a", Switch(False, None, 1.0), configured=True)
+    assert set(SwitchFile(path, only_ours=True).switches.by_list) == {"a"}
+    path.chmod(0o666)
+    assert SwitchFile(path, only_ours=True).switches.by_list == {}
+    assert "others can write to it, as its mode is 0666" in caplog.text
+    assert set(SwitchFile(path).switches.by_list) == {"a"}, "who only looks may be another user"
+
+
+def test_a_managed_list_that_others_can_have_put_there_gives_nothing(tmp_path: Path):
+    path, loader = tmp_path / "state.managed" / "mine", ListLoader(tmp_path / "lists")
+    edit_managed(path, make_edit(["a.example"], [], "alice"))
+    for each, mode, where in ((path.parent, 0o777, "of its folder, others"), (path, 0o660, "else's: others")):
+        before = each.stat().st_mode
+        each.chmod(mode)
+        loaded = ListLoader(tmp_path / "other").load([managed(path), other_list(tmp_path)])
+        assert where in loaded.failed["mine", str(path)]
+        assert loaded.rules.lists(b"a.example") == ()
+        with pytest.raises(CommandError, match="nothing is changed"):
+            edit_managed(path, make_edit(["b.example"], [], "alice"))
+        each.chmod(before)
+    assert loader.load([managed(path)]).rules.lists(b"a.example") == ("mine",)
+
+
+def other_list(folder: Path) -> ListSource:
+    (folder / "other.txt").write_text("other.example\n")
+    return ListSource("other", (str(folder / "other.txt"),))
+
+
 def test_switches_whose_time_is_over_are_dropped_once(tmp_path: Path):
     found = SwitchFile(tmp_path / "switches")
     found.switch("a", Switch(False, time.time() + 3600, 1.0), configured=True)

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -20,6 +20,7 @@ from dnstap_bgp.core.digest import sha256
 from dnstap_bgp.core.lists.source import AUTO, ListSource, UrlPrefixes, is_url
 from dnstap_bgp.errors import ListError
 from dnstap_bgp.workers.lists.url_cache import UrlCache, shown_url
+from dnstap_bgp.workers.process.runtime import other_writers
 
 SOURCE_MAX_BYTES = 256 << 20
 """Bytes of a file, ten times the largest list in use (25 MB): a wrong path shall not fill the memory."""
@@ -76,19 +77,27 @@ Plan: TypeAlias = dict[str, tuple[SourceFile, ...]]
 """List name -> its files, in the configuration's order."""
 
 
-def plan(lists: Sequence[ListSource], url_cache: UrlCache | None, waiting: AbstractSet[str] = frozenset()) -> Plan:
+def plan(
+    lists: Sequence[ListSource],
+    url_cache: UrlCache | None,
+    waiting: AbstractSet[str] = frozenset(),
+    *,
+    only_ours: bool = False,
+) -> Plan:
     """Find the files of lists as they are now: expand globs, take copies for URLs.
 
     Args:
         lists: In the configuration's order; names are unique.
         url_cache: The copies of URLs; None: there are none.
         waiting: Lists whose keywords and expressions wait for the configuration's word, see `waiting_lists`.
+        only_ours: Of managed lists, leave out files that others can have put there: for the process that announces what
+            they say. Whoever only looks may be another user than the one whose files they are.
     """
     return {
         source.name: tuple(
             place._replace(patterns=_patterns(source, waiting))
             for text in source.sources
-            for place in _places(text, source, url_cache)
+            for place in _places(text, source, url_cache, only_ours=only_ours)
         )
         for source in lists
     }
@@ -113,7 +122,7 @@ def unreadable(lists: Sequence[ListSource], known: Sequence[ListSource]) -> list
         for text in listed.sources:
             if is_url(text) or (listed.name, text) in old:
                 continue
-            for place in _places(text, listed, None):
+            for place in _places(text, listed, None, only_ours=False):
                 try:
                     if place.missing is not None:
                         raise ListError(place.missing)  # noqa: TRY301 - as for those that are there
@@ -124,12 +133,23 @@ def unreadable(lists: Sequence[ListSource], known: Sequence[ListSource]) -> list
     return problems
 
 
-def _places(text: str, source: ListSource, url_cache: UrlCache | None) -> list[SourceFile]:
+def foreign_file(path: Path) -> str | None:
+    """Tell why somebody else can have written a file of ours, or put it into its folder; None: nobody can."""
+    for each, where in ((path.parent, "of its folder, "), (path, "")):
+        with suppress(OSError):  # to read it tells what is wrong
+            if (others := other_writers(each.stat())) is not None:
+                return f"it may be somebody else's: {where}{others}"
+    return None
+
+
+def _places(text: str, source: ListSource, url_cache: UrlCache | None, *, only_ours: bool) -> list[SourceFile]:
     location, selector = source.located(text)
     if is_url(text):
         return [_copy(text, source, url_cache)]
     if source.is_managed and not os.path.lexists(text):
         return []  # nobody has put a name on it yet
+    if source.is_managed and only_ours and (foreign := foreign_file(Path(text))) is not None:
+        return [SourceFile(text, "", text, source.format, missing=foreign)]
     if os.path.lexists(text):  # a file whose own name has a `#`
         location, selector = text, source.path
     part = text[len(location) :]

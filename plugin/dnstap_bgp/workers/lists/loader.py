@@ -1,6 +1,6 @@
 """Configured lists -> rules and static prefixes that are in force; owns a child process while it loads (no threads).
 
-A child reads and compiles (see `compiler.py`), we check and map the result: the tap stalls for milliseconds, and a
+A child reads and compiles (see `compile_child.py`), we check and map the result: the tap stalls for milliseconds, and a
 million rules cost the process next to no memory. The compiled file stays in a directory of ours, and as long as the
 sources have the same bytes it is mapped at once. Their SHA-256 decides that, not size and time, which an edit within
 one tick or a restored backup can leave alone; it costs 20 ms for a million names.
@@ -17,7 +17,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
@@ -35,6 +35,7 @@ from dnstap_bgp.workers.lists.files import Plan, digest_of, plan
 from dnstap_bgp.workers.lists.judgement import Judgement
 from dnstap_bgp.workers.lists.source_copies import SourceCopies, SourceKey
 from dnstap_bgp.workers.lists.url_cache import UrlCache
+from dnstap_bgp.workers.process.runtime import other_writers
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class Loaded:
 
     @property
     def is_whole(self) -> bool:
-        """All that the sources have now is in force."""
+        """Tell whether all that the sources have now is in force."""
         troubled = self.held or self.failed or any(report.is_slow for report in self.reports)
         return self.refused is None and not troubled
 
@@ -93,6 +94,30 @@ class Loaded:
 def compiled_dir(config: Config) -> Path:
     """Name the folder of compiled lists and copies of URLs: beside the state file, to outlive a boot as it does."""
     return config.cache.with_name(config.cache.name + ".lists") if config.cache else config.runtime_dir / "lists"
+
+
+def own_compiled_dir(config: Config) -> Path:
+    """Give the folder of `compiled_dir`, made if missing, or a private one while others can have put files into it.
+
+    What is in it is in force, names as well as static prefixes. Where others may make files in the folder of `cache`
+    (/tmp, say), one of them could have made this one before us.
+    """
+    folder = compiled_dir(config)
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        others = other_writers(folder.stat())
+    except OSError:  # which is told when something is to be kept in it
+        return folder
+    if others is None:
+        return folder
+    instead = config.runtime_dir / "lists"
+    text = (
+        "%s: %s, and what is in it may be somebody else's: lists are kept in %s, and those of URLs fetched anew, until"
+        " it is removed; if nobody has written to it: chown -R %d, and chmod go-w"
+    )
+    logger.error(text, folder, others, instead, os.geteuid())
+    return instead
 
 
 def waiting_in(directory: Path) -> frozenset[str]:
@@ -134,7 +159,8 @@ class ListLoader:
             ListError: They can't be in force, and nothing was before; or `cancel` was called.
         """
         in_force = self._find_in_force()
-        files = plan(sources, self._url_cache, waiting_lists(in_force.reports) if in_force is not None else frozenset())
+        waiting = waiting_lists(in_force.reports) if in_force is not None else frozenset[str]()
+        files = plan(sources, self._url_cache, waiting, only_ours=True)
         if in_force is not None and self._is_current(in_force, sources, files, force=force):
             return in_force
         judgement = Judgement(in_force.reports if in_force is not None else (), sources, force)
@@ -369,8 +395,8 @@ def _map(file: IO[bytes]) -> Loaded:
         ListError: It is damaged, of another version, or someone else's.
     """
     status = os.fstat(file.fileno())
-    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
-        raise ListError("others may write to it")
+    if (others := other_writers(status)) is not None:
+        raise ListError(others)
     if status.st_size == 0:
         raise ListError("it is empty")
     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -32,7 +32,7 @@ class ListManager:
         """Make a manager; nothing is read or fetched yet.
 
         Args:
-            directory: See `lists.compiled_dir`.
+            directory: See `loader.own_compiled_dir`.
             on_news: Told whenever a URL was looked at, and whether its copy is another one: then `load` again.
             loop: Where URLs are fetched.
         """

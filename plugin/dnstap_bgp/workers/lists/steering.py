@@ -4,6 +4,7 @@ Each change is written before it is in force, whole and at once, so that a crash
 """
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,8 @@ from dnstap_bgp.core.lists import managed
 from dnstap_bgp.core.lists.managed import Edit, ManagedName
 from dnstap_bgp.core.lists.switches import Switch, Switches
 from dnstap_bgp.errors import CommandError, ListError
-from dnstap_bgp.workers.lists.files import opened
-from dnstap_bgp.workers.process.runtime import write_atomically
+from dnstap_bgp.workers.lists.files import foreign_file, opened
+from dnstap_bgp.workers.process.runtime import other_writers, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +36,17 @@ class SwitchFile:
         switches: What stands; any thread may read it.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read the file. One that can't be used is told, and counts for nothing until the next switch replaces it."""
+    def __init__(self, path: Path, *, only_ours: bool = False) -> None:
+        """Read the file. One that can't be used is told, and counts for nothing until the next switch replaces it.
+
+        Args:
+            path: The file.
+            only_ours: Refuse one that others can have written: for the process that goes by it.
+        """
         self._path = path
         self.switches = Switches()
         try:
-            with opened(path) as file:
-                self.switches = Switches.from_json(file.read(SWITCHES_MAX_BYTES).decode())
+            self.switches = _read_switches(path, only_ours=only_ours)
         except (ListError, ValueError) as error:
             if not _is_missing(error):
                 logger.warning("%s: the switches of lists can't be read, none counts: %s", path, error)
@@ -74,6 +79,19 @@ class SwitchFile:
         return gone
 
 
+def _read_switches(path: Path, *, only_ours: bool) -> Switches:
+    """Read a file of switches.
+
+    Raises:
+        ListError: It can't be read or, with `only_ours`, be relied on.
+        ValueError: It holds something else.
+    """
+    with opened(path) as file:
+        if only_ours and (others := other_writers(os.fstat(file.fileno()))) is not None:
+            raise ListError(others)
+        return Switches.from_json(file.read(SWITCHES_MAX_BYTES).decode())
+
+
 def read_managed(path: Path) -> dict[str, ManagedName]:
     """Read a managed list's file; none yet is an empty list.
 
@@ -103,6 +121,8 @@ def edit_managed(path: Path, edit: Edit, target: Path | None = None) -> Mapping[
     Raises:
         CommandError: The change is refused, or can't be written.
     """
+    if (foreign := foreign_file(path)) is not None:
+        raise CommandError(f"{path}: {foreign}; nothing is changed")
     entries = managed.edited(read_managed(path), edit, time.time())
     write(target or path, managed.write(entries.values()))
     return entries

@@ -122,6 +122,18 @@ def _give(folder: Path, uid: int, gid: int) -> None:
             os.chown(Path(path, name), uid, gid, follow_symlinks=False)
 
 
+def other_writers(status: os.stat_result) -> str | None:
+    """Tell who beside root and our user can write to a file or folder, by its owner and mode; None: nobody can.
+
+    What such a file says is not announced: whoever wrote it would decide about routes.
+    """
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"it belongs to the user {status.st_uid}"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"others can write to it, as its mode is {stat.S_IMODE(status.st_mode):04o}"
+    return None
+
+
 def make_fifos(runtime_dir: Path) -> None:
     """Make the FIFOs of ExaBGP's client anew: a dead instance may have left unread answers in them."""
     remove_fifos(runtime_dir)

@@ -16,6 +16,7 @@ from pathlib import Path
 from dnstap_bgp.core.state.blocks import VERSION, VERSION_VIEWS, Block, Read, file_header, identify, scan
 from dnstap_bgp.core.state.records import is_payload_of_views
 from dnstap_bgp.errors import ForeignFileError
+from dnstap_bgp.workers.process.runtime import other_writers
 
 ASIDE_MAX = 3
 """Damaged files that are kept as evidence; each may be as big as the state."""
@@ -218,7 +219,7 @@ class StateFile:
             status = self.path.parent.stat()
         except OSError:
             return None
-        if status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if other_writers(status) is not None:
             return f"others can put files into {self.path.parent}, the folder of `cache`: a folder of its own is safer"
         return None
 
