@@ -149,3 +149,20 @@ def test_nobody_who_waits_for_the_restore_waits_for_a_revision(app: App, monkeyp
     app._is_revision_due = True
     app._start(threading.Event())
     assert told == [True]
+
+
+@pytest.mark.parametrize("step", ["recall", "resync"])
+def test_an_end_in_the_middle_of_a_restore_is_heeded_there(app: App, monkeypatch: pytest.MonkeyPatch, step: str):
+    """ExaBGP kills two seconds after it has asked for the end: by then what is held has to be saved."""
+    stopping = threading.Event()
+
+    def end(*_arguments: object) -> int:
+        stopping.set()
+        return 1
+
+    assert app._store is not None
+    monkeypatch.setattr(app._store if step == "recall" else app._keeper, step, end)
+    monkeypatch.setattr(app._store, "save", lambda: pytest.fail("a snapshot would take all of the time that is left"))
+    app._start(stopping)
+    assert not app._web.inspector.restored
+    assert (app._bgp.status() is None) == (step == "recall"), "nothing is said with a part of what was announced"

@@ -6,16 +6,19 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from dnstap_bgp import plugin as plugin_module
 from dnstap_bgp.commands.dump import Dump
 from dnstap_bgp.core.model import Attributes, Claim
 from dnstap_bgp.workers.process import instance, runtime
 from dnstap_bgp.workers.process.clocks import process_clock, system_clock
+from dnstap_bgp.workers.process.config_reader import load
 from dnstap_bgp.workers.state.restore import restore
 from dnstap_bgp.workers.state.store import Store
 from tests.bench.plugin_process import Host
@@ -242,3 +245,47 @@ def test_killed_in_the_middle_of_a_restore_it_loses_nothing(tmp_path):
         eventually(lambda: " eor " in host.text, 20, "End-of-RIB")
     assert host.announced == len(everything)
     assert host.withdrawn == 0
+
+
+class BusyApp:
+    """The parts of a plugin that does nothing but look, until it has looked often enough."""
+
+    def __init__(self, *_arguments: object, end: Callable[[], None], **_options: object) -> None:
+        self._end, self._looks = end, 0
+
+    def protect(self) -> None:
+        self._looks += 1
+        if self._looks == 2:
+            self._end()
+
+    def _nothing(self, *_arguments: object) -> None:
+        return
+
+    release_brake = undo_switches = examine = log_counts = stop = _nothing
+
+
+def test_whoever_asks_all_the_time_keeps_nobody_from_looking(tmp_path, monkeypatch):
+    """What is learnt of neighbors is protected within a second, and a switch ends in time, whatever clients ask for."""
+    monkeypatch.setattr(plugin_module, "App", BusyApp)
+    monkeypatch.setattr(plugin_module, "GUARD_S", 0.1)
+    null = os.open(os.devnull, os.O_RDWR)
+    found = plugin_module.Plugin(tmp_path / "none", null, null)
+    asking = threading.Event()
+
+    def ask() -> None:
+        while not asking.wait(0.01) and not found._stopping.is_set():
+            found._events.put(signal.SIGUSR1)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    threading.Timer(10, asking.set).start()
+    try:
+        config = load(write_config(tmp_path))
+        config.runtime_dir.mkdir()
+        found._serve(config, None)
+        assert not asking.is_set(), "it has looked only when nobody asked any more"
+    finally:
+        asking.set()
+        thread.join()
+        found._bgp.close()
+        os.close(null)

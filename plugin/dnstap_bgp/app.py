@@ -56,13 +56,13 @@ logger = logging.getLogger(__name__)
 STOP_S = 1.5
 """ExaBGP kills after 2 s what it has asked to end; within this all threads are joined and the last records written."""
 
+LAST_SAVE_S = 0.5
+"""The part of `STOP_S` that the last refreshes may take."""
+
 GUARD_S = 1.0
 """How soon a neighbor that ExaBGP has told of, or an address of this machine, is protected from becoming a route; and a
 signal heeded that came right before the main thread began to wait, or to another thread after a SIGSTOP: no such signal
 ends a wait, and its handler runs once the main thread does."""
-
-LAST_SAVE_S = 0.5
-"""Of these, what the last refreshes may take."""
 
 
 class App:
@@ -101,7 +101,7 @@ class App:
         self._brake_ends = process_clock() + (brake.pause_s if brake is not None else 0.0)
         self._bgp = bgp
         self._list_manager = list_manager
-        self._switches = SwitchFile(switches_file(config))
+        self._switches = SwitchFile(switches_file(config), only_ours=True)
         self._loop = loop
         self._guard_inputs = GuardInputs()
         self._prefixes: dict[str, tuple[Prefix, ...]] = {}  # of the lists' sources
@@ -109,7 +109,7 @@ class App:
         loaded = self._load(config)
         table = RouteTable(self._policies(), recording=self._store is not None)
         rules = loaded.rules if loaded else RuleSet.build([])
-        self._keeper = Keeper(table, Views(), rules.without(self._off(config)))
+        self._keeper = Keeper(table, Views(), rules.without(self._off(config)), stopping)
         self._keeper.unknown = _unknown(loaded, config) - self._off(config)
         self._is_revision_due = False  # the guard has learnt of addresses while claims were coming back
         self._doubted: frozenset[str] = frozenset()  # lists that gave nothing at the start, and came with routes
@@ -328,10 +328,10 @@ class App:
     def log_counts(self) -> None:
         """Log the counts, a line for each part."""
         logger.info("%(rules)d rules, %(claims)d claims, %(routes)d routes", self.counts())
-        logger.info("tap: %s", _figures(asdict(self._tap.ingest.counters)))
+        logger.info("tap: %s", figures(asdict(self._tap.ingest.counters)))
         table = self._keeper.table
         refusals = table.admission.refusals
-        logger.info("refused sightings: %s; claims let go: %s", *map(_figures, (refusals.refused, refusals.evicted)))
+        logger.info("refused sightings: %s; claims let go: %s", *map(figures, (refusals.refused, refusals.evicted)))
         for name in table.policies.by_list:
             logger.info(
                 "list %s: %d rules, %d routes",
@@ -527,7 +527,9 @@ class App:
         try:
             self._keeper.begin_restore()
             self._tap.start()
-            is_read = self._recall()
+            is_read = self._recall(stopping)
+            if stopping.is_set():  # with a part of what was announced nothing may be said
+                return
             self._keeper.end_recall()
             self._bgp.start(self._keeper, self._store)
             if self._hold is not None:
@@ -542,7 +544,10 @@ class App:
             unproven = loaded.unproven if loaded is not None else (found.name for found in self.config.all_lists)
             self._doubted = frozenset(filter(routes_of, unproven))
             self._keeper.unknown = self._unknown(loaded, self.config)
-            if self._keeper.resync() and self._store is not None:
+            ended = self._keeper.resync()
+            if stopping.is_set():
+                return
+            if ended and self._store is not None:
                 self._store.save()  # as in `_revise`: or the next start would bring them back beside all others
             gc.freeze()
         finally:
@@ -550,7 +555,7 @@ class App:
         self._bgp.restored()
         self._web.restored()
         # What the guard has learnt to refuse meanwhile is withdrawn already: nobody's End-of-RIB waits for the rest.
-        if self._is_revision_due and not stopping.is_set():
+        if self._is_revision_due:
             self._revise()
 
     def _unknown(self, loaded: Loaded | None, config: Config) -> frozenset[str]:
@@ -560,13 +565,13 @@ class App:
             return unknown
         return unknown - (frozenset(loaded.unproven) - self._doubted - frozenset(loaded.pending))
 
-    def _recall(self) -> bool:
+    def _recall(self, stopping: threading.Event) -> bool:
         """Take over what was announced, then let the store write the file; tells whether its claims can follow."""
         store = self._store
         if store is None:
             return False
         try:
-            store.recall(self._keeper.recall)
+            store.recall(self._keeper.recall, stopping.is_set)
         except ForeignFileError as error:
             logger.error("%s; nothing is kept across restarts until `cache` names another file", error)
             return False
@@ -638,5 +643,6 @@ def _switched_text(switches: Switches, name: str) -> list[str]:
     return [f"list {name}: switched {'on' if switch.enabled else 'off'} by hand{until}"]
 
 
-def _figures(counts: Mapping[str, int]) -> str:
+def figures(counts: Mapping[str, int]) -> str:
+    """Write counts by name for the log."""
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"

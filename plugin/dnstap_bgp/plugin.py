@@ -12,18 +12,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from dnstap_bgp.app import GUARD_S, App
+from dnstap_bgp.app import GUARD_S, App, figures
 from dnstap_bgp.config import Config
 from dnstap_bgp.core.lists.source import Force
 from dnstap_bgp.core.lists.switches import SwitchRequest
 from dnstap_bgp.errors import CommandError, ConfigError, PassingError
 from dnstap_bgp.workers.exabgp.bgp import Bgp
-from dnstap_bgp.workers.lists.loader import compiled_dir
+from dnstap_bgp.workers.lists.loader import own_compiled_dir
 from dnstap_bgp.workers.lists.manager import ListManager
 from dnstap_bgp.workers.process import heap, instance, logs, runtime
 from dnstap_bgp.workers.process.clocks import process_clock
@@ -130,7 +129,7 @@ class Plugin:
 
     def _serve(self, config: Config, brake: Brake | None) -> None:
         loop = Loop(self._end)
-        self._list_manager = ListManager(compiled_dir(config), self._on_news, loop)
+        self._list_manager = ListManager(own_compiled_dir(config), self._on_news, loop)
         app = App(
             config,
             self._bgp,
@@ -142,37 +141,43 @@ class Plugin:
             brake=brake,
         )
         reloads, diffs = (Mailbox(config.runtime_dir, box) for box in (RELOAD_PLUGIN, DIFF_PLUGIN))
+        look_at = process_clock() + GUARD_S
         while not self._stopping.is_set():
             app.release_brake(process_clock())
-            event = self._next_event()
-            if event is None:
+            event = self._next_event(max(0.0, look_at - process_clock()))
+            if process_clock() >= look_at:  # whether there is an event or not: a client may send one after the other
                 app.protect()
                 app.undo_switches()
                 app.examine()
-                continue
-            # HUP            a reload; if `dnstap-bgp reload` has left a request, it waits for the answer
-            # USR1           the counts to the log; if `dnstap-bgp diff` has left a request, the same
-            # _CHANGED       a URL's copy is another one: the lists are read again
-            # _LOOKED        a URL was looked at and is as it was: only the lists' status changes
-            # an Errand      a client of the control socket waits
-            # _END           the loop's condition has it
-            if event == signal.SIGHUP:
-                request = reloads.take()
-                outcome = self._reload(app, force=request.force if request is not None else False)
-                if request is not None:
-                    reloads.answer(request, outcome)
-            elif event == signal.SIGUSR1:
-                app.log_counts()
-                if (request := diffs.take()) is not None:
-                    diffs.answer(request, self._preview(app, force=request.force))
-            elif event == _CHANGED:
-                self._is_change_queued = False  # before the lists are read: what comes meanwhile is read next
-                _logged("lists", app.refresh(), app)
-            elif event == _LOOKED:
-                self._list_manager.note()
-            elif isinstance(event, Errand):
-                self._run_errand(app, event)
+                look_at = process_clock() + GUARD_S
+            if event is not None:
+                self._heed(event, app, self._list_manager, reloads, diffs)
         app.stop()
+
+    def _heed(self, event: int | Errand, app: App, list_manager: ListManager, reloads: Mailbox, diffs: Mailbox) -> None:
+        """Do what an event asks for."""
+        # HUP            a reload; if `dnstap-bgp reload` has left a request, it waits for the answer
+        # USR1           the counts to the log; if `dnstap-bgp diff` has left a request, the same
+        # _CHANGED       a URL's copy is another one: the lists are read again
+        # _LOOKED        a URL was looked at and is as it was: only the lists' status changes
+        # an Errand      a client of the control socket waits
+        # _END           the condition of the loop in `_serve` has it
+        if event == signal.SIGHUP:
+            request = reloads.take()
+            outcome = self._reload(app, force=request.force if request is not None else False)
+            if request is not None:
+                reloads.answer(request, outcome)
+        elif event == signal.SIGUSR1:
+            app.log_counts()
+            if (request := diffs.take()) is not None:
+                diffs.answer(request, self._preview(app, force=request.force))
+        elif event == _CHANGED:
+            self._is_change_queued = False  # before the lists are read: what comes meanwhile is read next
+            _logged("lists", app.refresh(), app)
+        elif event == _LOOKED:
+            list_manager.note()
+        elif isinstance(event, Errand):
+            self._run_errand(app, event)
 
     def _next_event(self, timeout_s: float = GUARD_S) -> int | Errand | None:
         """Wait for the next event; None: there was none."""
@@ -289,9 +294,5 @@ def _logged(what: str, outcome: Outcome, app: App) -> Outcome:
     for message in outcome.messages:
         logger.log(logging.INFO if outcome.ok else logging.ERROR, "%s: %s", what, message)
     done = "done" if outcome.ok else "done, but for this" if outcome.in_part else "failed, and nothing has changed"
-    logger.info("%s: %s; %s", what, done, _figures(outcome.counts))
+    logger.info("%s: %s; %s", what, done, figures(outcome.counts))
     return outcome
-
-
-def _figures(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"

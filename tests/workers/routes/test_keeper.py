@@ -137,6 +137,37 @@ def test_routes_are_said_while_the_state_file_is_read(restoring):
     assert say_all(restoring) == {B: NEW}
 
 
+def test_an_end_in_the_middle_of_a_restore_withdraws_nothing(restoring):
+    restoring.adopt([claimed(A)])
+    restoring.stopping.set()
+    restoring.resync()
+    assert say_all(restoring) == {A: NEW}
+    assert restoring.is_restoring
+
+
+def test_an_end_in_the_middle_of_what_a_restore_puts_withdraws_nothing(restoring, monkeypatch):
+    """Only what all has been put beside could be known to be wanted by nobody."""
+    restoring.adopt([claimed(A)])
+    end_restore = restoring.views.end_restore
+
+    def end_then():
+        restoring.stopping.set()
+        return end_restore()
+
+    monkeypatch.setattr(restoring.views, "end_restore", end_then)
+    restoring.resync()
+    assert say_all(restoring) == {A: NEW}
+
+
+def test_an_end_in_the_middle_of_a_revision_leaves_the_rest(keeper):
+    keeper.observe([sighting(A, b"a.example"), sighting(B, b"b.example")], keeper.rules)
+    say_all(keeper)
+    keeper.switch(rule_set(b"b.example"), policies(NEW))
+    keeper.stopping.set()
+    assert keeper.revise() == 0
+    assert say_all(keeper) == {}
+
+
 def test_what_is_announced_stays_while_its_claim_is_not_back(restoring):
     """A sighting for the second list comes before the record of the first list's claim."""
     restoring.observe([sighting(A, b"b.example"), sighting(B, b"b.example")], restoring.rules)

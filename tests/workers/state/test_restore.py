@@ -7,7 +7,7 @@ import pytest
 
 from dnstap_bgp.errors import ForeignFileError
 from dnstap_bgp.workers.state.store import Store
-from tests.workers.state.store_kit import ONE, Life, SetClock, address, claim, read
+from tests.workers.state.store_kit import ONE, Held, Life, SetClock, address, claim, read
 
 
 @pytest.fixture
@@ -77,3 +77,18 @@ def test_what_is_no_file_is_refused(path, kind):
     refused = Store(path, lambda: None)
     with pytest.raises(ForeignFileError, match="no regular file"):
         refused.recall(lambda _: None)
+
+
+def test_a_recall_that_is_given_up_loses_nothing(path):
+    life = Life(path)
+    for first in range(0, 3000, 1000):  # a block each
+        assert life.announce(*range(first, first + 1000))
+    life.end()
+    held, store = Held(), Store(path, lambda: None)
+    assert store.lock(threading.Event())
+    store.recall(held.recall, lambda: True)
+    assert len(held.announced) == 1000
+    store.start(held.walk)
+    store.shutdown()
+    assert store.join(10)
+    assert len(read(path)[0].announced) == len(read(path)[0].claims) == 3000

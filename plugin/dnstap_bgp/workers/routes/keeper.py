@@ -63,9 +63,14 @@ class Keeper:
         turn: Called with the lock held when the reconciler has something new: says what can be said; must not block.
         rules: The rule set by which sightings are valid now.
         unknown: Lists whose rules are not known yet, or not all: what they hold stays.
+        stopping: Set when the end has begun: `end_recall`, `resync` and `revise` are given up then, between two holds
+            of the lock. That leaves what a kill would: what is announced stays, and the next start does the rest.
     """
 
-    def __init__(self, table: RouteTable, views: Views, rules: RuleSet) -> None:
+    def __init__(
+        self, table: RouteTable, views: Views, rules: RuleSet, stopping: threading.Event | None = None
+    ) -> None:
+        self.stopping = threading.Event() if stopping is None else stopping
         self.lock = threading.Lock()
         self.work = threading.Condition(self.lock)
         self.turn: Callable[[], None] = self.work.notify_all
@@ -204,13 +209,13 @@ class Keeper:
             self.views.configure(self.table.policies.audiences, self.table.policies.budgets)
             self.views.phase = RestorePhase.ADOPT
         self._put_statics(list(self.table.policies.statics.announced))
-        for shard in range(SHARDS):  # what was seen meanwhile
+        for shard in self._until_stopped(range(SHARDS)):  # what was seen meanwhile
             with self.lock:
                 wanted = self.table.wanted
                 self._put([Change(address, wanted(address)) for address in self.table.claims.addresses(shard)])
         with self.lock:
             unpaid = self.table.unpaid()
-        for start in range(0, len(unpaid), JUDGE_AT_ONCE):
+        for start in self._until_stopped(range(0, len(unpaid), JUDGE_AT_ONCE)):
             with self.lock:
                 self._put(self.table.offer(unpaid[start : start + JUDGE_AT_ONCE], process_clock()))
 
@@ -284,13 +289,13 @@ class Keeper:
         self._gone += gone
 
     def revise(self) -> int:
-        """Hold all that is held against the rules and policies of now, shard by shard.
+        """Hold all that is held against the rules and policies of now, shard by shard; given up at the end.
 
         Returns:
             How many claims ended by it; the state file holds them until its next snapshot.
         """
         rules, unknown, before = self.rules, self.unknown, self.table.claims.ended
-        for shard in range(SHARDS):
+        for shard in self._until_stopped(range(SHARDS)):
             with self.lock:
                 names = self.table.claims.names(shard)
             lists = {name: rules.lists(name) for name in names if name != BY_HAND}
@@ -324,7 +329,7 @@ class Keeper:
     def resync(self) -> int:
         """Announce all that is claimed, and withdraw what an earlier process told the host and nothing claims.
 
-        Once, after all of `recall` and `adopt`: only a whole table tells what nothing claims.
+        Once, after all of `recall` and `adopt`: only a whole table tells what nothing claims. Given up at the end.
 
         Returns:
             How many claims had to end again; the state file holds them until its next snapshot.
@@ -337,6 +342,8 @@ class Keeper:
             self.views.configure(self.table.policies.audiences, self.table.policies.budgets)
         for view in self.views.budgeted:
             self._restore_budget(view)
+        if self.stopping.is_set():  # from here on what is put is decided for good, and that wants a whole table
+            return ended
         with self.lock:
             unwanted = self.views.end_restore()
         self._put_statics(list(self.table.policies.statics.announced))
@@ -344,7 +351,7 @@ class Keeper:
         # as bulk leaves last in, first out
         addresses = sorted(chain.from_iterable(map(self.table.claims.addresses, range(SHARDS))), reverse=True)
         addresses += unwanted
-        for start in range(0, len(addresses), COPY_AT_ONCE):
+        for start in self._until_stopped(range(0, len(addresses), COPY_AT_ONCE)):
             with self.lock:
                 wanted = self.table.wanted
                 changes = [Change(address, wanted(address)) for address in addresses[start : start + COPY_AT_ONCE]]
@@ -353,7 +360,7 @@ class Keeper:
             for view in self.views.budgeted:
                 view.end_restore()
         self._adjust_budgets()  # places that became free meanwhile
-        for shard in range(SHARDS):
+        for shard in self._until_stopped(range(SHARDS)):  # not unless all of the above was put: the event stays set
             with self.lock:
                 self.views.resync(shard)
                 self.work.notify_all()
@@ -541,13 +548,13 @@ class Keeper:
     def _judge_newcomers(self) -> None:
         """Bring the table within its caps, as if all that was held before had been back before anything was seen."""
         more = True
-        while more:
+        while more and not self.stopping.is_set():
             with self.lock:
                 more = self.table.set_aside(ADOPT_AT_ONCE)
             time.sleep(ADOPT_PAUSE_S)
         self._trim()  # what was added by hand comes back whatever the caps say
         more = True
-        while more:
+        while more and not self.stopping.is_set():
             with self.lock:
                 changes, more = self.table.judge(process_clock(), JUDGE_AT_ONCE)
                 self._put(changes, bulk=True)
@@ -556,7 +563,7 @@ class Keeper:
     def _trim(self) -> None:
         """End what is over the caps."""
         trimmed: int | None = 0
-        while trimmed is not None:
+        while trimmed is not None and not self.stopping.is_set():
             with self.lock:
                 changes, trimmed = self.table.trim(process_clock(), EXPIRE_AT_ONCE, trimmed)
                 self._put(changes, bulk=True)
@@ -571,14 +578,14 @@ class Keeper:
             chain.from_iterable(map(self.table.claims.addresses, range(SHARDS))),
         )
         first: list[tuple[tuple[bool, bool, float], Prefix]] = []
-        while some := list(islice(prefixes, COPY_AT_ONCE)):
+        while (some := list(islice(prefixes, COPY_AT_ONCE))) and not self.stopping.is_set():
             with self.lock:
                 wanted = self.table.wanted
                 first += [(budget.priority(prefix), prefix) for prefix in some if view.own(wanted(prefix)) is not None]
             if len(first) > 2 * budget.limit + RANKED_MAX:
                 first = nlargest(budget.limit, first)
         ordered = [prefix for _, prefix in nlargest(budget.limit, first)]
-        for start in range(0, len(ordered), COPY_AT_ONCE):
+        for start in self._until_stopped(range(0, len(ordered), COPY_AT_ONCE)):
             with self.lock:
                 wanted, some = self.table.wanted, ordered[start : start + COPY_AT_ONCE]
                 view.put([Change(prefix, wanted(prefix)) for prefix in some], bulk=True)
@@ -587,7 +594,7 @@ class Keeper:
     def _adjust_budgets(self) -> None:
         """Have the budgets keep to their limits, and give away the places that are free."""
         more = True
-        while more:
+        while more and not self.stopping.is_set():
             with self.lock:
                 more = self.views.adjust(PUT_AT_ONCE)
                 self.turn()
@@ -615,10 +622,17 @@ class Keeper:
         A lone address may be claimed by other lists, for other neighbors, too, and what has gone may be in force again.
         """
         at_once = max(1, PUT_AT_ONCE // len(self.views))
-        for start in range(0, len(prefixes), at_once):
+        for start in self._until_stopped(range(0, len(prefixes), at_once)):
             with self.lock:
                 wanted, some = self.table.wanted, prefixes[start : start + at_once]
                 self._put([Change(prefix, wanted(prefix)) for prefix in some], bulk=True)
+
+    def _until_stopped(self, steps: Iterable[int]) -> Iterator[int]:
+        """Give the steps of a long walk until the end begins."""
+        for step in steps:
+            if self.stopping.is_set():
+                return
+            yield step
 
     def _put(self, changes: list[Change], *, bulk: bool = False) -> None:
         if changes:

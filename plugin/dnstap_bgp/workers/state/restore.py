@@ -169,11 +169,15 @@ class Restoration:
             self.report.downtime_s = elapsed_s(last, last, now)  # of the boot that stands last in the file
         self.report.seconds += time.perf_counter() - began
 
-    def recall(self, recall: Recall) -> None:
+    def recall(self, recall: Recall, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """Hand on what was announced and withdrawn; a block whose content is none counts as damage.
 
         Args:
             recall: Takes the announcements and withdrawals of a block, in order.
+            is_stopped: Asked after each block: whether to give it up.
+
+        Returns:
+            Whether all was read; False: it was given up.
         """
         began, report = time.perf_counter(), self.report
         for block in self._blocks():
@@ -189,7 +193,10 @@ class Restoration:
                 report.unknown += unknown
                 recall(records)
             time.sleep(0)  # gives up the interpreter: others wait for one block at most
+            if is_stopped():
+                return False
         report.seconds += time.perf_counter() - began
+        return True
 
     def adopt(self, adopt: Adopt, is_stopped: Callable[[], bool] = lambda: False) -> bool:
         """Hand on the claims.

@@ -105,8 +105,12 @@ class Store:
             logger.warning("can't lock the state file %s: %s", self._file.path, error)
         return True
 
-    def recall(self, recall: Recall) -> None:
+    def recall(self, recall: Recall, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Read what was announced, in the caller's thread; see `restore`. `adopt` is to follow where it `can_adopt`.
+
+        Args:
+            recall: See `Restoration.recall`.
+            is_stopped: See there. Nothing may be told to ExaBGP after a read that was given up.
 
         Raises:
             ForeignFileError: The file is of another kind or a newer version, and stays as it is. Don't `start` then:
@@ -124,7 +128,7 @@ class Store:
             self._restoration = Restoration(read, size, self._clock())
             report = self._restoration.report
             try:
-                self._restoration.recall(recall)
+                self._restoration.recall(recall, is_stopped)
             finally:
                 self._wal.damaged = not report.survey.torn_only
                 self._wal.report = report if self._file.locked else None
