@@ -18,6 +18,7 @@
       PeerError          what a peer of the sync says can't be used
       CommandError       a command for a person can't do its work
         UnreachableError   the running plugin can't be reached
+        OlderPluginError   the running plugin does not know what is asked of it
 
 Internals raise one of these; the edge (a worker or a command) turns it into a log line, a counter or an exit status.
 """
@@ -69,7 +70,7 @@ class FrameError(DnstapBgpError):
     """A DNSTap sender broke the framing: the message tells offset, got and limit.
 
     Attributes:
-        fault: Which kind of mistake it is (a value of `core.framestream.Fault`), for counters and for advice.
+        fault: Which kind of mistake it is (a value of `core.tap.framestream.Fault`), for counters and for advice.
     """
 
     def __init__(self, message: str, fault: str) -> None:

@@ -259,7 +259,7 @@ class Doctor:
 
 
 def _no_next_hop(config: Config) -> tuple[str, ...]:
-    """The families that some list can't announce, though nobody has switched them off."""
+    """Name the families that some list can't announce, though nobody has switched them off."""
     policies = list_policies(config)
     missing = []
     if any(policy.ipv4 is None for policy in policies):

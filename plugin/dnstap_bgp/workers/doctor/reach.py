@@ -81,7 +81,7 @@ def accounts(names: Iterable[str]) -> list[Account]:
 
 
 def steps(path: Path) -> tuple[PathStep, ...]:
-    """The folders from the root to a socket, and the socket; empty: it is not there, or we may not look ourselves."""
+    """Give the folders from the root to a socket, and the socket; empty: it isn't there, or we may not look."""
     try:
         real = path.resolve(strict=True)
         states = [(found, found.stat()) for found in (*reversed(real.parents), real)]

@@ -66,7 +66,7 @@ class Bgp:
         writer.start()
 
     def restored(self) -> None:
-        """All that is live was put and the reconciler is resynced: neighbors may have their End-of-RIB after that."""
+        """Let neighbors have their End-of-RIB: all that is live was put, and the reconcilers are resynced."""
         if self._keeper is None or self._session is None:
             return
         with self._keeper.lock:

@@ -44,7 +44,7 @@ class MarginProbe:
 
     @property
     def is_under_way(self) -> bool:
-        """Somebody measures."""
+        """Tell whether a measurement is under way."""
         return bool(self._id)
 
     def begin(self, address: str, *, allow_external: bool) -> str:

@@ -229,7 +229,7 @@ class StdoutWriter:
     # -- the thread "store"
 
     def _recorded(self) -> None:
-        """Some records were written, or can't be: perhaps that of the line under way."""
+        """Go on with the line under way: records were written or can't be, perhaps this line's."""
         with self._keeper.lock:
             if self._line is not None:
                 self.turn()

@@ -49,7 +49,7 @@ class HookConnection(Asker, Protocol):
 
     @property
     def has_more(self) -> bool:
-        """A message is here that no selector tells of."""
+        """Tell whether a message is here that no selector tells of."""
 
     def receive(self) -> None:
         """Take some of what has come."""

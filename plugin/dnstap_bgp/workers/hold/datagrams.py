@@ -114,7 +114,7 @@ class UnixDatagrams:
 
     @property
     def has_unsent(self) -> bool:
-        """Replies wait for room in their sockets' queues."""
+        """Tell whether replies wait for room in their sockets' queues."""
         return bool(self._unsent)
 
     def receive(self) -> None:

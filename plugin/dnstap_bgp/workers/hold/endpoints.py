@@ -108,12 +108,12 @@ class Endpoints:
 
     @property
     def has_more(self) -> bool:
-        """Messages are here that no selector tells of."""
+        """Tell whether messages are here that no selector tells of."""
         return bool(self._unfinished)
 
     @property
     def has_unsent(self) -> bool:
-        """Replies wait for room, which no selector tells of either: they are tried again each RETRY_S."""
+        """Tell whether replies wait for room, of which no selector tells either: each RETRY_S they are tried again."""
         return any(one.has_unsent for one in self._datagrams.values())
 
     def retry(self, now: float) -> None:

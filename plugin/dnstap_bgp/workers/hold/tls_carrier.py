@@ -90,7 +90,7 @@ class TlsConnection:
 
     @property
     def has_more(self) -> bool:
-        """A whole message is here that the last turn left: no selector tells of it."""
+        """Tell whether the last turn has left a whole message here, of which no selector tells."""
         begun = self._begun
         return len(begun) >= _LENGTH_BYTES and len(begun) >= _LENGTH_BYTES + int.from_bytes(begun[:_LENGTH_BYTES])
 

@@ -1,4 +1,4 @@
-"""Listeners, TLS, connection limits and wake-up, shared by tap, web and sync.
+"""Listeners, TLS, connection limits and wake-up, shared by tap, hold, web and sync.
 
 listeners          listening sockets on unix and TCP: opened, tried again, given their mode and group
 lazy_listeners     listeners that are served from their first client on

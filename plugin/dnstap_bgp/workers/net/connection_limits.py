@@ -129,7 +129,7 @@ class ConnectionLimits:
 
     @contextmanager
     def answering(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
-        """A request's headers are there, and its connection is busy, until the block ends."""
+        """Keep a connection busy, whose request has its headers, until the block ends."""
         connection = None if transport is None else self._by_transport.get(transport)
         if connection is None:  # it ended meanwhile
             yield
@@ -173,12 +173,12 @@ class ConnectionLimits:
             raise ConnectionResetError("an answer failed in its middle")
 
     def opened(self, connection: "LimitedConnection", transport: asyncio.BaseTransport) -> None:
-        """A connection has its transport: it has to bring a request from now on."""
+        """Have a connection bring a request from now on: it has its transport."""
         self._by_transport[transport] = connection
         connection.is_waiting(self._request_s())
 
     def closed(self, transport: asyncio.BaseTransport) -> None:
-        """A transport has ended."""
+        """Forget the transport of a connection that has ended."""
         self._by_transport.pop(transport, None)
 
 

@@ -1,4 +1,4 @@
-"""The sockets that a DNSTap sender connects to: opened, given to their group, kept, removed; no thread of its own.
+"""Listening sockets of tap, hold, web and sync: opened, given to their group, kept, removed; no thread of its own.
 
 A listener that can't be opened is never the end of the others: it keeps its `problem` and is tried again. That is also
 how a new process takes over from an old one that lives for a moment more: a unix socket whose owner is dead is
@@ -163,7 +163,7 @@ class Listener:
             self.due = now + CHECK_S
 
     def _check_file(self, now: float) -> None:
-        """A socket whose file was removed or replaced can't be reached: notice it, since nothing else tells."""
+        """Notice that the socket's file was removed or replaced: nobody can reach it then, and nothing else tells."""
         self.due = now + CHECK_S
         if isinstance(self._target, Path) and self._file != _file_id(self._target):
             self.fail("the socket file was removed or replaced by another process")

@@ -1,4 +1,4 @@
-"""TLS contexts from the PEM files of the configuration, for tap and sync; imported only where TLS is configured.
+"""TLS contexts from the PEM files of the configuration, for all listeners; imported only where TLS is configured.
 
 OpenSSL's own words don't say which file is wrong, and it would wait at a pipe or ask for a passphrase on the terminal:
 so each file is looked at before OpenSSL gets it, and an error names key and path.

@@ -417,7 +417,7 @@ class Senders:
     # -- how they end
 
     def _ended(self, connection: Connection, reason: str | None) -> None:
-        """The sender has ended the connection, or the network has, for a reason."""
+        """Take note that the sender has ended its connection, or that the network has, for a reason."""
         stream = connection.stream
         stream.ended()
         if stream.error is not None:

@@ -81,7 +81,7 @@ class TlsWire:
 
     @property
     def is_open(self) -> bool:
-        """The handshake is over."""
+        """Tell whether the TLS handshake is over."""
         return self._is_open
 
     def recv_into(self, buffer: memoryview) -> int:

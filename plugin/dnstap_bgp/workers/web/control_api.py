@@ -1,4 +1,7 @@
-"""Requests that change something, in the thread "loop": on the control socket only, whose file mode decides who may."""
+"""Requests that change something, in the thread "loop".
+
+They come by the control socket, whose file mode decides who may; some also over [http], for who has its token.
+"""
 
 import asyncio
 import json
@@ -39,7 +42,7 @@ _Step = Callable[[_Body], Awaitable[dict[str, Any]]]
 
 
 class ControlApi:
-    """Handlers of the control socket's POST requests."""
+    """Handlers of POST requests, but for those that steer lists."""
 
     def __init__(self, inspector: Inspector) -> None:
         self._inspector = inspector

@@ -24,7 +24,7 @@ LOOK_S = 2.0
 
 
 class EventStreams:
-    """The handler, and what looks for events that nobody brings."""
+    """Handler of /v1/events, with the look-out for events that nobody brings."""
 
     def __init__(self, inspector: Inspector, feed: EventFeed) -> None:
         self._inspector = inspector
@@ -73,7 +73,7 @@ class EventStreams:
                 self._feed.tell(told)
 
     def _state(self) -> tuple[dict[str, bool], dict[tuple[str, str], Finding]]:
-        """Neighbor -> whether it is up; findings by what stays the same while their texts tell durations."""
+        """Give neighbor -> whether it is up, and findings by what stays the same while their texts tell durations."""
         status = self._inspector.status()
         neighbors = status.exabgp.neighbors if status.exabgp is not None else ()
         return {one.address: one.up for one in neighbors}, {(one.kind, one.subject): one for one in status.findings}

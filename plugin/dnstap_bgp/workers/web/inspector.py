@@ -46,7 +46,7 @@ from dnstap_bgp.workers.tap.tap import Tap
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts at work."""
+    """Parts of the program that the inspector looks at."""
 
     keeper: Keeper
     tap: Tap
@@ -120,7 +120,7 @@ class Inspector:
     # -- status
 
     def status(self) -> Status:
-        """Everything at a glance."""
+        """Put the status of all parts together."""
         listed = self.parts.list_manager.status
         config = self.config
         return Status(
@@ -202,7 +202,7 @@ class Inspector:
     # -- why
 
     def why(self, text: str) -> Why:
-        """Why an address or a name is routed, or isn't; also for a static prefix, as `routes` shows it.
+        """Explain why an address or a name is routed, or isn't; also a static prefix, as `routes` shows it.
 
         Raises:
             CommandError: The text is none of them.
@@ -341,7 +341,7 @@ _HOST_BYTES = frozenset({4, 16})
 
 
 def read_target(text: str) -> AddressTarget | Name:
-    """An address or a name that a person wrote.
+    """Read an address or a name that a person wrote.
 
     Raises:
         CommandError: It is neither.
@@ -357,7 +357,7 @@ def read_target(text: str) -> AddressTarget | Name:
 
 
 def read_network(text: str) -> Prefix | None:
-    """A network that a person wrote, of more than one address; None: it is none."""
+    """Read a network of more than one address that a person wrote; None: it is none."""
     try:
         found = ipaddress.ip_network(text.strip())
     except ValueError:
@@ -368,7 +368,7 @@ def read_network(text: str) -> Prefix | None:
 
 
 def read_address(text: str) -> Address:
-    """An address that a person wrote, packed; `/32` or `/128` may stand behind it.
+    """Read an address that a person wrote into its packed form; `/32` or `/128` may stand behind it.
 
     Raises:
         CommandError: It is none.

@@ -36,7 +36,7 @@ SKIPPED = ("undecodable", "empty", "truncated", "malformed", "costly", "foreign"
 
 
 class Metrics:
-    """The handler."""
+    """Handler of /metrics."""
 
     def __init__(self, inspector: Inspector) -> None:
         self._registry = CollectorRegistry(auto_describe=False)

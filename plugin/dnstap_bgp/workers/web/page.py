@@ -15,7 +15,7 @@ _FILE = resources.files(__package__) / "page.html"
 
 
 def _load() -> tuple[str, str]:
-    """The page, and its Content-Security-Policy."""
+    """Read the page, and make its Content-Security-Policy."""
     text = _FILE.read_text(encoding="utf-8")
     hashes = {
         tag: " ".join(_source(found) for found in re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL))

@@ -105,7 +105,7 @@ class Query:
 
 
 class RoutesApi:
-    """The handler."""
+    """Handler of /v1/routes."""
 
     def __init__(self, inspector: Inspector) -> None:
         self._inspector = inspector
@@ -136,7 +136,7 @@ class RoutesApi:
         return response
 
     async def _steps(self, query: Query) -> AsyncIterator[list[tuple[PageCursor, _Row]]]:
-        """The routes that are asked for, a few at a time; between two turns they are sent, however slow the reader."""
+        """Give the routes that are asked for, a few at a time; they are sent between two turns, however slowly."""
         found = self._found(query)
         more = True
         while more:
@@ -194,7 +194,7 @@ class RoutesApi:
         ]
 
     def _prefixes(self, query: Query) -> Iterator[tuple[bool, list[Prefix]]]:
-        """All that is to be looked at, in order: shard by shard, then what is static."""
+        """Give the prefixes to look at, in order: the claimed ones shard by shard, then the static ones."""
         keeper, after = self._inspector.parts.keeper, query.after
         one = _only_address(query)
         for shard in range(SHARDS) if one is None else (one[-1],):
@@ -317,7 +317,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 
 def _only_address(query: Query) -> Address | None:
-    """The address, where just one is asked for: no need to look through all."""
+    """Give the address where just one is asked for: no need to look through all."""
     network = query.network
     return (
         network.network_address.packed if network is not None and network.prefixlen == network.max_prefixlen else None
