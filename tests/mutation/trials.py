@@ -104,7 +104,7 @@ class TestChoice:
         found = set(reached[mutant.statement])
         rest: set[str] = set()
         if self.is_at_import(mutant):
-            for module, number in self._mentions.of(mutant):
+            for module, number in self._mentions.of(mutant) if mutant.is_at_import else ():
                 found.update(self._by_statement[module][number])
             own = {name for path in self._reach if _is_own(path, mutant) for name in self._reach[path].cpu_s}
             rest = {name for names in reached.values() for name in names} | own

@@ -16,7 +16,7 @@ from dnstap_bgp.core.exabgp.api_session import (
     ApiSession,
     Stage,
 )
-from dnstap_bgp.core.exabgp.grammar import CommandAnswer, Row, read_line
+from dnstap_bgp.core.exabgp.grammar import CommandAnswer, FamiliesEvent, Row, read_line
 from dnstap_bgp.core.exabgp.in_flight import BARRIER_BITS, Barrier
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.model import Attributes, Audience, Change, PerView, unknown_attributes
@@ -625,3 +625,30 @@ def test_each_stage_follows_as_the_table_says(stage, event, following):
 
 def test_the_stage_table_names_every_stage():
     assert {stage for stage, _, _ in stage_table()} == {stage.name.lower() for stage in Stage}
+
+
+def test_families_that_an_open_negotiates_are_noted():
+    talk = Talk().ready(neighbor_row())
+    (neighbor,) = talk.talk.tasks.neighbors.at("192.0.2.9")
+    assert neighbor.negotiated == {"ipv4 unicast", "ipv6 unicast"}
+    talk.talk.receive(FamiliesEvent(neighbor.session, frozenset({"ipv6 unicast"}), 3), talk.now)
+    assert neighbor.negotiated == {"ipv6 unicast"}
+
+
+def test_what_is_withdrawn_for_one_that_is_down_counts_as_asked_for():
+    rows = [neighbor_row(), neighbor_row("192.0.2.7", up=False)]
+    talk = Talk().ready(*rows)
+    (view,) = talk.views
+    talk.talk.tasks.neighbors.at("192.0.2.9")[0].draining = False
+    for attributes in (ONE, Attributes(ONE.next_hop, med=7)):
+        talk.views.sole.put([Change(X, attributes)])
+        counts = []
+        for _ in range(10):
+            before = view.units
+            line = talk.say()
+            if line is None:
+                break
+            if "nlri" in line:
+                counts.append(view.units - before)
+            talk.hear(*([json.dumps(rows).encode()] if "json" in line else []), DONE)
+    assert counts == [1, 1], "the withdraw, and the announcement"

@@ -414,3 +414,13 @@ def test_after_a_restart_what_was_announced_stays():
     scene.budget.is_restoring = False
     scene.drop(9)
     assert scene.numbers == [2, 3, 7, 8], "the last seen of those that are left out"
+
+
+def test_one_that_lasts_no_longer_takes_no_looks_from_those_that_do():
+    scene = Scene(2)
+    scene.want(1, at=math.inf)
+    scene.want(2, at=0.0)
+    assert list(scene.budget._lasting) == [prefix(1)]
+    scene.want(1, at=5.0, wanted=OTHER)
+    scene.want(3, at=10.0)  # looks at those that last
+    assert list(scene.budget._lasting) == []

@@ -288,3 +288,16 @@ def test_what_is_recorded_for_fewer_neighbors_stays_so():
     views.join()
     assert views.is_one
     assert views.records([(X, None)], ONLY_A) == [(ViewPrefix(X, ONLY_A), None)]
+
+
+def test_pauses_after_refusals_grow_until_a_line_is_taken():
+    (view,) = Views()
+    pauses = []
+    for _ in range(3):
+        view.pause_after_refusal(10.0)
+        pauses.append((view.pause_s, view.pause_until))
+    assert pauses == [(1.0, 11.0), (2.0, 12.0), (4.0, 14.0)]
+    view.end_pause()
+    assert (view.pause_s, view.pause_until) == (0.0, 0.0)
+    view.pause_after_refusal(20.0)
+    assert (view.pause_s, view.pause_until) == (1.0, 21.0)

@@ -273,3 +273,9 @@ def test_rules_in_batches_are_the_same_rules():
 )
 def test_sizes_are_told_in_words(rules: int, prefixes: int, text: str):
     assert size_text(rules, prefixes) == text
+
+
+def test_a_set_whose_rules_are_all_alike_has_no_number_for_each():
+    alike = RuleSet.build([("l", [Rule(b"a.test"), Rule(b"b.test")])])
+    assert (len(alike.rows), alike.row_ids) == (1, None)
+    assert alike.lists(b"www.b.test") == ("l",)

@@ -184,3 +184,11 @@ def test_a_length_that_no_label_has_is_seen_in_a_long_name():
     assert not rules_out(b"\x40" + b"x" * 64 + b"\3foo\4test")
     assert not rules_out(b"\1a\xc0" + b"x" * 192 + b"\3foo\4test")
     assert rules_out(b"\1a\x3f" + b"x" * 63 + b"\3foo\4test")
+
+
+@pytest.mark.parametrize(
+    ("tails", "size"), [(0, 2 * BYTES_MIN), (256, 2 * BYTES_MIN), (257, 4 * BYTES_MIN), (1 << 16, 1 << 17)]
+)
+def test_the_size_of_a_table(tails: int, size: int):
+    """Sixteen bits for each tail, and twice as many while the table is small."""
+    assert len(tail_table._bits(range(tails))) == size

@@ -257,3 +257,16 @@ def test_whatever_comes_memory_is_bounded_and_no_name_is_asked_too_often(seed):
         assert len(made) <= 20
         assert sorted(made._seen) == sorted(name for names in made._by_owner.values() for name in names)
         assert all(len(heap) <= 4 * 40 + 1 for heap in made._heaps)  # twice the names, while new rules are taken
+
+
+def test_an_owner_with_just_its_share_makes_room_itself():
+    made = schedule(names_max=4)
+    made.owner_of = lambda _list, name: name.rpartition(b".")[2]
+    for number, name in enumerate((b"1.a", b"1.b", b"2.a", b"2.b", b"3.b")):
+        made.take(name, client(), DAY_S, float(number))
+    assert [name for name in (b"1.a", b"1.b", b"2.a", b"2.b", b"3.b") if made.list_of(name)] == [
+        b"1.a",
+        b"2.a",
+        b"2.b",
+        b"3.b",
+    ]

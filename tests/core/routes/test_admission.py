@@ -662,3 +662,26 @@ def test_at_a_lists_cap_other_lists_claims_on_the_address_stay():
     observed(table, [50], b"new.other.example", now=5.0)
     assert (table.claims.routes_of("default"), table.claims.routes_of("second")) == (10, 10)
     assert (len(table), len(table.claims)) == (11, 30 - 2 + 1)
+
+
+def test_an_owner_is_named_until_it_is_far_from_the_cap_of_its_rule():
+    """Where eight of ten are near, four are told still, and three are not."""
+    table = fair(rule_routes_max=10)
+    observed(table, range(4), b"a%d.attacker.example", now=0.0)
+    observed(table, [4], b"a%d.attacker.example", now=10.0)
+    observed(table, range(5, 8), b"a%d.attacker.example", now=20.0)
+    told = []
+    for now in (20.0, 105.0, 115.0):
+        table.expire(now, 100)
+        told.append([held for _, _, held in table.admission.crowded_owners()])
+    assert told == [[8], [4], []]
+
+
+def test_at_the_cap_of_a_name_what_a_peer_saw_at_the_same_time_pushes_out_nothing():
+    table = capped(name_routes_max=1, evicts=True)
+    claims = [Claim(host(number), "default", b"a.example", 90.0, 90.0, 100.0) for number in (1, 2)]
+    for one in claims:
+        table.merge([one], 95.0, 0.0)
+    assert [number for number in (1, 2) if table.wanted(host(number))] == [1]
+    table.merge([claims[1]._replace(seen=90.5)], 95.0, 0.0)
+    assert [number for number in (1, 2) if table.wanted(host(number))] == [2]

@@ -308,3 +308,8 @@ def test_what_no_budget_has_room_for_is_not_routed():
     found = of_address(A, facts(claims=[claim()], states={A: "left-out"}), replace(ROUTED, views=views))
     assert not found.routed
     assert not of_name(NAME, facts(claims=[claim()], states={A: "left-out"})).routed
+
+
+def test_what_happened_once_is_told_without_a_number():
+    (reason,) = unrouted(past=[past("refused", "routes")]).reasons[:1]
+    assert "was refused 1 min ago at the cap" in reason

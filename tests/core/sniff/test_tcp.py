@@ -115,3 +115,9 @@ def test_any_segments(segments: list[tuple[int, bytes, int]]):
     for sequence, data, flags in segments:
         list(stream.read(FLOW, tcp(53, 1000, sequence, data, flags)))
         assert stream._held == sum(one.held for one in stream._streams.values())
+
+
+def test_a_connection_is_joined_with_a_message_of_a_header_s_length_and_none_shorter():
+    stream = TcpMessages()
+    assert list(stream.read(FLOW, tcp(53, 1000, 77, framed([b"m" * 11])))) == []
+    assert list(stream.read(FLOW, tcp(53, 1000, 77, framed([b"m" * 12])))) == [b"m" * 12]

@@ -152,3 +152,10 @@ def test_cnames_of_an_unlisted_name_are_learnt_without_their_ttls():
     assert unpack(again[BEHIND:]) == fixed
     assert again[BEHIND + size :] == record(AT_TARGET, A, ADDRESS, 200)
     assert learn_cnames(message(QUESTION, record(POINTER, A, ADDRESS)), BEHIND) is None
+
+
+def test_a_cname_behind_the_answer_section_is_no_part_of_a_template():
+    link = record(POINTER, CNAME, TARGET)
+    template = learn_cnames(message(QUESTION, link, rest=record(AT_TARGET, CNAME, QUESTION), counts=(1, 0)), BEHIND)
+    assert template is not None
+    assert template[2] == 4 + len(link)

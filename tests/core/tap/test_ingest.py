@@ -6,6 +6,7 @@ import pytest
 
 from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.refresh.asked_names import AskedNames
+from dnstap_bgp.core.tap import prefilter
 from dnstap_bgp.core.tap.ingest import (
     CUT_NAMES_MAX,
     EXCEPTED_ADDRESSES_MAX,
@@ -312,3 +313,12 @@ def test_names_of_refreshed_lists_are_noted_whatever_the_form_of_the_chunk():
     for odd in ((), (b"\xff",)):
         feed(reader, stream(YES, NO, *odd))
         assert [name for name, _ in names.take()] == [b"a.listed.test"]
+
+
+def test_answers_beyond_the_budget_of_work_are_counted_if_their_type_is_accepted(ingest, monkeypatch):
+    monkeypatch.setattr(prefilter, "WORK_UNITS_MAX", -1)
+    chain = (b"a.listed.test", b"b.listed.test", b"c.listed.test")
+    frames = [payload(field(14, answer(name).replace(b"\xc0\x0c", b"\xc0\x0d"))) for name in chain]
+    other = payload(field(14, LISTED.replace(b"\xc0\x0c", b"\xc0\x0d")), rdtype=RESOLVER_RESPONSE)
+    assert feed(ingest, stream(*frames, other))[1] == []
+    assert (ingest.counters.costly, ingest.counters.malformed) == (3, 0)

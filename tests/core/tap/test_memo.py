@@ -136,3 +136,7 @@ def test_the_memory_is_about_what_is_estimated():
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used < 1.5 * memo.max_bytes
+
+
+def test_a_new_memo_has_forgotten_nothing():
+    assert not Memo(1000).has_forgotten

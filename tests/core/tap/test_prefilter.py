@@ -452,3 +452,21 @@ def test_targets_of_new_names_are_charged_for():
     wires = [chained(name(b"www%d.plain.test" % number), name(b"cdn.plain.test")) for number in range(15)]
     assert reader.scan(wires) == []
     assert reader.work.left == prefilter.WORK_UNITS_MAX - 15 * prefilter._TARGET_UNITS
+
+
+def test_the_second_of_two_targets_that_nothing_rules_out_is_read_where_it_stands(reader):
+    """Both end as a rule does, and are on no list."""
+    question = name(b"www.plain.test")
+    reader = Prefilter(RuleSet.build([("list", [Rule(b"www.near.test", RuleKind.EXACT)])]))
+    links = [(POINTER, b"a.near.test"), (name(b"a.near.test"), b"b.near.test")]
+    records = [record(owner, CNAME, name(target)) for owner, target in links]
+    for _ in range(3):
+        assert see(reader, message(question, *records, record(name(b"b.near.test"), A, ADDRESS))) == "no"
+
+
+def test_a_listed_name_whose_targets_rotate_keeps_few_templates(reader):
+    for number in range(8 * TEMPLATES_MAX):
+        wire = chained(name(b"a.listed.test"), name(b"cdn%d.plain.test" % number))
+        assert see(reader, wire) == claim(b"a.listed.test")
+    (known,) = (entry for entry in reader.memo.young.values() if isinstance(entry, ListedName))
+    assert len(known.templates) == TEMPLATES_MAX

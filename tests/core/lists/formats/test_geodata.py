@@ -137,3 +137,16 @@ def test_detection():
 
 def test_the_formats_with_selectors_are_those_that_the_configuration_knows():
     assert {form.name for form in FORMATS.values() if form.selects == "#"} == SELECTABLE_FORMATS
+
+
+def test_all_of_ipv4_in_its_ipv6_form_is_all_of_ipv4():
+    mapped = bytes(10) + b"\xff\xff" + bytes(4)
+    assert geodata._prefix(mapped, 96) == bytes(5)
+    assert geodata._prefix(mapped, 95) == bytes(10) + b"\xff\xfe" + bytes(4) + bytes([95])
+
+
+def test_a_file_may_have_so_many_codes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(geodata, "CODES_MAX", 3)
+    assert read_whole("geosite-dat", SITE, "google")[0]
+    monkeypatch.setattr(geodata, "CODES_MAX", 2)
+    is_refused("geosite-dat", SITE, "more than 2 codes", "google")
