@@ -9,6 +9,7 @@ import pytest
 from dnstap_bgp.commands import doctor
 from dnstap_bgp.core.status.report import Finding
 from dnstap_bgp.workers.doctor import reach
+from dnstap_bgp.workers.process import instance
 from tests.commands.running import cli, write_config
 from tests.integration.lab import eventually
 from tests.test_plugin import plugin
@@ -38,6 +39,13 @@ def test_nothing_is_wrong(folder):
     assert lines[0].startswith("looked at")
     assert "no plugin is running" in lines[2]
     assert lines[-1] == "nothing is wrong that can be seen from here"
+
+
+def test_an_up_whose_plugin_has_not_opened_its_socket(folder, monkeypatch):
+    config = write_config(folder)
+    monkeypatch.setattr(instance, "holder", lambda path: 4711 if path == folder / "run/up.pid" else None)
+    assert "nobody listens on" in doctor.run(config).looked[-1]
+    assert "`up` runs (pid 4711)" in doctor.run(config).looked[-1]
 
 
 def test_what_is_missing_in_the_first_minute():

@@ -26,6 +26,7 @@ from dnstap_bgp.core.status.report import Finding
 from dnstap_bgp.core.text import duration_text
 from dnstap_bgp.errors import CommandError, ConfigError, HostError
 from dnstap_bgp.workers.doctor import reach
+from dnstap_bgp.workers.process import instance, runtime
 
 
 @click.command("doctor")
@@ -176,7 +177,9 @@ def _plugin(config: Config, looked: list[str]) -> dict[str, Any] | None:
     try:
         status: dict[str, Any] = Control(config.path).get("/v1/status")
     except CommandError as error:
-        looked.append(f"did not look at what arrives: {error}")
+        up = instance.holder(runtime.up_pidfile(config.runtime_dir))
+        starting = f"; `up` runs (pid {up}), so it starts just now, or ends again and again: see the log" if up else ""
+        looked.append(f"did not look at what arrives: {error}{starting}")
         return None
     looked.append(f"asked the plugin (pid {status['pid']}, up {duration_text(status['uptime_s'])})")
     return status
