@@ -176,6 +176,7 @@ def test_a_first_installation_starts_nothing_and_check_says_what_is_to_be_filled
     told = purged.run("dnstap-bgp", "check", status=1)
     assert "bgp.next_hop" in told
     assert "no rule in any list" in told
+    assert "there is no folder" not in told
     assert "root dnstap-bgp 640" in purged.run("stat", "-c", "%U %G %a", "/etc/dnstap-bgp/dnstap-bgp.toml")
     assert "12 routes." in purged.run("dnstap-bgp", "demo")
 
@@ -186,6 +187,13 @@ def test_the_service_does_the_main_job_in_its_sandbox(running: Machine, router: 
     assert re.search(r"^Seccomp:\s*2$", status, re.MULTILINE)
     assert re.search(r"^CapEff:\s*0000000000000400$", status, re.MULTILINE)  # bind ports below 1024
     assert "established" in running.run("exabgpcli", "show", "neighbor", "summary")
+    as_its_user = (
+        "setpriv",
+        "--reuid=dnstap-bgp",
+        "--regid=dnstap-bgp",
+        "--init-groups",
+    )  # its default folder is another
+    assert "neighbor 10.99.0.2 AS 64513: up" in running.run(*as_its_user, "dnstap-bgp", "status")
     running.sh("echo =www.example.com >/etc/dnstap-bgp/domains.txt")  # compiled by a child of the plugin's
     running.run("systemctl", "reload", "dnstap-bgp")
     eventually(lambda: 0 < len(router.routes()) < 8, what="the routes of the shorter list")
@@ -216,6 +224,9 @@ def test_answers_off_the_wire_in_their_own_sandbox(running: Machine, router: Rou
 
     try:
         eventually(routed, 30, "the route of an answer off the wire")
+        eventually(
+            lambda: running.run("test", "-s", "/run/dnstap-bgp/sniff-any.json") == "", 20, "the doctor's counters"
+        )
     except AssertionError as error:
         raise AssertionError(f"{error}\n{running.journal('dnstap-bgp-sniff')}") from None
     finally:
@@ -497,11 +508,12 @@ def test_the_rpm_installs_and_names_what_it_needs(purged: Machine, rpm: Path):
     try:
         run(*with_rpm, "--install", str(rpm))
         assert purged.run("stat", "-c", "%G %a", "/etc/dnstap-bgp/dnstap-bgp.toml") == "dnstap-bgp 640\n"
+        assert purged.run("stat", "-c", "%U %a", "/var/lib/dnstap-bgp") == "dnstap-bgp 750\n"
         assert "12 routes." in purged.run("dnstap-bgp", "demo")
         run(*with_rpm, "--erase", "dnstap-bgp")
         purged.run("test", "-e", "/usr/lib/dnstap-bgp", status=1)
     finally:
-        purged.sh("userdel dnstap-bgp; rm -rf /var/lib/rpm", status=None)
+        purged.sh("userdel dnstap-bgp; rm -rf /var/lib/rpm /var/lib/dnstap-bgp", status=None)
     needs = run("rpm", "--query", "--package", "--requires", str(rpm))
     assert re.search(r"^/usr/bin/python3\.\d+$", needs, re.MULTILINE)
     assert "libc.so.6(GLIBC_" in needs
@@ -520,7 +532,7 @@ def test_the_rpm_keeps_configuration_on_upgrade(purged: Machine, tree: Path, rpm
         assert purged.run("dnstap-bgp", "--version")
     finally:
         run(*with_rpm, "--erase", "dnstap-bgp")
-        purged.sh("userdel dnstap-bgp; rm -rf /var/lib/rpm", status=None)
+        purged.sh("userdel dnstap-bgp; rm -rf /var/lib/rpm /var/lib/dnstap-bgp", status=None)
 
 
 @pytest.mark.long
