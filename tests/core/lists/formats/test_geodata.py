@@ -121,6 +121,28 @@ def test_codes_are_bounded(monkeypatch: pytest.MonkeyPatch):
     is_refused("geosite-dat", SITE, "more than 2 codes", "google")
 
 
+EMPTY = {
+    "rules": b"\x12\x00" * 20,
+    "attributes": field(2, b"\x1a\x00" * 20),
+    "rules, with a longer tag": b"\x92\x00\x00" * 20,
+    "attributes, with a longer tag": field(2, b"\x9a\x00\x00" * 20),
+}
+
+
+@pytest.mark.parametrize("empty", EMPTY)
+def test_parts_of_a_code_are_bounded(monkeypatch: pytest.MonkeyPatch, empty: str):
+    """The attack: 30,000,000 empty rules, 300 KB as they are fetched, take 2 GB as objects."""
+    content = field(1, field(1, b"A") + EMPTY[empty])
+    read_whole("geosite-dat", content, "a")
+    monkeypatch.setattr(geodata, "PARTS_MAX", 19)
+    is_refused("geosite-dat", content, "the code a has more than 19 parts", "a")
+
+
+def test_prefixes_of_a_code_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(geodata, "PARTS_MAX", 1)
+    is_refused("geoip-dat", geoip({"A": ["192.0.2.0/24", "198.51.100.0/24"]}), "the code a has more than 1 parts", "a")
+
+
 def test_an_unknown_type_of_rule_costs_that_rule():
     domain = field(2, field(1, 9) + field(2, b"a.com"))
     rules, complaints = read_whole("geosite-dat", field(1, field(1, b"A") + domain), "a")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dnstap_bgp.core.lists.formats import json_text
 from dnstap_bgp.core.lists.formats.json_text import load
 from dnstap_bgp.errors import ListError
 
@@ -26,4 +27,14 @@ def test_values():
 )
 def test_what_is_refused(content: bytes, reason: str):
     with pytest.raises(ListError, match=reason):
+        load(content)
+
+
+@pytest.mark.parametrize("content", [b"[1, 2, 3, 4]", b"[[[[]]]]", b"[{}, {}]"])
+def test_values_are_bounded(monkeypatch: pytest.MonkeyPatch, content: bytes):
+    """The attack: 20,000,000 empty objects, 300 KB as they are fetched, take 1.6 GB."""
+    monkeypatch.setattr(json_text, "VALUES_MAX", 4)
+    load(content)
+    monkeypatch.setattr(json_text, "VALUES_MAX", 3)
+    with pytest.raises(ListError, match="it has more than 3 values"):
         load(content)

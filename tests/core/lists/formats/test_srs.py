@@ -172,6 +172,24 @@ def test_a_bomb(monkeypatch: pytest.MonkeyPatch):
     is_refused("srs", unpacked(bytes(1 << 17)), "more than 65536 bytes are packed in it")
 
 
+@pytest.mark.parametrize("kind", [3, 4])
+def test_keywords_and_expressions_are_bounded(monkeypatch: pytest.MonkeyPatch, kind: int):
+    """The attack: 15,000,000 of them, in some KB, are all kept until the end of the rule tells whether they count."""
+    monkeypatch.setattr(srs, "PATTERNS_MAX", 5)
+    few, many = (default_rule(texts_item(kind, ["a"] * count)) for count in (3, 6))
+    assert len(read_whole("srs", packed(few))[0]) == 3
+    is_refused("srs", packed(many), "more than 5 keywords and expressions")
+    is_refused("srs", packed(few, few), "more than 5 keywords and expressions")
+
+
+def test_what_a_logical_rule_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(srs, "LOGICAL_ITEMS_MAX", 2)
+    one = default_rule(domain_item(["a.com"], []))
+    assert read_whole("srs", packed(logical_rule(1, one, one)))[0] == ["=a.com"] * 2
+    for rule in (logical_rule(1, one, one, one), logical_rule(1, logical_rule(1, one, one), one)):
+        is_refused("srs", packed(rule), "more than 2 items in a logical rule")
+
+
 def test_detection():
     assert detect(GOOD) == "srs"
     assert detect(b"SRS.example.com\n") == "plain"

@@ -42,6 +42,10 @@ FILE_MAX_BYTES = 64 << 20
 CODES_MAX = 100_000
 """Codes of a file; the largest in use have 1,600."""
 
+PARTS_MAX = 4_000_000
+"""Parts of a code, as the bytes tell that begin one: two for a rule and one for each attribute, so that 1,500,000 rules
+have room. Each takes 55 bytes, for as little as two in the file."""
+
 NEAREST_TOLD = 3
 """Codes that are like an unknown one."""
 
@@ -55,6 +59,7 @@ _ENTRY_TAG = 0x0A  # field 1, length-delimited: a code, and nothing else stands 
 _LENGTH_BYTES_MAX = 5  # of a varint that says up to 64 MB
 
 _PLAIN, _REGEX, _DOMAIN, _FULL = range(4)  # Domain.Type
+_PART_TAGS = (b"\x12", b"\x1a", b"\x92", b"\x9a")  # of fields 2 and 3, also as the first of several bytes
 _MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address in IPv6 form
 
 # The beginning of a file: an entry, its code, and its first domain or prefix.
@@ -224,10 +229,13 @@ def _decode(message: GeoSite | GeoIp, code: str, entry: memoryview) -> None:
     """Unpack a code's entry.
 
     Raises:
-        ListError: It is damaged.
+        ListError: It is damaged, or has too much in it.
     """
+    packed = bytes(entry)
+    if sum(map(packed.count, _PART_TAGS)) > PARTS_MAX:
+        raise ListError(f"the code {code} has more than {PARTS_MAX} parts")
     try:
-        message.ParseFromString(bytes(entry))
+        message.ParseFromString(packed)
     except DecodeError:
         raise ListError(f"the code {code} is damaged") from None
 

@@ -19,6 +19,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
+from itertools import islice
 from typing import cast
 
 from dnstap_bgp.core.lists.formats.sing_box import LOGICAL_DEPTH_MAX, VERSIONS, with_conditions
@@ -48,6 +49,13 @@ PREFIXES_MAX = 250_000
 """Prefixes of a file, more than all lists together may have: a range of 34 bytes may be 254 of them, so that a file of
 some kilobytes could fill the memory before anybody counts."""
 
+PATTERNS_MAX = 250_000
+"""Keywords and expressions of a file: all lists together may have 6,000. Each takes 150 bytes, for as little as two in
+the file, and an expression 10 us."""
+
+LOGICAL_ITEMS_MAX = 4_000_000
+"""Items of a logical rule, which are kept until all of it is read: as many as all lists may have rules."""
+
 KEY_MAX_BYTES = 300
 """Bytes of a name in a trie with its marks, more than any name has: a trie may be as deep as it is long."""
 
@@ -62,12 +70,12 @@ _PARTS = Skipped(SkippedKind.PATTERN, "parts of names, or names with `*`")
 
 
 class _Bytes:
-    """Reader of the unpacked bytes, which knows where it is, and how many prefixes they have given so far."""
+    """Reader of the unpacked bytes, which knows where it is, and how many prefixes and texts they have given so far."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
         self.at = 0
-        self.prefixes = 0
+        self.prefixes = self.patterns = 0
 
     @property
     def is_at_end(self) -> bool:
@@ -96,6 +104,9 @@ class _Bytes:
 
     def texts(self) -> Iterator[str]:
         for _ in range(self.varint()):
+            self.patterns += 1
+            if self.patterns > PATTERNS_MAX:
+                raise self.fault(f"more than {PATTERNS_MAX} keywords and expressions")
             yield self.take(self.varint()).decode(errors="replace")
 
 
@@ -170,7 +181,10 @@ def _logical(data: _Bytes, depth: int) -> Iterator[Item]:
     mode = data.byte()
     if mode > 1:
         raise data.fault(f"no logical rule has the mode {mode}")
-    items = [item for _ in range(data.varint()) for item in _rule(data, depth + 1)]
+    rules = (item for _ in range(data.varint()) for item in _rule(data, depth + 1))
+    items = list(islice(rules, LOGICAL_ITEMS_MAX + 1))
+    if len(items) > LOGICAL_ITEMS_MAX:
+        raise data.fault(f"more than {LOGICAL_ITEMS_MAX} items in a logical rule")
     if data.byte() or mode == 0:
         items = [with_conditions("several conditions (`logical`)")]
     yield from items
