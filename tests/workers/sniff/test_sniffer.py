@@ -112,6 +112,24 @@ def test_the_end_of_a_tap_is_noticed_before_the_next_answer_and_that_is_not_lost
     assert thread._put_bytes == thread._done_bytes
 
 
+def test_what_waited_for_too_long_makes_room_for_newer_answers(monkeypatch: pytest.MonkeyPatch):
+    clock = [1000.0]
+    monkeypatch.setattr(sniffer, "process_clock", lambda: clock[0])
+    tap = Tap()
+    tap.is_there = False
+    thread = TapThread(tap.connect, "tap")
+    thread.start()
+    thread.put([b"a", b"b"])
+    clock[0] += sniffer.KEEP_S + 1
+    eventually(lambda: thread.lost == 2, 10, "they are let go")
+    thread.put([b"c"])
+    clock[0] += sniffer.KEEP_S - 1
+    tap.is_there = True
+    eventually(lambda: thread.sent == 1, 10, "the newer one is sent")
+    assert tap.frames == [b"c"]
+    assert thread._put_bytes == thread._done_bytes
+
+
 class Breaking(Tap):
     """A tap that ends the connection at frames that it does not like, as one does that are too large."""
 

@@ -46,7 +46,7 @@ def examine(reports: Iterable[SnifferReport]) -> Iterator[Finding]:
             yield Finding("warning", "sniff-no-answers", text, advice)
         for count, what, advice in (
             (one.lost_packets, "packet", "packets come faster than this machine reads them: is it too busy?"),
-            (one.lost_frames, "answer", "the tap was away for too long, or does not take them in time"),
+            (one.lost_frames, "answer", "the tap was away for over a minute, or does not take them in time"),
         ):
             if count:
                 text = f"the capture on {one.interface} has lost {count_text(count, what)} since it began"

@@ -4,7 +4,8 @@ The thread that captures never waits for the tap: what that doesn't take in time
 
 A tap that ends is noticed in three ways, of which only the last loses frames:
   idle            the connection is looked at once a second, so that it is mostly open again before the next answer
-  before sending  it is looked at again, as the end of a TCP connection fails no first write: the frames are kept
+  before sending  it is looked at again, as the end of a TCP connection fails no first write: the frames are kept, for
+                  a minute
   while sending   the frames are sent once more by the next connection, as some may have come to nobody; what ends that,
                   too, is dropped: a frame that the tap refuses would end every connection
 What the tap had received and not read when it ended is lost with it.
@@ -46,6 +47,9 @@ TOGETHER = 1000
 
 TRIES_MAX = 2
 """Connections that the same frames are given to: whatever ends the second is in the frames."""
+
+KEEP_S = 60.0
+"""The longest that answers wait for a tap that is away: it takes them for new, and newer ones have their room then."""
 
 LOOK_S = 1.0
 """Between two looks at a connection that has nothing to send: a plugin that restarts is back within a second."""
@@ -99,9 +103,9 @@ class TapThread:
         self.has_crashed = threading.Event()
         self.problem: str | None = "not connected yet"
         self._connect, self._to = connect, to
-        self._batches: queue.Queue[list[bytes]] = queue.Queue(BATCHES_MAX)
+        self._batches: queue.Queue[tuple[float, list[bytes]]] = queue.Queue(BATCHES_MAX)  # with the time of each
         self._kept: list[bytes] = []  # what the last connection was given or was to be given, and may not have taken
-        self._tries = 0  # of these
+        self._kept_at, self._tries = 0.0, 0  # of these: the time of the oldest, and how often they were sent
         self._put_bytes = self._done_bytes = 0  # each is written by one thread
         self._thread = worker_thread("tap", self._run, self.has_crashed.set)
 
@@ -121,7 +125,7 @@ class TapThread:
         if not frames:
             return
         try:
-            self._batches.put_nowait(frames)
+            self._batches.put_nowait((process_clock(), frames))
         except queue.Full:
             self.lost += len(frames)
         else:
@@ -130,6 +134,7 @@ class TapThread:
     def _run(self) -> None:
         backoff = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         while True:
+            self._drop_stale()
             try:
                 with self._connect() as sender:
                     self.problem = None
@@ -158,15 +163,25 @@ class TapThread:
                 raise
             self.sent += self._done()
 
+    def _drop_stale(self) -> None:
+        """Drop what has waited for longer than `KEEP_S`; nobody else takes from the queue."""
+        before = process_clock() - KEEP_S
+        if self._kept and self._kept_at < before:
+            self.lost += self._done()
+        while self._batches.qsize() and self._batches.queue[0][0] < before:
+            _, frames = self._batches.get_nowait()
+            self.lost += len(frames)
+            self._done_bytes += _size(frames)
+
     def _take(self) -> list[bytes]:
         """Take what waits for the tap, together; empty: nothing has come for `LOOK_S`."""
         try:
-            frames = self._batches.get(timeout=LOOK_S)
+            self._kept_at, frames = self._batches.get(timeout=LOOK_S)
         except queue.Empty:
             return []
         while len(frames) < TOGETHER:
             try:
-                frames += self._batches.get_nowait()
+                frames += self._batches.get_nowait()[1]
             except queue.Empty:
                 break
         return frames
