@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.exabgp.update_queue import STALE_ENTRIES_MAX, BulkQueue, Fifo, Lifo, UpdateQueue, transition
+from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6
+from dnstap_bgp.core.exabgp.update_queue import (
+    STALE_ENTRIES_MAX,
+    BulkQueue,
+    Fifo,
+    Lifo,
+    Transition,
+    UpdateQueue,
+    line_shape,
+    transition,
+)
 from dnstap_bgp.core.model import Attributes
 
 ONE, OTHER = Attributes(next_hop=bytes(4)), Attributes(next_hop=bytes((0, 0, 0, 1)))
@@ -95,3 +105,23 @@ def test_what_bulk_gives_next_is_foreseen():
     assert not lane.discard(prefix(2))
     assert lane.take(what, 9) == prefixes(1, 0)
     assert not lane
+
+
+@pytest.mark.parametrize(
+    ("update", "live", "low_latency", "shape"),
+    [
+        (Transition(None, ONE, IPV4), 0, False, (49, 2)),
+        (Transition(None, ONE, IPV4), 0, True, (24, 1)),
+        (Transition(None, ONE, IPV4), 1, True, (49, 2)),
+        (Transition(ONE, None, IPV4), 0, True, (24, 1)),
+        (Transition(None, ONE, IPV6), 0, False, (24, 1)),
+        (Transition(None, ONE, IPV6), 1, True, (12, 2)),
+        (Transition(None, ONE, IPV6), 24, False, (12, 2)),
+        (Transition(None, ONE, IPV6), 25, False, (24, 1)),
+        (Transition(ONE, OTHER, IPV4), 1, False, (24, 1)),
+        (Transition(ONE, OTHER, IPV6), 1, True, (24, 1)),
+    ],
+)
+def test_shapes_of_lines_stay_below_what_exabgp_does_in_a_turn(update, live, low_latency, shape):
+    """It takes 50 steps of commands, then sends 25 messages: beyond these, others wait for seconds behind a line."""
+    assert line_shape(update, live=live, low_latency=low_latency) == shape
