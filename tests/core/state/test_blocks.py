@@ -167,3 +167,8 @@ def test_other_kinds_are_named(data, kind):
 def test_a_payload_that_nobody_could_read_again_is_refused():
     with pytest.raises(StateFileError, match="4194305 bytes"):
         frame(BlockKind.CHANGES, STAMP, bytes(PAYLOAD_MAX_BYTES + 1))
+
+
+def test_a_block_of_the_longest_length_is_read():
+    payload = bytes(PAYLOAD_MAX_BYTES)
+    assert payloads(file_header() + frame(BlockKind.SNAPSHOT, STAMP, payload)) == [payload]

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dnstap_bgp.core.model import Claim
 from dnstap_bgp.core.sync import delta
 from dnstap_bgp.core.sync.delta import Claims, Deflater, Hello, Inflater, Reached
-from dnstap_bgp.core.validation import INSTANT_MAX_S
+from dnstap_bgp.core.validation import INSTANT_MAX_S, LIST_NAME_MAX
 from dnstap_bgp.errors import PeerError
 from tests.core.sync.claims import CLAIMS
 
@@ -149,3 +150,12 @@ def test_a_frame_of_an_unknown_kind_is_refused_without_a_word_of_it(kind):
         delta.decode(msgpack.packb([kind, 1]))
     assert "x" * 10 not in str(caught.value)
     assert "\x1b" not in str(caught.value)
+
+
+def test_a_list_s_name_has_a_longest_length():
+    claim = Claim(bytes(4), "l" * LIST_NAME_MAX, b"a.test", 1e6, 1e6, 60.0)
+    frame = delta.decode(delta.encode_claims([claim], 1e6, 7))
+    assert isinstance(frame, Claims)
+    assert [found.list for found in frame.claims] == [claim.list]
+    with pytest.raises(PeerError):
+        delta.decode(delta.encode_claims([claim._replace(list=claim.list + "l")], 1e6, 7))

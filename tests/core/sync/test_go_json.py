@@ -155,3 +155,10 @@ def test_the_longest_entry_is_read_however_it_is_cut(piece):
     text = json.dumps([row, good]).encode()
     assert len(list(in_pieces(text, piece))) == 2
     assert read(json.dumps(row))
+
+
+def test_what_is_to_come_of_an_entry_is_waited_for_up_to_its_longest_length():
+    begun = '{"IP":"'
+    assert list(EntryReader().feed(b"[" + (begun + "x" * (ENTRY_MAX - len(begun))).encode())) == []
+    with pytest.raises(PeerError):
+        list(EntryReader().feed(b"[" + (begun + "x" * (ENTRY_MAX - len(begun) + 1)).encode()))

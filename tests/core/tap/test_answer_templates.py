@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from dnstap_bgp.core.dns.answer import parse
+from dnstap_bgp.core.dns.answer import ADDRESSES_MAX, parse
 from dnstap_bgp.core.dns.labels import WorkBudget
 from dnstap_bgp.core.tap.answer_templates import STRETCHES_MAX, learn_cnames, learn_template, read
 from dnstap_bgp.errors import DnsError
@@ -159,3 +159,16 @@ def test_a_cname_behind_the_answer_section_is_no_part_of_a_template():
     template = learn_cnames(message(QUESTION, link, rest=record(AT_TARGET, CNAME, QUESTION), counts=(1, 0)), BEHIND)
     assert template is not None
     assert template[2] == 4 + len(link)
+
+
+def test_as_many_addresses_as_the_exact_parser_reads_are_read_and_no_more():
+    def addresses(count):
+        return message(QUESTION, *[record(POINTER, A, struct.pack("!I", number), 60) for number in range(count)])
+
+    def hints(count):
+        data = b"\0\1\0\0\4" + struct.pack("!H", 4 * count) + struct.pack(f"!{count}I", *range(count))
+        return message(QUESTION, record(POINTER, HTTPS, data, 60), rdtype=HTTPS)
+
+    for wire in (addresses, hints):
+        assert len(fitted(wire(ADDRESSES_MAX))) == ADDRESSES_MAX
+        assert fitted(wire(ADDRESSES_MAX + 1)) is None

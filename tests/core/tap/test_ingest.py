@@ -12,6 +12,7 @@ from dnstap_bgp.core.tap.ingest import (
     EXCEPTED_ADDRESSES_MAX,
     EXCEPTED_NAMES_MAX,
     FRAME_MAX_BYTES,
+    TYPES_MAX,
     Ingest,
     IngestCounters,
     UnreadIngest,
@@ -322,3 +323,13 @@ def test_answers_beyond_the_budget_of_work_are_counted_if_their_type_is_accepted
     other = payload(field(14, LISTED.replace(b"\xc0\x0c", b"\xc0\x0d")), rdtype=RESOLVER_RESPONSE)
     assert feed(ingest, stream(*frames, other))[1] == []
     assert (ingest.counters.costly, ingest.counters.malformed) == (3, 0)
+
+
+@pytest.mark.parametrize(("kinds", "odd"), [(TYPES_MAX, 0), (TYPES_MAX + 1, 1)])
+def test_a_chunk_with_more_types_than_there_are_is_odd(ingest, kinds, odd):
+    """Of numbers that are in no enumeration, the even ones have a response."""
+    frames = [
+        payload(*([field(14, PLAIN)] if number % 2 == 0 else []), rdtype=number) for number in range(1, kinds + 1)
+    ]
+    feed(ingest, stream(*frames))
+    assert ingest.counters.odd_chunks == odd

@@ -71,3 +71,14 @@ def test_many_names_at_once_are_as_one_by_one():
             assert has_pattern <= (place in doubtful), labels
             if labels.translate(None, b".!\\") == labels:
                 assert has_pattern == (place in doubtful), labels
+
+
+def test_so_many_parents_are_remembered(monkeypatch):
+    monkeypatch.setattr(pattern_proofs, "PARENTS_MAX", 2)
+    assert RULES.patterns is not None
+    proofs = PatternProofs(lambda _: True, RULES.patterns)
+    counts = []
+    for number in range(4):
+        proofs.rules_out(b"\1b\2x%d" % number)
+        counts.append(len(proofs._ends))
+    assert counts == [1, 2, 1, 2]

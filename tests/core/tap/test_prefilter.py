@@ -470,3 +470,19 @@ def test_a_listed_name_whose_targets_rotate_keeps_few_templates(reader):
         assert see(reader, wire) == claim(b"a.listed.test")
     (known,) = (entry for entry in reader.memo.young.values() if isinstance(entry, ListedName))
     assert len(known.templates) == TEMPLATES_MAX
+
+
+def test_domains_with_many_names_are_noticed_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(prefilter, "DOMAINS_MAX", 2)
+    reader = without_tails(RULES)
+    parents = [b"\x06quiet%d\3net" % number for number in range(3)]
+    noticed, silent = [], []
+    for parent in parents:
+        reader._count_child(parent)
+        noticed.append(len(reader._children))
+    for parent in parents:
+        reader._children.clear()
+        for _ in range(prefilter.CHILDREN_MAX // prefilter.SAMPLE):
+            reader._count_child(parent)
+        silent.append(len(reader._silent))
+    assert (noticed, silent) == ([1, 2, 1], [1, 2, 1])
