@@ -94,22 +94,112 @@ def test_a_read_that_is_given_up_leaves_the_file_as_it_is(path):
     assert read(path)[0].addresses == {address(1), address(2)}
 
 
-def test_where_only_a_snapshot_helps_it_waits_until_all_is_held(path, caplog):
+def test_what_the_queue_had_no_room_for_is_appended_while_the_file_is_read(path):
     life = Life(path)
     assert life.announce(1, 2)
     life.end()
-    store, held = reading_again(path, pending=Pending(at_most=0))  # whatever comes is too much
-    assert not store.append(records=[(address(3), ONE)]).wait(10)
-    held.announced[address(3)] = ONE
-    until(lambda: "once all of it is restored" in caplog.text)
-    assert read(path)[0].announced == {address(1): ONE, address(2): ONE}
+    held = Held()
+    held.announced[address(3)] = TWO
+    held.adopt([claim(3)])
+    store, held = reading_again(path, held, pending=Pending(at_most=0))  # whatever comes is too much
+    for number in (3, 4):
+        held.announced[address(number)] = TWO
+        assert store.append(records=[(address(number), TWO)]).wait(10)
+        found, report = read(path)  # as if it were killed now
+        assert found.announced == held.announced
+        assert found.addresses == {*map(address, (1, 2, 3))}
+        assert report.survey.torn_only
+    assert store.status.snapshots == 0
     assert store.adopt(held.adopt) is not None
     until(lambda: store.status.snapshots == 1)
     store.shutdown()
     assert store.join(10)
     found, _ = read(path)
-    assert found.announced == dict.fromkeys(map(address, (1, 2, 3)), ONE)
+    assert found.announced == held.announced
+    assert found.addresses == {*map(address, (1, 2, 3))}
+
+
+@pytest.mark.parametrize("what", [errno.EIO, errno.ENOSPC])
+def test_what_the_queue_had_no_room_for_is_appended_again_where_that_failed(path, monkeypatch, what):
+    life = Life(path)
+    assert life.announce(1, 2)
+    life.end()
+    append, sizes = AppendOnlyFile.append, list[int]()
+
+    def fail_in_the_middle(file, data):
+        sizes.append(file.size)
+        if len(sizes) == 2:
+            raise OSError(what, "Input/output error")
+        append(file, data)
+
+    held = Held()
+    held.announced.update(dict.fromkeys(map(address, range(10, 3000)), TWO))
+    store, held = reading_again(path, held, pending=Pending(at_most=0))
+    monkeypatch.setattr(AppendOnlyFile, "append", fail_in_the_middle)
+    held.announced[address(3)] = TWO
+    store.append(records=[(address(3), TWO)])
+    until(lambda: store.status.failures == 1 and store.status.durable, 20.0)
+    found, _ = read(path)
+    assert found.announced == held.announced
     assert found.addresses == {address(1), address(2)}
+    assert sizes[2] == sizes[0] < sizes[1], "what was appended before the failure takes no room"
+    store.shutdown()
+    assert store.join(10)
+
+
+def test_a_ticket_of_what_was_dropped_is_not_served_before_all_is_appended(path):
+    life = Life(path)
+    assert life.announce(1, 2)
+    life.end()
+    held = Held()
+    held.announced.update(dict.fromkeys(map(address, range(10, 3000)), TWO))
+    walking, go_on = threading.Event(), threading.Event()
+    store, held = reading_again(path, held, pending=Pending(at_most=1))
+
+    def slow_walk():
+        chunks = held.walk()
+        yield next(chunks)
+        walking.set()
+        assert go_on.wait(10)
+        yield from chunks
+
+    store._wal.walk = slow_walk
+    dropped = store.append(records=[(address(number), TWO) for number in (10, 2999)])
+    assert walking.wait(10)
+    later = store.append(records=[(address(3), ONE)])
+    assert not dropped.served
+    go_on.set()
+    assert later.wait(10)
+    assert dropped.served
+    assert read(path)[0].announced == {**held.announced, address(3): ONE}
+    store.shutdown()
+    assert store.join(10)
+
+
+def test_a_file_that_is_gone_while_it_is_read_is_begun_again(path):
+    life = Life(path)
+    assert life.announce(*range(2000))
+    life.end()
+    store, held = reading_again(path, sync_interval_s=0.0)
+    adopted: list[Held] = []
+
+    def adopt(claims):
+        held.adopt(claims)
+        if not adopted:
+            path.rename(path.with_name("moved"))
+            held.announced[address(3)] = TWO
+            until(lambda: store.append(records=[(address(3), TWO)]).wait(1) and path.exists(), 20.0)
+            adopted.append(read(path)[0])
+
+    assert store.adopt(adopt) is not None
+    assert adopted[0].announced == held.announced, "as if it were killed in the middle"
+    assert adopted[0].addresses < held.addresses
+    until(lambda: store.status.snapshots == 2)
+    store.shutdown()
+    assert store.join(10)
+    found, _ = read(path)
+    assert found.announced == held.announced
+    assert found.addresses == {*map(address, range(2000))}
 
 
 def test_a_file_that_cant_be_read_to_its_end_is_set_aside(path, monkeypatch):
@@ -218,13 +308,13 @@ def test_a_damaged_file_that_can_never_be_read_again_is_replaced(path, monkeypat
 def after_bad_sector(recall):
     """Make a pass over the file that finds a bad sector at first."""
 
-    def recall_badly(restoration, into):
+    def recall_badly(restoration, *arguments):
         def bad_sector(_fd, _length, _offset):
             raise OSError(errno.EIO, "Input/output error")
 
         with pytest.MonkeyPatch.context() as bad:
             bad.setattr(os, "pread", bad_sector)
-            recall(restoration, into)
+            recall(restoration, *arguments)
 
     return recall_badly
 
@@ -281,6 +371,7 @@ def test_a_snapshot_that_becomes_possible_as_it_is_refused_comes_at_once(path, m
     assert life.announce(1)
     life.end()
     refuse, adopted, held = wal.WriteAheadLog.mend_or_refuse, [], Held()
+    content = path.read_bytes()
 
     def refuse_late(log):
         try:
@@ -290,7 +381,10 @@ def test_a_snapshot_that_becomes_possible_as_it_is_refused_comes_at_once(path, m
             raise
 
     monkeypatch.setattr(wal.WriteAheadLog, "mend_or_refuse", refuse_late)
-    store, _ = reading_again(path, held, pending=Pending(at_most=0))
+    store, _ = reading_again(path, held, sync_interval_s=0.0)
+    assert store.append(records=[(address(2), ONE)]).wait(10)
+    path.unlink()
+    path.write_bytes(content)  # another file is in its place
     store.append(records=[(address(3), ONE)])
     until(lambda: store.status.snapshots == 1, 10.0)
     assert len(adopted) == 1

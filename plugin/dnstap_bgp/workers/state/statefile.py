@@ -115,6 +115,11 @@ class AppendOnlyFile:
             raise
         self.size += len(data)
 
+    def cut(self, size: int) -> None:
+        """Cut off what was written behind a size."""
+        os.ftruncate(self._fd, size)
+        self.size = size
+
     def set_version(self, version: int) -> None:
         """Say a version in the header, unless this object has: it lies in one sector, and the blocks prove the rest."""
         if version != self.version:
@@ -258,6 +263,18 @@ class StateFile:
     def resume(self, end: int) -> None:
         """Open the file to append behind `end`; what is there is cut off."""
         self.output = AppendOnlyFile(self.path, 0, end, self.sync)
+
+    def is_gone(self) -> bool:
+        """Tell whether there is no file any more.
+
+        Raises:
+            OSError: The disk doesn't tell.
+        """
+        try:
+            self.path.lstat()
+        except FileNotFoundError:
+            return True
+        return False
 
     def reopen(self) -> bool:
         """Open the file that was closed last, to append behind its last whole block; False: it isn't there any more."""

@@ -2,13 +2,15 @@
 
 When the file has grown to twice its last snapshot, and whenever appending can't make it whole again (the queue has
 overflowed, a sync has failed, the file is gone), all that is held is walked out of the keeper into a draft, which then
-replaces the file. What is appended meanwhile goes into both.
+replaces the file. What is appended meanwhile goes into both. While claims of the file are still to come back nothing
+may replace it, so that it is gone on with as well as can be: see `mend_or_refuse`.
 """
 
 import errno
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from dnstap_bgp.core.model import Claim, RibRecord, is_of_views
@@ -49,7 +51,8 @@ class WriteAheadLog:
         snapshots_begun: How many were begun; counted before the walk, and before the queue is dropped for it.
         synced: When the disk last had everything, process clock; None: not yet.
         of_views: The file has records that are about the neighbors of one view, and so is of version 2.
-        is_held: All that the file has is held. Until then no snapshot is begun, for it would lack the rest.
+        is_held: All that the file has is held. Until then no snapshot is begun, for it would lack the rest:
+            unless the file is gone.
     """
 
     def __init__(self, file: StateFile, queue: WriteQueue, clock: Clock, sync_interval_s: float) -> None:
@@ -69,6 +72,7 @@ class WriteAheadLog:
         self._snapshot_bytes = 0
         self._dirty_since: float | None = None
         self._drafted = 0  # number of the last ticket whose records are in the draft
+        self._lacks = False  # records were dropped that are not in the file
 
     @property
     def sync_at(self) -> float | None:
@@ -81,24 +85,56 @@ class WriteAheadLog:
 
     @property
     def _is_broken(self) -> bool:
-        return self._file.output is None or self._queue.overflowed()
+        return self._file.output is None or self._queue.overflowed() or self._lacks
 
     def mend_or_refuse(self) -> None:
         """Go on in the old file where it would take a snapshot to replace it, and none may be begun yet.
 
-        So little is lost as can be: behind a failed write the file is whole, and behind a failed sync it is so unless
-        the machine dies. A snapshot follows in any case.
+        So little is lost as can be; a snapshot follows in any case. The cases:
+
+            a write or a sync failed      the file is whole up to there, unless the machine dies: go on behind it
+            records were dropped          go on, and append all that is held so far: what was dropped is in it
+            the file is gone              begin another one with what is held so far: more than none at all
+            another one is in its place   who knows what it has: refuse, until all is held
 
         Raises:
-            StateFileError: The file is gone, or records were dropped.
-            OSError: It can't be opened.
+            StateFileError: Another file is in its place, or there is no time to append all.
+            OSError: It can't be opened or written.
         """
         if self.is_held or not self._is_broken:
             return
         self._rewrite = True
-        if self._queue.overflowed() or not self._file.reopen():
-            msg = "it has to be written anew, once all of it is restored"
-            raise StateFileError(msg)
+        if self._file.output is None and not self._file.reopen():
+            if not self._file.is_gone():
+                msg = "another file is in its place: it has to be written anew, once all of it is restored"
+                raise StateFileError(msg)
+            self.snapshot(is_gone=True)
+        elif self._queue.overflowed() or self._lacks:
+            self._append_all()
+
+    def _append_all(self) -> None:
+        """Append all that is held so far, since records were dropped, which are in it.
+
+        All that was announced is held from the beginning, and claims that are not back yet stand in the file already.
+        A withdrawal that was dropped is not made up for: the next start would withdraw that prefix once more.
+        Nothing is served meanwhile: that would serve the tickets of what was dropped.
+        """
+        output = self._file.output
+        assert output is not None, "it was opened again"
+        self.snapshots_begun += 1
+        self._lacks = True
+        number, began = self._queue.restart(), process_clock()
+        with self._closing(), _undone_by_failure(output):
+            for block in self._held_blocks(output, BlockKind.CHANGES):
+                output.append(block)
+                self._note_written(len(block))
+                if not self._pause(process_clock() - began, owed=True):
+                    msg = "there was no time to write what its queue had no room for"
+                    raise StateFileError(msg)
+                began = process_clock()
+        self.of_views = self.of_views or output.version != VERSION
+        self._lacks = False
+        self._queue.serve(self._queue.records, number)
 
     def wanted(self) -> bool:
         """Tell whether a snapshot would do good, and may be begun."""
@@ -109,7 +145,7 @@ class WriteAheadLog:
         return grown or self._rewrite or self.damaged or self._queue.snapshots.given > self._queue.snapshots.served
 
     def prepare(self) -> None:
-        """Get the lock, and open or repair what `load` has read; once."""
+        """Get the lock, and open or repair what `Store.recall` has read; once."""
         if self._prepared:
             return
         file, report = self._file, self.report
@@ -159,17 +195,29 @@ class WriteAheadLog:
 
     def _append(self, output: AppendOnlyFile, data: bytes, batch: WriteBatch, *, of_views: bool) -> None:
         try:
-            if of_views:
-                # Before the first such record: a program that doesn't know the version must not read on without it.
-                output.set_version(VERSION_VIEWS)
-                self.of_views = True
-            output.append(data)
-        except OSError as error:
+            with self._closing():
+                if of_views:
+                    # Before the first such record: a program that doesn't know the version must not read on without it.
+                    output.set_version(VERSION_VIEWS)
+                    self.of_views = True
+                output.append(data)
+        except OSError:
             self._queue.give_back(batch)
+            raise
+        self._note_written(len(data))
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Close the file where a write to it fails, unless it only has no room."""
+        try:
+            yield
+        except OSError as error:
             if error.errno not in _FULL:
                 self._file.close_output()
             raise
-        self.written_bytes += len(data)
+
+    def _note_written(self, size: int) -> None:
+        self.written_bytes += size
         if self._dirty_since is None:
             self._dirty_since = process_clock()
 
@@ -194,7 +242,7 @@ class WriteAheadLog:
             logger.warning("the state file %s was moved or removed: writing it anew", self._file.path)
             self._file.close_output()
 
-    def snapshot(self) -> None:
+    def snapshot(self, *, is_gone: bool = False) -> None:
         """Replace the file by all that is held now; given up where the thread is to end.
 
         Records that come during the walk are written into the draft behind the part that was walked. So whatever the
@@ -202,12 +250,15 @@ class WriteAheadLog:
         is appended to be visible to the walk before: then it is in the walk, or behind it, or both. The one exception
         is a line that is prepared: it is recorded before its prefixes are in the Adj-RIB-Out, so the writer records it
         once more if `snapshots_begun` has changed by the time that it is taken.
+
+        Args:
+            is_gone: There is no file, so that it can't wait until all is held; once that is so, another one follows.
         """
         self.snapshots_begun += 1
-        owed, asked = self.owed(), self._queue.snapshots.given
+        was_held, owed, asked = self.is_held, is_gone or self.owed(), self._queue.snapshots.given
         if owed:
             self._file.close_output()  # what comes meanwhile is served with the snapshot, not before
-            self._drafted = self._queue.restart()
+            self._lacks, self._drafted = True, self._queue.restart()
         self._set_aside(self._file.size_on_disk())  # where the damage was found after `prepare`
         draft = self._file.draft()
         try:
@@ -221,16 +272,18 @@ class WriteAheadLog:
         self.of_views = output.version != VERSION
         self.written_bytes += output.size
         self.snapshots += 1
-        self._rewrite = self.damaged = False
+        self._rewrite = not was_held  # a part of it may have come back while the rest was walked
+        self.damaged = self._lacks = False
         self._dirty_since = None
         self.synced = process_clock()
         self._queue.serve(self._queue.records, self._drafted)
-        self._queue.serve(self._queue.snapshots, asked)
+        if was_held:
+            self._queue.serve(self._queue.snapshots, asked)
 
     def _write_all(self, draft: SnapshotDraft, *, owed: bool) -> bool:
         """Write what is held and what comes meanwhile; False: given up."""
         began = process_clock()
-        for block in self._snapshot_blocks(draft):
+        for block in self._held_blocks(draft, BlockKind.SNAPSHOT):
             draft.append(block)
             self.serve(draft)
             self.sync_when_due()
@@ -239,19 +292,24 @@ class WriteAheadLog:
             began = process_clock()
         return True
 
-    def _snapshot_blocks(self, draft: SnapshotDraft) -> Iterator[bytes]:
-        """Give all that is held, in full blocks; at least one, so that the file has a stamp."""
+    def _held_blocks(self, file: SnapshotDraft | AppendOnlyFile, kind: BlockKind) -> Iterator[bytes]:
+        """Give all that is held, in full blocks; at least one, so that the file has a stamp.
+
+        Args:
+            file: Where they go: its header is to say what version they are of.
+            kind: Of the blocks.
+        """
         claims: list[Claim] = []
         announced: list[RibRecord] = []
         for more_claims, more_told in self.walk():
             claims += more_claims
             announced += more_told
             if is_of_views(key for key, _ in more_told):
-                draft.set_version(VERSION_VIEWS)
+                file.set_version(VERSION_VIEWS)
             if max(len(claims), len(announced)) >= RECORDS_MAX:
-                yield from frames(BlockKind.SNAPSHOT, claims, announced, self._clock())
+                yield from frames(kind, claims, announced, self._clock())
                 claims, announced = [], []
-        yield from frames(BlockKind.SNAPSHOT, claims, announced, self._clock())
+        yield from frames(kind, claims, announced, self._clock())
 
     def _pause(self, worked_s: float, *, owed: bool) -> bool:
         """Let the others work for as long as this thread did; False: give the snapshot up."""
@@ -262,3 +320,15 @@ class WriteAheadLog:
             if not len(queue):
                 queue.work.wait(min(worked_s, PAUSE_MAX_S))
         return True
+
+
+@contextmanager
+def _undone_by_failure(output: AppendOnlyFile) -> Iterator[None]:
+    """Cut off what was appended before a failure: on a full disk each further try would take what room there is."""
+    size = output.size
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            output.cut(size)
+        raise
