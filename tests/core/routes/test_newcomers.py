@@ -61,8 +61,28 @@ def test_what_waits_in_vain_is_counted_as_refused(monkeypatch):
     monkeypatch.setattr(module, "WAITING_MAX", 1)
     table = restoring(routes_max=1, evicts=True)
     table.observe([sighting(host(1)), sighting(host(2)), sighting(host(3))], 1.0)
-    assert table.admission.refusals.refused == {"routes": 1}
+    assert table.admission.refusals.refused == {"restore": 1}
     assert len(table) == 1
+
+
+def test_a_flood_while_newcomers_are_judged_is_refused_for_what_it_is(monkeypatch):
+    """There is room in the table: nothing but the limit of those that wait is in the way."""
+    monkeypatch.setattr(module, "WAITING_MAX", 3)
+    table = restoring(routes_max=100, evicts=True)
+    table.observe([sighting(host(number)) for number in range(1, 4)], 1.0)
+    table.admission.newcomers.is_over = True  # as by another cap
+    assert not table.set_aside(100)
+    table.observe([sighting(host(number)) for number in range(10, 20)], 1.0)
+    assert table.admission.refusals.refused == {"restore": 7}
+    assert table.admission.refusals.take()[0].reason == "restore"
+
+
+def test_too_many_that_wait_for_their_token_are_refused_for_what_it_is(monkeypatch):
+    monkeypatch.setattr(module, "WAITING_MAX", 1)
+    table = capped(new_routes_per_s=1000.0)
+    table.begin_restore(lambda _: None)
+    table.observe([sighting(host(number)) for number in range(3)], 1.0)
+    assert table.admission.refusals.refused == {"restore": 2}
 
 
 def test_what_was_held_has_its_place_beside_newcomers_until_they_are_judged():

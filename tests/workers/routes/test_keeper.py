@@ -387,6 +387,27 @@ def test_what_is_added_by_hand_during_a_restore_takes_no_place_of_what_comes_bac
     assert len(keeper.table) == 105
 
 
+def test_what_is_added_by_hand_before_all_announcements_are_known_takes_no_place_in_a_table_that_refuses():
+    keeper, claims = capped_keeper(routes_max=100, evicts=False)
+    assert keeper.add(of_net(1, 3), "default", 1000.0) == "restoring"
+    assert keeper.add(bytes((127, 0, 0, 1)), "default", 1000.0) == "loopback"
+    keeper.end_recall()
+    keeper.adopt(claims)
+    keeper.resync()
+    assert held_of(keeper, claims) == 100
+    assert keeper.add(of_net(1, 3), "default", 1000.0) == "full"
+
+
+def test_a_table_that_evicts_takes_what_is_added_by_hand_at_any_time():
+    keeper, claims = capped_keeper(routes_max=100, evicts=True)
+    assert keeper.add(of_net(1, 3), "default", 1000.0) is None
+    keeper.end_recall()
+    keeper.adopt(claims)
+    keeper.resync()
+    assert keeper.table.claims.by_address.get(of_net(1, 3))
+    assert len(keeper.table) == 100
+
+
 def test_a_flood_during_a_restore_takes_no_more_than_behind_it():
     keeper, claims = capped_keeper(routes_max=110, evicts=True)
     keeper.end_recall()

@@ -21,6 +21,7 @@ CAPS = {
     "claims": "more names share the addresses than guard.max_claims has room for; routes stay, raise that to see why",
     "name-routes": "a name has more addresses than guard.max_routes_per_name; raise that if you know the name",
     "rate": "raise guard.max_new_routes_per_second",
+    "restore": "once the state file is read, their next answers bring them",
 }
 """Refusals that are caps, by their reason."""
 

@@ -20,6 +20,9 @@ from dnstap_bgp.core.routes.claim_columns import Row
 WAITING_MAX = 20_000
 """Claims for which there was no room: 9 MB. What is one too many comes with its next sighting."""
 
+WAITING_CAP = "restore"
+"""The reason of a refusal at that limit."""
+
 ClaimKey: TypeAlias = tuple[Address, str, Name]
 
 

@@ -20,6 +20,10 @@ _CAUSES = {
     "claims": ("at the cap (claims)", "[guard] max_claims raises it"),
     "crowded": ("on a full address (crowded)", "all that its address may have was added by hand"),
     "rate": ("at the cap (rate)", "[guard] max_new_routes_per_second raises it"),
+    "restore": (
+        "while the state file is read (restore)",
+        "too many wait until all of it is back: the next answer after that brings it",
+    ),
 }
 
 

@@ -21,7 +21,7 @@ from dnstap_bgp.core.routes.admission import RULE_WARN_SHARE, Admission
 from dnstap_bgp.core.routes.claim_columns import NONE, OwnerKey, Row, owner_key
 from dnstap_bgp.core.routes.claim_store import ClaimStore
 from dnstap_bgp.core.routes.history import History
-from dnstap_bgp.core.routes.newcomers import Newcomers, Waiting
+from dnstap_bgp.core.routes.newcomers import WAITING_CAP, Newcomers, Waiting
 from dnstap_bgp.core.routes.policy import Policies
 
 ROUNDS_MAX = 8
@@ -223,10 +223,10 @@ class RouteTable:
         before, is_known = newcomers.find(claim), newcomers.is_known(address)
         is_paid = bool(is_known) or address in self.claims.by_address or (before is not None and before.is_paid)
         cap: str | None
-        if newcomers.is_judging:
-            cap, waits = "routes", True
-        elif not is_paid and is_known is None and self.policies.caps.new_routes_per_s is not None:
-            cap, waits = "rate", True
+        if newcomers.is_judging or (
+            not is_paid and is_known is None and self.policies.caps.new_routes_per_s is not None
+        ):
+            cap, waits = WAITING_CAP, True
         elif not is_paid and self.admission.is_rate_exceeded(claim, owner, now):
             cap, waits = "rate", False
         else:
@@ -243,7 +243,8 @@ class RouteTable:
             waits = not is_decided or bool(is_known)
         if not waits or not newcomers.wait(claim, is_paid=is_paid):
             newcomers.leave(claim)
-            self._refuse(cap, address, list_name, name, now)
+            # at the limit of those that wait nobody knows whether the cap would have refused it in the end
+            self._refuse(WAITING_CAP if waits else cap, address, list_name, name, now)
 
     def unpaid(self) -> list[Claim]:
         """Give the claims that wait because it wasn't known yet whether they need a token; `offer` is to follow."""

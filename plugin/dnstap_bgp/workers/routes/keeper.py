@@ -404,10 +404,13 @@ class Keeper:
         """Make a claim that no answer made.
 
         Returns:
-            Why it is refused: a word of `Policies.refusal`, or `full`; None: it is held.
+            Why it is refused: a word of `Policies.refusal`, `full`, or `restoring`: whether there is room isn't known
+            yet; None: it is held.
         """
         now = process_clock()
         with self.lock:
+            if self.views.phase is RestorePhase.RECALL and not self.table.policies.caps.evicts:
+                return self.table.policies.refusal(address, list_name) or "restoring"
             if self._is_full_of_what_comes_back(address):
                 return self.table.policies.refusal(address, list_name) or "full"
             changes, refused = self.table.add(Claim(address, list_name, BY_HAND, now, now, ttl_s), now)

@@ -100,6 +100,8 @@ class ControlApi:
         if not 1 <= ttl_s <= DURATION_MAX_S:
             raise CommandError("the ttl is from 1 s to ten years")
         refused = keeper.add(address, list_name, float(ttl_s))
+        if refused == "restoring":
+            raise CommandError("the state file is still being read, so whether there is room isn't known: try again")
         if refused is not None:
             why = self._inspector.why(prefix_text(address)).reasons
             reason = why[0] if why and refused != "full" else f"it is refused: {refused}"
