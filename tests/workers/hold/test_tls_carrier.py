@@ -2,12 +2,14 @@
 
 import socket
 import ssl
+import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
 from dnstap_bgp.workers.hold import tls_carrier
+from dnstap_bgp.workers.tap.tls_wire import TlsWire
 from tests.integration.hook_asker import INSTALLED, NOT_OURS, NOT_UNDERSTOOD, answer, question, read_reply
 from tests.ports import free_port
 from tests.workers.hold.hold_kit import stage, wait_until
@@ -166,6 +168,54 @@ def test_a_flood_without_a_handshake_leaves_a_hook_the_time_for_its_own(tmp_path
         with context.wrap_socket(sock, server_hostname="localhost") as hook:
             hook.sendall(framed(question(UNLISTED)))
             assert read(hook).verdict == NOT_OURS
+
+
+def test_a_question_waits_for_one_handshake_and_not_for_a_flood_of_them(
+    tmp_path, keys, authority, address, monkeypatch
+):
+    """The attack: whoever reaches the port has the service do some ms of arithmetic, again and again."""
+    begun, may_go, steps = threading.Event(), threading.Event(), []
+    shake = TlsWire._shake_hands
+
+    def slow(wire):
+        steps.append(wire)
+        begun.set()
+        assert may_go.wait(30)
+        shake(wire)
+
+    monkeypatch.setattr(TlsWire, "_shake_hands", slow)
+    listen = keys.replace("listen = ", 'listen = ["hold.sock", ').replace("\n", "]\n", 1)
+    with stage(tmp_path, listen) as scene, scene.hook() as hook, ExitStack() as held:
+        wait_until(lambda: [one.problem for one in scene.status.listeners] == [None, None])
+        hello = hello_of(authority)
+        strangers = [held.enter_context(socket.create_connection(address, 30)) for _ in range(10)]
+        wait_until(lambda: scene.status.connections == 11)
+        strangers[0].sendall(hello)
+        assert begun.wait(30)
+        for stranger in strangers[1:]:
+            stranger.sendall(hello)
+        hook.send("www.test", ["11.0.0.1"])
+        took = []
+        send = scene.service._send
+
+        def noted(*args):
+            took.append(len(steps))
+            send(*args)
+
+        monkeypatch.setattr(scene.service, "_send", noted)
+        may_go.set()
+        assert hook.receive().verdict == NOT_OURS
+        assert took[0] <= 2
+        wait_until(lambda: len(steps) >= 10, "all come to their turn")
+
+
+def hello_of(authority):
+    context = ssl.create_default_context(cafile=authority.cert)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
 
 
 @pytest.fixture

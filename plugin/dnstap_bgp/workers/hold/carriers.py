@@ -51,6 +51,10 @@ class HookConnection(Asker, Protocol):
     def has_more(self) -> bool:
         """Tell whether a message is here that no selector tells of."""
 
+    @property
+    def is_shaking_hands(self) -> bool:
+        """Tell whether what comes next is a step of a handshake, which costs as much as many questions."""
+
     def receive(self) -> None:
         """Take some of what has come."""
 
@@ -65,9 +69,21 @@ class PacketConnection:
         is_open: False once it is closed.
         deadline: None: it may be silent for days.
         problem: Empty: it ends by itself.
+        is_shaking_hands: False: there is no handshake.
     """
 
-    __slots__ = ("_ask", "_on_end", "asked", "deadline", "has_more", "is_open", "owner", "problem", "sock")
+    __slots__ = (
+        "_ask",
+        "_on_end",
+        "asked",
+        "deadline",
+        "has_more",
+        "is_open",
+        "is_shaking_hands",
+        "owner",
+        "problem",
+        "sock",
+    )
 
     def __init__(
         self, sock: socket.socket, owner: Hashable, ask: Ask, on_end: Callable[["PacketConnection"], None]
@@ -78,7 +94,7 @@ class PacketConnection:
         self.is_open = True
         self.deadline: float | None = None
         self.problem = ""
-        self.has_more = False
+        self.has_more = self.is_shaking_hands = False
         self._ask = ask
         self._on_end = on_end
 

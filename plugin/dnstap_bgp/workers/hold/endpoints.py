@@ -59,6 +59,7 @@ class Endpoints:
         self._listeners: list[Listener] = []
         self._connections: dict[HookConnection, None] = {}  # oldest first
         self._unfinished: dict[HookConnection, None] = {}  # has messages that no selector tells of
+        self._shaking: dict[HookConnection, None] = {}  # something of a handshake has come; the first one is the next
         self._datagrams: dict[socket.socket, UnixDatagrams] = {}
         self._senders: AdmittedUsers | None = None
         self._token = b""
@@ -126,6 +127,19 @@ class Endpoints:
         unfinished, self._unfinished = self._unfinished, {}
         for connection in unfinished:
             self._receive(connection)
+
+    def shake_hands(self) -> bool:
+        """Take one step of one handshake, the one that waits for longest; False: there is none.
+
+        One in each round of the selector: a stranger's takes some ms before it fails, and a flood of them would keep
+        each question waiting for all that came before it.
+        """
+        connection = next(iter(self._shaking), None)
+        if connection is None:
+            return False
+        del self._shaking[connection]
+        self._take_turn(connection)
+        return True
 
     def close(self) -> None:
         """Close all."""
@@ -240,7 +254,13 @@ class Endpoints:
         return TlsConnection(sock, self._tls.wire(sock), owner, ask=self._ask, on_end=self._drop, clock=process_clock)
 
     def _receive(self, connection: HookConnection) -> None:
-        """Take one turn of one connection."""
+        """Take one turn of one connection; a handshake waits for its own."""
+        if connection.is_shaking_hands:
+            self._shaking[connection] = None
+        else:
+            self._take_turn(connection)
+
+    def _take_turn(self, connection: HookConnection) -> None:
         connection.receive()
         if connection.is_open and connection.has_more:
             self._unfinished[connection] = None
@@ -268,6 +288,7 @@ class Endpoints:
             return
         connection.is_open = False
         self._connections.pop(connection, None)
+        self._shaking.pop(connection, None)
         self._selector.unregister(connection.sock)
         if connection.problem:
             self._refused["broken"] += 1

@@ -175,6 +175,8 @@ class HoldService:
                     key.data()
                     self._answer_due()
                 endpoints.take_more()
+                if endpoints.shake_hands():
+                    self._answer_due()
                 if endpoints.has_unsent:
                     endpoints.retry(process_clock())
                 if process_clock() >= self._tick_due:

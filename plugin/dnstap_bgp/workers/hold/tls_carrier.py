@@ -94,6 +94,11 @@ class TlsConnection:
         begun = self._begun
         return len(begun) >= _LENGTH_BYTES and len(begun) >= _LENGTH_BYTES + int.from_bytes(begun[:_LENGTH_BYTES])
 
+    @property
+    def is_shaking_hands(self) -> bool:
+        """Tell whether the handshake is not over: it takes some ms, of whoever connects."""
+        return not self._wire.is_open
+
     def receive(self) -> None:
         """Take some of what has come: whole messages, and the beginning of one."""
         if not self.is_open:
