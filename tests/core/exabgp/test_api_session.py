@@ -514,6 +514,19 @@ def test_what_is_prepared_is_said_once_a_line_is_answered():
     assert talk.views.sole.take_corrections() == []
 
 
+def test_more_bulk_does_not_overtake_what_is_prepared():
+    """A restore and its resync put all the time, and each line would wait for a record of its own."""
+    talk = lane_full()
+    prepared = talk.talk.prepare(talk.now)
+    talk.views.sole.put(bulk(20, start=3 * 49), bulk=True)
+    talk.views.sole.put(bulk(3 * 49), bulk=True)
+    assert talk.talk.prepare(talk.now) is None, "it is the next one still"
+    talk.hear(DONE)
+    assert talk.talk.next(talk.now) is prepared
+    assert len(talk.talk.prepare(talk.now).records) == 20
+    assert talk.views.sole.take_corrections() == []
+
+
 def test_a_fresh_address_goes_before_what_is_prepared():
     talk = lane_full()
     prepared = talk.talk.prepare(talk.now)

@@ -1,6 +1,7 @@
 """Waiting prefixes: first in, first out where somebody waits, and nothing left behind."""
 
 from collections.abc import Callable
+from copy import copy
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,24 @@ def test_what_comes_and_goes_leaves_nothing_in_a_queue():
         queue.discard(prefix(1 + number % 7))
         assert len(queue._order) <= 4 + STALE_ENTRIES_MAX
     assert queue.take(9) == prefixes(0)
+
+
+def test_what_was_foreseen_of_bulk_goes_first_whatever_is_put():
+    queue = Lifo()
+    for number in range(4):
+        queue.put(prefix(number))
+    assert queue.peek(2) == prefixes(3, 2)
+    queue.put(prefix(4))
+    queue.discard(prefix(3))
+    queue.put(prefix(3))  # put again, as a resync does
+    assert queue.peek(2) == prefixes(3, 2)
+    assert copy(queue).take(9) == prefixes(3, 4, 2, 1, 0)
+    assert queue.take(1) == prefixes(3), "a shorter line begins with the same"
+    assert queue.peek(1) == prefixes(2)
+    queue.discard(prefix(2))
+    assert queue.peek(2) == prefixes(4, 1)
+    assert queue.take(9) == prefixes(4, 1, 0)
+    assert not queue
 
 
 @pytest.mark.parametrize("make", [Fifo, Lifo])

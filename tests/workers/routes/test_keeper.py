@@ -106,6 +106,16 @@ def test_resync_says_again_what_is_live_and_takes_back_the_rest(keeper):
     assert say_all(keeper) == {A: OLD, B: None, C: None}
 
 
+def test_resync_has_routes_said_in_the_order_of_their_addresses(keeper, monkeypatch):
+    """Whatever shards they are of, and however few are put at once."""
+    monkeypatch.setattr(keeper_module, "RESYNC_AT_ONCE", 2)
+    addresses = [bytes((11, 0, number % 3, number)) for number in range(9)]
+    now = process_clock()
+    keeper.adopt([Claim(address, "default", b"a.example", seen=now, first=now, ttl_s=100.0) for address in addresses])
+    keeper.resync()
+    assert list(say_all(keeper)) == sorted(addresses)
+
+
 FIRST = Policy(list="first", ipv4=NEW, ipv6=None, ttl_s=100.0)
 D = bytes((11, 0, 0, 4))
 

@@ -12,7 +12,7 @@ Three things make the knowledge of it less than certain:
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from copy import copy
 from dataclasses import dataclass, field
@@ -52,6 +52,18 @@ class AdjRibOut(PrefixMap[Attributes]):
         if prefix not in shard:
             self.count[family(prefix)] += 1
         shard[prefix] = attributes
+
+    def announced_line(self, prefixes: Sequence[Prefix], attributes: Attributes) -> None:
+        """Enter the prefixes of a line, all of one family, as announced with these attributes, and as certain."""
+        new = 0
+        for prefix in prefixes:
+            number = prefix[-1]
+            shard = self.shards[number]
+            new += prefix not in shard
+            shard[prefix] = attributes
+            if self._stale[number]:
+                self.mark_known(prefix)
+        self.count[family(prefixes[0])] += new
 
     def withdrawn(self, prefix: Prefix) -> bool:
         """Remove a prefix as withdrawn; returns whether it was announced."""

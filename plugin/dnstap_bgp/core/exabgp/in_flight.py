@@ -183,7 +183,7 @@ class PreparedLine:
 
     def __init__(self, reconciler: Reconciler) -> None:
         self._reconciler = reconciler
-        self._prepared: tuple[UpdateBatch, Outgoing] | None = None
+        self._prepared: tuple[UpdateBatch, Outgoing, tuple[str, ...]] | None = None  # with the neighbors it names
 
     def prepare(
         self, batch: UpdateBatch | None, neighbors: Sequence[str] = (), audience: Audience = EVERYONE
@@ -204,18 +204,19 @@ class PreparedLine:
             self._drop()
         if batch is None:
             return None
-        self._prepared = batch, route_line(batch, neighbors, audience)
-        return self._prepared[1]
+        outgoing = route_line(batch, neighbors, audience)
+        self._prepared = batch, outgoing, tuple(neighbors)
+        return outgoing
 
     def line(self, batch: UpdateBatch, neighbors: Sequence[str] = (), audience: Audience = EVERYONE) -> Outgoing:
         """Make the line for a batch that was taken: the very object that was prepared, if it is that."""
         if self._prepared is not None:
-            foreseen, outgoing = self._prepared
+            foreseen, outgoing, named = self._prepared
             if _are_same(batch, foreseen):
                 self._prepared = None
-                line = route_line(batch, neighbors, audience)
-                is_same = outgoing.data == line.data and outgoing.audience == line.audience
-                return outgoing if is_same else line  # the neighbors may be others by now
+                if named == tuple(neighbors) and outgoing.audience == audience:
+                    return outgoing
+                return route_line(batch, neighbors, audience)  # the neighbors are others by now
             if not set(foreseen.prefixes).isdisjoint(batch.prefixes):
                 self._drop()  # what was recorded for it isn't the last word on these any more
         return route_line(batch, neighbors, audience)

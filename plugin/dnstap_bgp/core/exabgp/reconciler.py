@@ -382,10 +382,11 @@ class Reconciler:
 
     def settle(self, batch: UpdateBatch) -> None:
         """Note that no bucket holds a batch's prefixes any more: a line that was sent after its answer is answered."""
+        unsettled = self._unsettled
         for prefix in batch.prefixes:
-            if self._unsettled.get(prefix) is batch:
-                del self._unsettled[prefix]
-        self._unsettled = _compact(self._unsettled)
+            if unsettled.get(prefix) is batch:
+                del unsettled[prefix]
+        self._unsettled = _compact(unsettled)
         self._redecide(batch.prefixes)
 
     def answers_lost(self, batches: Iterable[UpdateBatch]) -> None:
@@ -703,21 +704,24 @@ class Reconciler:
         self._in_flight.update(batch.prefixes)
         self._batches.add(batch)
         wanted = batch.transition.wanted
-        for prefix in batch.prefixes:
-            self.adj_rib_out.mark_known(prefix)
-            if wanted is not None:
-                self.adj_rib_out.announced(prefix, wanted)
+        if wanted is not None:
+            self.adj_rib_out.announced_line(batch.prefixes, wanted)
+        else:
+            for prefix in batch.prefixes:
+                self.adj_rib_out.mark_known(prefix)
         return batch
 
     # -- answers
 
     def _done(self, batch: UpdateBatch) -> None:
-        for prefix in batch.prefixes:
-            if batch.transition.wanted is None:
+        if batch.transition.wanted is None:
+            for prefix in batch.prefixes:
                 self.adj_rib_out.withdrawn(prefix)
                 self.adj_rib_out.correct(prefix)
-            self._suspects.pop(prefix, None)
-            self._unsettled[prefix] = batch
+        if self._suspects:
+            for prefix in batch.prefixes:
+                self._suspects.pop(prefix, None)
+        self._unsettled.update(dict.fromkeys(batch.prefixes, batch))
         self._redecide(batch.prefixes)
 
     def _redecide(self, prefixes: Sequence[Prefix]) -> None:

@@ -6,7 +6,7 @@ many prefixes wait. Live prefixes leave first in, first out; bulk ones last in, 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -213,12 +213,21 @@ class Fifo:
 
 
 class Lifo(dict[Prefix, None]):
-    """Last in, first out: for bulk prefixes, whose order says nothing, so that a plain dict is enough."""
+    """Last in, first out: for bulk prefixes, whose order says nothing, so that a plain dict is enough.
 
-    def __copy__(self) -> "Lifo":
-        return Lifo(self)
+    What `peek` has given goes before what is put after that. So the line that is prepared stays the next one, however
+    much a restore or a reload puts meanwhile: otherwise nearly every line would have to wait for a record of its own.
+    """
 
     gives_way: ClassVar[bool] = False  # one queue after the other fills its lines best
+    __slots__ = ("_foreseen",)
+
+    def __init__(self, prefixes: Iterable[tuple[Prefix, None]] = ()) -> None:
+        super().__init__(prefixes)
+        self._foreseen: tuple[Prefix, ...] = ()  # some of these may have been discarded since
+
+    def __copy__(self) -> "Lifo":
+        return Lifo(self.items())
 
     def put(self, prefix: Prefix) -> None:
         """Add a prefix."""
@@ -229,12 +238,19 @@ class Lifo(dict[Prefix, None]):
         self.pop(prefix, None)
 
     def take(self, count: int) -> tuple[Prefix, ...]:
-        """Remove and return the newest prefixes, at most `count`."""
-        return tuple(self.popitem()[0] for _ in range(min(count, len(self))))
+        """Remove and return the prefixes that were foreseen, or else the newest ones, at most `count`."""
+        taken = self.peek(count)
+        for prefix in taken:
+            del self[prefix]
+        self._foreseen = self._foreseen[len(taken) :]
+        return taken
 
     def peek(self, count: int) -> tuple[Prefix, ...]:
-        """Return what `take` would return now, and leave it."""
-        return tuple(islice(reversed(self), count))
+        """Return what `take` would return from now on, whatever is put, and leave it."""
+        foreseen = self._foreseen[:count]
+        if len(foreseen) < min(count, len(self)) or not all(map(self.__contains__, foreseen)):
+            foreseen = self._foreseen = tuple(islice(reversed(self), count))
+        return foreseen
 
 
 Q = TypeVar("Q", bound=PrefixQueue)

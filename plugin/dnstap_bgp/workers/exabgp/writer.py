@@ -229,7 +229,14 @@ class StdoutWriter:
     # -- the thread "store"
 
     def _recorded(self) -> None:
-        """Go on with the line under way: records were written or can't be, perhaps this line's."""
+        """Go on with the line under way: records were written or can't be, perhaps this line's.
+
+        Nearly always no line waits, and then the lock isn't waited for: its holder may take long, and the next record
+        waits for this thread. Whoever has a line wait sets `_line` first and looks at its ticket then, which was served
+        before this.
+        """
+        if self._line is None:
+            return
         with self._keeper.lock:
             if self._line is not None:
                 self.turn()
