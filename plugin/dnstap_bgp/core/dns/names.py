@@ -11,8 +11,10 @@ import unicodedata
 from dnstap_bgp.core.model import Name
 from dnstap_bgp.errors import BadNameError
 
-NAME_MAX = 253  # bytes without the trailing dot: 255 on the wire (RFC 1035, 2.3.4)
-LABEL_MAX = 63  # RFC 1035, 2.3.4
+NAME_MAX = 253
+"""Bytes of a name without the trailing dot: 255 on the wire (RFC 1035, 2.3.4)."""
+LABEL_MAX = 63
+"""Bytes of a label (RFC 1035, 2.3.4)."""
 
 _REASON_MAX = 160
 """Characters of what the library for UTS 46 says: it quotes all of the text."""

@@ -20,7 +20,7 @@ BUSY_S = 60.0
 
 
 def examine(host: ExabgpStatus | None, evidence: Evidence) -> Iterator[Finding]:
-    """Find what is wrong beyond the pipe."""
+    """Find what is wrong with ExaBGP, at the other end of the pipe, and with its neighbors."""
     if host is not None and host.stage == "refused":
         text = f"ExaBGP {host.version} speaks another dialect: nothing is announced"
         yield Finding("error", "exabgp-version", text, "install a 5.x from 5.0.15 on: pip install 'exabgp>=5.0.15,<6'")

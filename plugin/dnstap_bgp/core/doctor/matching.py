@@ -76,7 +76,7 @@ def _trust(recent: Recent) -> Iterator[Finding]:
 
 
 def _refused(recent: Recent) -> Iterator[Finding]:
-    """Nearly all of what was seen is refused; a family without next-hop is told by itself."""
+    """Find that nearly all sightings are refused; a family without next-hop is told by itself."""
     refused = {reason: count for reason, count in recent.refused.items() if reason != _FAMILY}
     total = sum(refused.values())
     if total < REFUSED_MIN or total + recent.refused.get(_FAMILY, 0) < 0.99 * recent.sightings:

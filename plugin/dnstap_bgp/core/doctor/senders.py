@@ -171,5 +171,5 @@ def _names(types: Iterable[int]) -> str:
 
 
 def _name(peer: str) -> str:
-    """The peer without what changes with each connection: `unbound[123]`, `192.0.2.1:4567`."""
+    """Name a sender without what changes with each of its connections: `unbound[123]`, `192.0.2.1:4567`."""
     return peer.rpartition("[" if peer.endswith("]") else ":")[0] or peer

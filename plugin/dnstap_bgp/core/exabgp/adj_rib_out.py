@@ -167,14 +167,14 @@ class AdjRibOut(PrefixMap[Attributes]):
         return prefix in self._stale[prefix[-1]]
 
     def stale(self, shard: int) -> AbstractSet[Prefix]:
-        """All stale prefixes of one shard."""
+        """Give all stale prefixes of one shard."""
         return self._stale[shard]
 
     # -- previous attributes
 
     @property
     def has_previous(self) -> bool:
-        """Previous attributes wait: `take_previous` has something."""
+        """True where previous attributes wait: `take_previous` has something."""
         return bool(self._previous)
 
     def previous(self, shard: int) -> list[tuple[Prefix, Attributes]]:

@@ -201,7 +201,7 @@ def flush_line(neighbor: str) -> bytes:
 
 
 def family(prefix: Prefix) -> str:
-    """The family of a prefix, by its size (see `model`)."""
+    """Give the family of a prefix, by its size (see `model`)."""
     return IPV4 if len(prefix) < 16 else IPV6
 
 
@@ -216,7 +216,7 @@ def nlri_text(prefix: Prefix) -> str:
 
 
 def address_text(address: bytes) -> str:
-    """An address as people write it."""
+    """Write an address as people do."""
     return str(ipaddress.ip_address(address))
 
 

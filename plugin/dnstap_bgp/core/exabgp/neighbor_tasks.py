@@ -267,6 +267,8 @@ class NeighborTasks:
     def is_calm(self, view: View, now: float, *, waiting: bool) -> bool:
         """Tell whether prefixes of a view may change their attributes: none of its neighbors drains, or for too long.
 
+        The view notes since when any prefix has waited for that (`View.draining_since`).
+
         Args:
             view: The view.
             now: Process clock.

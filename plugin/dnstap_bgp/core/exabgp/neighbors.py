@@ -354,7 +354,7 @@ class Neighbors:
         return len(self._sessions)
 
     def at(self, address: str) -> list[Neighbor]:
-        """The sessions with one address."""
+        """Find the sessions with one address."""
         return [neighbor for neighbor in self if neighbor.address == address]
 
     @property

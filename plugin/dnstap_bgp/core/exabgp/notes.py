@@ -11,7 +11,7 @@ NOTE_EVERY_S = 60.0
 
 
 class Level(enum.IntEnum):
-    """As the logging module numbers them."""
+    """Levels of notes, as the logging module numbers them."""
 
     INFO = 20
     WARNING = 30
@@ -37,12 +37,12 @@ class Notes:
         self._said: dict[str, float] = {}
 
     def say(self, key: str, now: float, level: Level, text: str) -> None:
-        """Note it, unless the same kind was noted less than `NOTE_EVERY_S` ago."""
+        """Add a note, unless one of the same kind was added less than `NOTE_EVERY_S` ago."""
         if now - self._said.get(key, float("-inf")) >= NOTE_EVERY_S:
             self._said[key] = now
             self.waiting.append(Note(level, text))
 
     def take(self) -> list[Note]:
-        """Give what waits; each once."""
+        """Take the notes that wait."""
         waiting, self.waiting = self.waiting, []
         return waiting

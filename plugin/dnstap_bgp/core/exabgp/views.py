@@ -259,7 +259,7 @@ class Views:
 
     @property
     def sole(self) -> Reconciler:
-        """Reconciler of the first view: where there is one, that of all neighbors."""
+        """Reconciler of the first view: where there is one, that of all neighbors; for tests."""
         return self._views[0].reconciler
 
     @property

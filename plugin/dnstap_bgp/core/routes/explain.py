@@ -179,7 +179,7 @@ class OfName:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The answer.
+    """Answer to why an address or a name is routed, or is not.
 
     Attributes:
         target: What was asked for, as it is written here.

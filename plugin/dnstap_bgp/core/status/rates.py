@@ -27,12 +27,12 @@ class Rates:
         return now >= self._due
 
     def take(self, now: float, counters: Mapping[str, int], gauges: Mapping[str, int]) -> None:
-        """Take one; always the same names."""
+        """Take a sample of counters and gauges; always the same names."""
         self._samples.append((now, dict(counters), dict(gauges)))
         self._due = now + INTERVAL_S
 
     def rate(self, name: str) -> float | None:
-        """A counter's growth a second of late; None: not known yet."""
+        """Work out a counter's growth a second of late; None: not known yet."""
         samples = list(self._samples)
         if len(samples) < 2:
             return None

@@ -109,7 +109,7 @@ class MemoStatus:
 
 @dataclass(frozen=True, slots=True)
 class TapStatus:
-    """The tap.
+    """Status of the tap: its senders, and what came of their frames.
 
     Attributes:
         frames_per_s: Over the last seconds; None: not known yet. Rates are the inspector's to fill in.
@@ -193,7 +193,7 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class ListStatus:
-    """A list.
+    """Status of a list: its size, its sources, whether it counts.
 
     Attributes:
         name: Its name.
@@ -293,7 +293,7 @@ class ViewStatus:
 
 @dataclass(frozen=True, slots=True)
 class ExabgpStatus:
-    """The conversation with ExaBGP.
+    """Status of the conversation with ExaBGP, and of its neighbors.
 
     Attributes:
         stage: `opening`, `barrier`, `ready`, or `refused`: it is of another major version.
@@ -335,7 +335,7 @@ class ExabgpStatus:
 
 @dataclass(frozen=True, slots=True)
 class StateFileStatus:
-    """The state file.
+    """Status of the state file: its size, and whether records get there in time.
 
     Attributes:
         path: Where it is.
@@ -418,7 +418,7 @@ class HookStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldStatus:
-    """The hold service.
+    """Status of the hold service, and of each hook that asks it.
 
     Attributes:
         is_on: False: everything is answered at once, by `dnstap-bgp hold off`.

@@ -136,7 +136,7 @@ class FrameStream:
 
     @property
     def over(self) -> bool:
-        """Say whether nothing more is wanted from the sender."""
+        """True where nothing more is wanted from the sender: the stream is finished, or has failed."""
         return self.state in (StreamState.FINISHED, StreamState.FAILED)
 
     def free(self) -> memoryview:
