@@ -190,3 +190,10 @@ def test_what_is_added_by_hand_while_newcomers_are_judged_keeps_within_the_caps(
     assert table.add(Claim(host(4), "default", BY_HAND, 1.0, 1.0, 50.0), 1.0)[1] is None
     assert len(table) == 1
     assert table.claims.by_address.get(host(4))
+
+
+def test_what_the_cap_of_its_rule_refuses_does_not_wait():
+    table = restoring(rule_routes_max=1, evicts=True)
+    table.observe([sighting(host(1)), sighting(host(2))], 1.0)
+    assert table.admission.refusals.refused == {"rule-routes": 1}
+    assert table.admission.newcomers.find(claim(2)) is None

@@ -39,6 +39,8 @@ def test_rules(line: str, rules: str):
         ("||192.0.2.1", SkippedKind.PATTERN, "whole name"),
         ("@@|http://foo.com", SkippedKind.PATTERN, "whole name"),
         (r"/^https?:\/\/foo/", SkippedKind.REGEXP, "expression"),
+        ("//", SkippedKind.REGEXP, "expression"),
+        ("/", SkippedKind.PATTERN, "whole name"),
         ("||a,b", SkippedKind.MALFORMED, "part of a name"),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 
 from dnstap_bgp.core.lists.formats import FORMATS, detect
 from dnstap_bgp.core.lists.lines import Complaint, SkippedKind, read_lines
+from dnstap_bgp.core.lists.rules import Rule
 
 HEADS = {
     "a hosts file": ("hosts", "# Title: hosts\n#\n127.0.0.1 localhost\n::1 localhost\n0.0.0.0 foo.com\n"),
@@ -59,3 +60,18 @@ def test_long_and_binary_lines_are_told(form: str):
     items = list(read_lines(lines, FORMATS[form]))
     assert len(items) == 4
     assert all(isinstance(item, Complaint) and item.kind is SkippedKind.MALFORMED for item in items)
+
+
+@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.signs])
+def test_the_short_way_says_of_each_sign_what_the_exact_one_does(name: str):
+    form, seen = FORMATS[name], 0
+    for sign, (kind, exception) in form.signs.items():
+        ends = (b"foo.com", b"foo.com^", b"foo.com/", b"foo.com/1.2.3.4")
+        for line in (*(sign + end for end in ends), b"0.0.0.0 " + sign + b"foo.com"):
+            matched = form.simple.fullmatch(line)
+            if matched is not None and matched[1] == sign:
+                (item,) = form.read(line.decode())
+                assert isinstance(item, Rule)
+                assert (item.kind, item.exception) == (kind, exception), line
+                seen += 1
+    assert seen
