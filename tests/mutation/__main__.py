@@ -49,9 +49,9 @@ class Verdicts:
         """Give the test that killed a mutant in an earlier run."""
         return self._killers.get(_name_of(mutant))
 
-    def is_known(self, mutant: Mutant) -> bool:
-        """Tell whether a mutant was tried in an earlier run."""
-        return _name_of(mutant) in self._killers
+    def has_survived(self, mutant: Mutant) -> bool:
+        """Tell whether a mutant was tried in an earlier run and no test killed it."""
+        return self._killers.get(_name_of(mutant), "") is None
 
     def keep(self, trial: Trial) -> None:
         """Keep an outcome."""
@@ -75,7 +75,7 @@ def _name_of(mutant: Mutant) -> str:
 @click.option("--minutes", default=60.0, help="After so long no further mutant is tried.")
 @click.option("--jobs", default=os.cpu_count() or 1, help="Processes at a time.")
 @click.option("--cpu", default=60.0, help="Seconds of CPU that a mutant's tests may take together.")
-@click.option("--again", is_flag=True, help="Try only those of the sample that survived so far, or were not tried.")
+@click.option("--again", is_flag=True, help="Leave out what was killed before, or is harmless.")
 @click.option("--anew", is_flag=True, help="Import core/ anew for each mutant: slow, and nothing is swapped in place.")
 def main(*, seed: int, sample: int, only: str, minutes: float, jobs: int, cpu: float, again: bool, anew: bool) -> None:
     """Try a sample of mutants, and tell the share of killed ones and each survivor."""
@@ -87,7 +87,9 @@ def main(*, seed: int, sample: int, only: str, minutes: float, jobs: int, cpu: f
     reach.find_out(missing, jobs)
     choice = TestChoice(reach.known(), cpu)
     earlier = [one for one in found if again and verdicts.killer(one) is not None]
-    todo = [one for one in found if one not in earlier]
+    listed = [one for one in found if again and one.key in reasons and verdicts.has_survived(one)]
+    done = {*earlier, *listed}
+    todo = [one for one in found if one not in done]
     trials: list[Trial] = []
 
     def tell(trial: Trial) -> None:
@@ -107,14 +109,16 @@ def main(*, seed: int, sample: int, only: str, minutes: float, jobs: int, cpu: f
         plugin = Trials(todo, choice, jobs=jobs, minutes=minutes, anew=anew, folder=Path(folder).resolve(), tell=tell)
         pytest.main([*reach.OPTIONS, *map(str, reach.files_of_tests())], plugins=[plugin])
     verdicts.write()
-    _sum_up(trials, len(earlier), reasons, plugin)
+    _sum_up(trials, len(earlier), listed, reasons, plugin)
 
 
-def _sum_up(trials: list[Trial], earlier: int, reasons: dict[MutantKey, str], plugin: Trials) -> None:
+def _sum_up(
+    trials: list[Trial], earlier: int, listed: list[Mutant], reasons: dict[MutantKey, str], plugin: Trials
+) -> None:
     counted = [one for one in trials if one.is_killed is not None]
     killed = earlier + sum(one.is_killed is True for one in counted)
-    surviving = [one for one in counted if not one.is_killed]
-    no_harm = sum(one.mutant.key in reasons for one in surviving)
+    surviving = [*listed, *(one.mutant for one in counted if not one.is_killed)]
+    no_harm = sum(one.key in reasons for one in surviving)
     endless = sum(one.is_endless for one in counted)
     click.echo(f"{killed + len(surviving)} tried, {no_harm} of the {len(surviving)} survivors are harmless")
     click.echo(f"all: {share_of(killed, killed + len(surviving))}; {endless} took too long")
