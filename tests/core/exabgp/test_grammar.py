@@ -261,3 +261,8 @@ def test_whatever_attributes_have_become_they_are_one_line_that_exabgp_refuses(a
     assert line.count(b"\n") == 1
     assert b"unusable" in line
     assert b"0.0.0.0" not in line
+
+
+@pytest.mark.parametrize(("text", "major"), [("999.1", 999), ("1000.1", None), ("x.1", None)])
+def test_a_major_version_has_three_digits_at_most(text, major):
+    assert read_version(b"exabgp " + text.encode()) == (text, major)

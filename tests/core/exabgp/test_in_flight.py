@@ -1,6 +1,7 @@
 """What follows from the numbers of lines alone: which are alone in flight, and when a batch is settled."""
 
-from dnstap_bgp.core.exabgp.in_flight import SETTLE_LINES, LineKind, SettlingBatches
+from dnstap_bgp.core.exabgp.grammar import BARRIER_BARE, BARRIER_HEADED
+from dnstap_bgp.core.exabgp.in_flight import BARRIER_BITS, SETTLE_LINES, Barrier, LineKind, SettlingBatches
 from dnstap_bgp.core.exabgp.update_queue import UpdateBatch, transition
 from dnstap_bgp.core.model import Attributes
 
@@ -53,3 +54,11 @@ def test_a_barrier_settles_everything():
     assert settling.clear() == [one, other]
     assert not settling.lacks_neighbors
     assert settling.clear() == []
+
+
+def test_a_barrier_asks_in_the_drawn_order_with_a_header_first():
+    drawn = 0b1011_0010
+    barrier = Barrier(lambda _: drawn)
+    wanted = [bit == "1" for bit in f"{drawn:0{BARRIER_BITS}b}"]
+    wanted[0] = True
+    assert barrier.lines == b"".join(BARRIER_HEADED if headed else BARRIER_BARE for headed in wanted)

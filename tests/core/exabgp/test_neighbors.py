@@ -130,3 +130,11 @@ def test_sessions_are_bounded_and_forgotten_with_their_row():
     assert len(neighbors) == NEIGHBORS_MAX
     neighbors.on_rows([row()], nothing, 0.0)
     assert len(neighbors) == 1
+
+
+def test_a_row_that_cannot_be_read_is_a_neighbor_while_there_is_room():
+    neighbors = Neighbors()
+    neighbors.on_rows([], nothing, 0.0, ["192.0.2.1"])
+    assert (len(neighbors), neighbors.others) == (1, frozenset())
+    neighbors.on_rows([row(f"192.0.2.{number}") for number in range(NEIGHBORS_MAX)], nothing, 1.0, ["198.51.100.1"])
+    assert "198.51.100.1" in neighbors.others

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from dnstap_bgp.core.exabgp.budget import Budget
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.model import (
     EVERYONE,
@@ -301,3 +302,16 @@ def test_pauses_after_refusals_grow_until_a_line_is_taken():
     assert (view.pause_s, view.pause_until) == (0.0, 0.0)
     view.pause_after_refusal(20.0)
     assert (view.pause_s, view.pause_until) == (1.0, 21.0)
+
+
+def test_nobody_waits_for_what_gave_way_while_budgets_are_adjusted(monkeypatch):
+    views, woken = Views(), []
+    (view,) = views
+    view.budget = Budget(1, lambda _: 0.0, lambda _: True)
+    views.budgeted = (view,)
+    view.budget.given_way.append(X)
+    views.acknowledgments.awaited = {X: None}
+    views.acknowledgments.wake = lambda: woken.append(True)
+    monkeypatch.setattr(views, "awaited_stage", lambda _: "left-out")
+    assert not views.adjust(1)
+    assert (view.budget.given_way, woken) == ([], [True])

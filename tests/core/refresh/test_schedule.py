@@ -270,3 +270,11 @@ def test_an_owner_with_just_its_share_makes_room_itself():
         b"2.b",
         b"3.b",
     ]
+
+
+def test_an_owner_s_share_is_one_name_where_there_are_as_many_owners():
+    made = schedule(names_max=2)
+    made.owner_of = lambda _list, name: name.rpartition(b".")[2]
+    for number, name in enumerate((b"1.a", b"1.b", b"2.b")):
+        made.take(name, client(), DAY_S, float(number))
+    assert [name for name in (b"1.a", b"1.b", b"2.b") if made.list_of(name)] == [b"1.a", b"2.b"]

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from dnstap_bgp.core.status.report import SILENT_S, Finding, not_ready
+from dnstap_bgp.core.status.report import SILENT_S, Finding, ListStatus, PeerStatus, not_ready
 from tests.core.doctor.cases import HOST, WELL
 
 
@@ -61,3 +61,10 @@ def test_the_names_and_the_order_of_the_json():
         "path", "durable", "error", "size", "written_bytes", "queued", "snapshots", "synced_s_ago", "failures"
     ]  # fmt: skip
     assert keys["web"] == ["listeners", "watchers", "events_lost", "refused", "steering"]
+
+
+def test_what_is_not_told_of_a_peer_or_a_list_is_nothing():
+    peer = PeerStatus("192.0.2.9:1", "ok")
+    assert (peer.given, peer.taken, peer.refused, peer.errors, peer.is_configured) == (0, 0, 0, 0, True)
+    known = ListStatus("default", 10, 0, 2, 1, 1, None, ())
+    assert (known.enabled, known.is_managed, known.switched, known.switched_until) == (True, False, False, None)

@@ -13,3 +13,12 @@ def test_a_log_forgets_the_oldest_first():
     log.clear()
     assert log.seq == 9
     assert [seq for seq in range(12) if log.reaches(seq)] == [9]
+
+
+def test_a_log_has_eight_mebibytes():
+    log = ReplicationLog()
+    payload = bytes((1 << 20) - FRAME_OVERHEAD)
+    for _ in range(10):
+        log.append("", 1, lambda _: payload)
+    assert len(log.after(2, 100 << 20)) == 8
+    assert not log.reaches(1)

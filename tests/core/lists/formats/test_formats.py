@@ -2,6 +2,7 @@
 
 import pytest
 
+from dnstap_bgp.core.lists import formats
 from dnstap_bgp.core.lists.formats import FORMATS, detect
 from dnstap_bgp.core.lists.lines import Complaint, SkippedKind, read_lines
 from dnstap_bgp.core.lists.rules import Rule
@@ -75,3 +76,11 @@ def test_the_short_way_says_of_each_sign_what_the_exact_one_does(name: str):
                 assert (item.kind, item.exception) == (kind, exception), line
                 seen += 1
     assert seen
+
+
+@pytest.mark.parametrize(
+    ("votes", "count"),
+    [({"hosts": 3}, 0), ({"adblock": 2}, 2), ({"adblock": 2, "hosts": 3}, 5), ({"adblock": 2, "rpz": 3}, 2)],
+)
+def test_a_format_reads_its_own_lines_and_those_of_others_that_it_knows(votes: dict[str, int], count: int):
+    assert formats._read(FORMATS["adblock"], votes) == count
