@@ -5,13 +5,15 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
 import pytest
 
 from dnstap_bgp.core.tap.framestream import BUFFER_BYTES, Fault
-from dnstap_bgp.workers.tap.tls_wire import TapTls
+from dnstap_bgp.workers.tap import senders
+from dnstap_bgp.workers.tap.tls_wire import TapTls, TlsWire
 from tests.ports import free_port
 from tests.workers.tap.certificates import Authority
 from tests.workers.tap.senders_kit import (
@@ -205,6 +207,56 @@ def test_a_browser(stage):
         sock.recv(100)
         assert is_closed(sock)
     assert "HTTP" in stage.trouble(Fault.TLS_HANDSHAKE)
+
+
+def hello_of(authority):
+    """The first message of a client that goes no further."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client(authority).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+def test_a_sender_waits_for_no_flood_of_handshakes(tmp_path, keys, authority, monkeypatch):
+    """The attack: whoever reaches the port has the tap do some ms of arithmetic, again and again."""
+    monkeypatch.setattr(senders, "HEAVY_TURN_S", 0.0)  # each handshake takes longer
+    steps, begun, may_go = [], [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
+    shake = TlsWire._shake_hands
+
+    def slow(wire):
+        steps.append(wire)
+        if len(steps) <= 2:
+            begun[len(steps) - 1].set()
+            assert may_go[len(steps) - 1].wait(DEADLINE_S)
+        shake(wire)
+
+    monkeypatch.setattr(TlsWire, "_shake_hands", slow)
+    with Stage(tmp_path, **keys | {"listen": [keys["listen"], str(tmp_path / "tap.sock")]}) as stage:
+        stage.listening()
+        hello = hello_of(authority)
+        with contextlib.ExitStack() as held:
+            strangers = [held.enter_context(stage.connect()) for _ in range(10)]
+            resolver = held.enter_context(stage.sender(stage.config.listen[1]))
+            wait_until(lambda: len(stage.tap.status().connections) == 11)
+            observe, took = stage.recorder.observe, []
+
+            def noted(sightings, rules):
+                took.append(len(steps))
+                observe(sightings, rules)
+
+            monkeypatch.setattr(stage.recorder, "observe", noted)
+            strangers[0].sendall(hello)
+            assert begun[0].wait(DEADLINE_S)
+            for stranger in strangers[1:]:
+                stranger.sendall(hello)
+            may_go[0].set()
+            assert begun[1].wait(DEADLINE_S)
+            resolver.sendall(data(b"resolver"))  # while the tap is at the first of nine that are ready
+            may_go[1].set()
+            wait_until(lambda: stage.recorder.frames == [b"resolver"])
+            assert took[0] <= 3
+            wait_until(lambda: len(steps) >= 10, "all come to their turn")
 
 
 def test_a_sender_that_does_not_trust_us(stage, tmp_path):

@@ -45,7 +45,8 @@ SAMPLE = 128
 """Connections that are looked at to find one that gives way: those who hold many are among them."""
 
 LIGHT_S = 0.001
-"""A connection whose last chunk took longer waits for the others in its turn: 64 KiB on no list take less."""
+"""A connection whose last chunk took longer waits for the others in its turn: 64 KiB on no list take less. So does one
+that is at its TLS handshake."""
 
 HEAVY_TURN_S = 0.02
 """For the chunks of such connections in one turn of the tap, one at least: so long do the others wait for them."""
@@ -225,6 +226,8 @@ class Senders:
         if isinstance(listener, TcpAddress) and listener.tls:
             assert self.tls is not None, "the listener opened after it was made"
             connection.wire = wire = self.tls.wire(sock)
+            # A handshake costs some ms, whoever it is of: it waits for the others in its turn, until a chunk is cheap.
+            connection.cost_s, connection.read_at = 2 * LIGHT_S, connection.since
             receive = functools.partial(self._receive_tls, connection, wire)
         in_turn = functools.partial(self._receive_in_turn, connection, receive)
         self._selector.register(sock, selectors.EVENT_READ, in_turn)
@@ -373,6 +376,8 @@ class Senders:
         """Take a turn of a TLS connection: the selector can't tell of bytes decrypted already (up to 64 KiB)."""
         try:
             self._receive(connection)
+            if not wire.is_open:  # a step of the handshake; the longest unread comes first
+                connection.read_at = self._clock()
             while connection.open and wire.more:
                 self._receive(connection)
         except FrameError as error:
