@@ -1,5 +1,6 @@
 """`dnstap-bgp exabgp`: an operator's own configuration under an ExaBGP with our patches."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dnstap_bgp.commands import host_patches
 from tests.commands.running import environment
 from tests.integration.lab import eventually
 
@@ -35,11 +37,7 @@ def test_it_becomes_exabgp(tmp_path: Path, options: list[str]):
     ) as process:
         try:
             text = eventually(lambda: noted.exists() and noted.read_text(), 60, "the process below ExaBGP")
-            assert text == (
-                "none."
-                if options
-                else '{"full-collections": "", "no-delay": "", "shared-attributes": "", "ended-process": ""}.'
-            )
+            assert text == ("none." if options else json.dumps(dict.fromkeys(host_patches.PATCHES, "")) + ".")
             words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
             assert b"dnstap_bgp.commands.exabgp_server" in words, "the same process"
         finally:

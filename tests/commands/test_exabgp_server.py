@@ -46,13 +46,13 @@ def test_without_patches():
 def test_what_is_left_out_is_told():
     shown, log = look("server", "x.conf", tried=frozenset({"4.0"}))
     assert '"no-delay": "not tried with ExaBGP' in shown
-    assert log.count("is left out: not tried with ExaBGP") == 3
+    assert log.count("is left out: not tried with ExaBGP") == 4
 
 
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        ("", "  patches: full-collections, no-delay, shared-attributes, ended-process\n"),
+        ("", "  patches: full-collections, no-delay, shared-attributes, known-families, ended-process\n"),
         ("[process]\npatches = false", None),
     ],
 )

@@ -76,6 +76,25 @@ def test_routes_of_a_line_share_their_attributes():
     )
 
 
+def test_families_are_what_they_were():
+    """Of every AFI and SAFI that there is, and of one that nobody knows; each time another object."""
+    assert (
+        run("""
+        from dnstap_bgp.commands import host_patches
+        from exabgp.protocol.family import AFI, SAFI, Family
+        pairs = [(afi, safi) for afi in [*AFI.cache, 77] for safi in [*SAFI.cache, 77]]
+        def seen():
+            made = [Family(*pair).family() for pair in pairs]
+            return [(vars(one), type(one), type(one.afi), type(one.safi), repr(one), one.index()) for one in made]
+        before = seen()
+        host_patches.know_families("5.0.15")
+        one = Family(1, 1)
+        print(seen() == before, len(before) > 60, one.family() is one.family(), one.family().afi is AFI.ipv4)
+    """)
+        == "True True False True\n"
+    )
+
+
 def test_another_version_stays_as_it_is():
     found = host_patches.apply("5.0.16")
     try:
@@ -83,6 +102,7 @@ def test_another_version_stays_as_it_is():
             "full-collections": "",
             "no-delay": "not tried with ExaBGP 5.0.16",
             "shared-attributes": "not tried with ExaBGP 5.0.16",
+            "known-families": "not tried with ExaBGP 5.0.16",
             "ended-process": "not tried with ExaBGP 5.0.16",
         }
     finally:
