@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from dnstap_bgp import config as configuration
 from dnstap_bgp.cli import main
 from dnstap_bgp.commands import import_original, import_routes
+from dnstap_bgp.errors import CommandError
 from tests.commands.import_kit import ORIGINAL, Files
 
 
@@ -17,6 +18,19 @@ def test_the_namespace_comes_along(files: Files):
     text = files.drop_in.read_text()
     assert "\nNetworkNamespacePath=/run/netns/dtap\n" in text
     assert "\nPrivateTmp=no\n" in text, "the resolver's socket is in /tmp"
+
+
+def test_nothing_of_roots_is_given_away_through_a_link(tmp_path: Path):
+    """The attack: the plugin's user, whose folder it is, puts a link in the place of the file that is given to it."""
+    secret, link = tmp_path / "secret", tmp_path / "state"
+    secret.write_text("root's alone")
+    secret.chmod(0o640)
+    link.symlink_to(secret)
+    with pytest.raises(CommandError, match="is a symbolic link by now"):
+        import_original._give_to_account(link, 0o600)
+    assert secret.stat().st_mode & 0o777 == 0o640
+    import_original._give_to_account(secret, 0o600)
+    assert secret.stat().st_mode & 0o777 == 0o600
 
 
 def test_dry_run_writes_nothing(files: Files):

@@ -5,6 +5,7 @@ NAMESPACE= of its unit  a systemd drop-in that runs ours in the same network nam
 its running cache       our state file, so that the first start announces what it announces
 """
 
+import errno
 import grp
 import os
 import pwd
@@ -303,12 +304,27 @@ def _write(path: Path, text: str) -> None:
 
 
 def _give_to_account(path: Path, mode: int, *, owner: bool = True) -> None:
-    """Let the packages' user have the file, where there is such a user and we may say so."""
-    path.chmod(mode)
-    if os.geteuid() != 0:
-        return
+    """Let the packages' user have the file, where there is such a user and we may say so.
+
+    By its descriptor and through no link: the folder may be that user's, who must not choose a file of root's.
+
+    Raises:
+        CommandError: A link stands in its place.
+    """
     try:
-        user, group = pwd.getpwnam(ACCOUNT).pw_uid, grp.getgrnam(ACCOUNT).gr_gid
-    except KeyError:
-        return
-    os.chown(path, user if owner else -1, group)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise CommandError(f"{path} is a symbolic link by now: who may write to its folder has put it there") from None
+    try:
+        os.fchmod(fd, mode)
+        if os.geteuid() != 0:
+            return
+        try:
+            user, group = pwd.getpwnam(ACCOUNT).pw_uid, grp.getgrnam(ACCOUNT).gr_gid
+        except KeyError:
+            return
+        os.fchown(fd, user if owner else -1, group)
+    finally:
+        os.close(fd)
