@@ -385,3 +385,27 @@ def test_a_slow_reader_of_everything_is_cut_off_and_keeps_no_other_from_it(port,
             sock.sendall(b"GET /fetch HTTP/1.1\r\nHost: x\r\n\r\n")
         eventually(lambda: status_or_none(port) == 200, 60, "who reads gets everything")
     assert "fault" not in caplog.text
+
+
+def test_one_address_that_reads_slowly_keeps_no_other_from_everything(port, monkeypatch):
+    """The attack: a member pulls as often as it has connections, and reads so that none of its pulls ends."""
+    monkeypatch.setattr(listener, "WRITE_S", 600.0)
+    monkeypatch.setattr(listener, "SEND_BUFFER_BYTES", 4096)
+    instance = Instance(config(port, insecure=True))
+    for number in range(20_000):
+        instance.see(f"n{number // 100}.example", str(ip_address(0x0B000000 + number)))
+    with serving(instance), ExitStack() as held:
+        for number in range(4 * listener.FETCHES_MAX):
+            sock = held.enter_context(closing(socket.socket()))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(60)
+            sock.connect(("127.0.0.1", port))
+            sock.sendall(b"GET /fetch HTTP/1.1\r\nHost: x\r\n\r\n")
+            if not number:
+                assert sock.recv(10), "it has begun"
+        for _ in range(2):
+            other = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=("127.0.0.2", 0))
+            other.request("GET", "/fetch")
+            with closing(other), other.getresponse() as response:
+                assert response.status == 200
+                assert len(json.loads(response.read())) == 20_000

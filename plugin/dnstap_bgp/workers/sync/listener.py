@@ -14,7 +14,8 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from urllib.parse import parse_qs
 
 from aiohttp import HttpVersion11, web
@@ -55,7 +56,7 @@ FOLLOWERS_MAX = 256
 """Streams: 128 KB each."""
 
 FETCHES_MAX = 2
-"""`/fetch` at a time: each is the whole table."""
+"""`/fetch` at a time: each is the whole table. Of one address there is one at a time, so that nobody has all places."""
 
 FETCH_S = 300.0
 """For all of one: a slow reader of ours must not keep the others' from it. The Go program reads 10 MB/s."""
@@ -90,6 +91,8 @@ class SyncListener:
         self._followers = followers
         self._log = RateLimitedLog(logger, process_clock)
         self._fetches = asyncio.Semaphore(FETCHES_MAX)
+        self._fetchers: Counter[Address] = Counter()  # how many of each address fetch, or wait to
+        self._turns: dict[Address, asyncio.Lock] = {}  # of these addresses
         self._handlers: dict[tuple[str, str], _Handler] = {("GET", "/v1/changes"): self._changes}
         if compatible:
             self._handlers |= {("GET", "/fetch"): self._fetch, ("PUT", "/put"): self._put, ("POST", "/put"): self._put}
@@ -189,7 +192,7 @@ class SyncListener:
     async def _fetch(self, request: web.BaseRequest, address: Address) -> web.StreamResponse:
         peer = self._access.peer_at(address)
         offset = peer.offset if peer is not None else Offset()
-        async with self._fetches, asyncio.timeout(FETCH_S):
+        async with self._turn(address), self._fetches, asyncio.timeout(FETCH_S):
             response = await self._begin(request, {"Content-Type": _JSON})
             behind_s = time.time() - process_clock()
             opening, given = "[", 0
@@ -206,6 +209,18 @@ class SyncListener:
             if peer is not None:
                 peer.given += given
         return response
+
+    @asynccontextmanager
+    async def _turn(self, address: Address) -> AsyncIterator[None]:
+        """Wait until no other `/fetch` of an address is under way."""
+        self._fetchers[address] += 1
+        try:
+            async with self._turns.setdefault(address, asyncio.Lock()):
+                yield
+        finally:
+            self._fetchers[address] -= 1
+            if not self._fetchers[address]:
+                del self._fetchers[address], self._turns[address]
 
     async def _changes(self, request: web.BaseRequest, address: Address) -> web.StreamResponse:
         try:
