@@ -14,7 +14,6 @@ import pwd
 import secrets
 import socket
 import stat
-import struct
 import threading
 from collections import Counter, deque
 from collections.abc import Hashable
@@ -25,6 +24,7 @@ from typing import Any
 from dnstap_bgp.core.hold.message import QUESTION_MAX_BYTES, TOKEN_BYTES, read_question
 from dnstap_bgp.errors import HoldMessageError, ListenerError
 from dnstap_bgp.workers.hold.carriers import Ask
+from dnstap_bgp.workers.net.listeners import UCRED
 from dnstap_bgp.workers.process.clocks import process_clock
 
 TURN_MAX = 16
@@ -40,7 +40,6 @@ RETRY_S = 0.001
 LOOK_AGAIN_S = 10.0
 """Between two lookups of a group's members, however many strangers send."""
 
-_UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7)
 _TOKEN_FILE_MODE = 0o640
 _TOKEN_FILE_MAX_BYTES = 4096
 
@@ -121,7 +120,7 @@ class UnixDatagrams:
         """Take some datagrams."""
         for _ in range(TURN_MAX):
             try:
-                data, ancillary, _, address = self._sock.recvmsg(QUESTION_MAX_BYTES + 1, socket.CMSG_SPACE(_UCRED.size))
+                data, ancillary, _, address = self._sock.recvmsg(QUESTION_MAX_BYTES + 1, socket.CMSG_SPACE(UCRED.size))
             except OSError:
                 return
             self._take(data, ancillary, address)
@@ -177,9 +176,9 @@ class UnixDatagrams:
 
     def _take(self, data: bytes, ancillary: list[tuple[int, int, bytes]], address: object) -> None:
         credentials = [
-            _UCRED.unpack(value)
+            UCRED.unpack(value)
             for level, kind, value in ancillary
-            if (level, kind, len(value)) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, _UCRED.size)
+            if (level, kind, len(value)) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS, UCRED.size)
         ]
         if not credentials or not self._senders.count(credentials[0][1], credentials[0][2]):
             self._refused["sender"] += 1

@@ -205,7 +205,7 @@ class HoldService:
     def _tick(self) -> None:
         now = process_clock()
         self._tick_due = now + TICK_S
-        reconfigured, self._reconfigured = self._reconfigured, None
+        reconfigured, self._reconfigured = self._reconfigured, None  # no call between, so no other thread's turn
         if reconfigured is not None:
             config, listeners = reconfigured
             self._config, self._margins = config.hold, config.margins

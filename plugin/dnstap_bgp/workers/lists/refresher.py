@@ -112,7 +112,7 @@ class Refresher:
                 selectors = tuple(sorted({*known.selectors, selector}))
                 followed[url] = replace(known, selectors=selectors)
         self._followed = followed
-        self._look_now = look_now
+        self._look_now = look_now or self._look_now  # what was asked for and has not begun yet still stands
         if self._service is not None:
             self._loop.call(self._poke.set)
         elif followed:

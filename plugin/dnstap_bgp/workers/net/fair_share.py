@@ -7,16 +7,14 @@ who share the places evenly don't push each other out in turn.
 
 import ipaddress
 import socket
-import struct
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
-from dnstap_bgp.workers.net.listeners import peer_address
+from dnstap_bgp.workers.net.listeners import peer_address, peer_credentials
 
 _Owner = TypeVar("_Owner", bound=Hashable)
 
-_UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7)
 _HOST_BITS_IPV6 = 64
 """Whoever has an IPv6 address has a /64 of them (RFC 4291, 2.5.4)."""
 
@@ -37,8 +35,7 @@ def owner_of(sock: socket.socket) -> Hashable:
 
 def peer_uid(sock: socket.socket) -> int:
     """Give the user of the process behind a unix socket, as it was when it connected."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    return int(_UCRED.unpack(credentials)[1])
+    return peer_credentials(sock)[1]
 
 
 def most_of(owners: Iterable[_Owner]) -> _Owner:

@@ -102,7 +102,7 @@ class LazyListeners:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                wanted, self._wanted = self._wanted, None
+                wanted, self._wanted = self._wanted, None  # no call between, so no other thread's turn
                 if wanted is not None:
                     self._apply(wanted)
                 for one in self._opened:

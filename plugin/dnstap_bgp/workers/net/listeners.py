@@ -31,12 +31,14 @@ RETRY_MAX_S = 5.0
 CHECK_S = 2.0
 """How often we look whether the socket file is still ours."""
 
+UCRED = struct.Struct("3i")
+"""Credentials of a process: pid, uid, gid (unix(7))."""
+
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 """Seconds and probes: there is no idle timeout, so a sender that lost its power frees its place after two minutes."""
 
 _OWNER_ONLY = 0o600
 _KINDS = {"stream": socket.SOCK_STREAM, "seqpacket": socket.SOCK_SEQPACKET, "dgram": socket.SOCK_DGRAM}
-_UCRED = struct.Struct("3i")  # pid, uid, gid: unix(7)
 _REASONS = {
     errno.ENOENT: "its folder does not exist",
     errno.EACCES: "not permitted: the folder, or for a port below 1024 the capability",
@@ -195,13 +197,23 @@ def peer_text(sock: socket.socket) -> str:
     if sock.family != socket.AF_UNIX:
         address, port = peer_address(sock), sock.getpeername()[1]
         return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
-    pid, _, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    pid, _, _ = peer_credentials(sock)
     try:
         comm = Path(f"/proc/{pid}/comm").read_bytes().strip()
     except OSError:  # it has ended, or lives in another pid namespace
         comm = b"process"
     name = "".join(chr(byte) if 0x20 < byte < 0x7F else "?" for byte in comm)
     return f"{name}[{pid}]"
+
+
+def peer_credentials(sock: socket.socket) -> tuple[int, int, int]:
+    """Give pid, uid and gid of the process behind a unix socket, as they were when it connected (unix(7)).
+
+    Raises:
+        OSError: The connection is gone already.
+    """
+    pid, uid, gid = UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+    return pid, uid, gid
 
 
 def peer_address(sock: socket.socket) -> IPAddress:

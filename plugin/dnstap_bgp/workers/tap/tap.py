@@ -183,7 +183,7 @@ class Tap:
     def _tick(self) -> None:
         now = self._clock()
         self._tick_due = now + TICK_S
-        rebinding, self._rebinding = self._rebinding, None
+        rebinding, self._rebinding = self._rebinding, None  # no call between: the interpreter changes no thread there
         if rebinding is not None:
             self._apply(*rebinding)
         for listener in self._listeners:
