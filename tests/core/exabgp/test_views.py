@@ -315,3 +315,11 @@ def test_nobody_waits_for_what_gave_way_while_budgets_are_adjusted(monkeypatch):
     monkeypatch.setattr(views, "awaited_stage", lambda _: "left-out")
     assert not views.adjust(1)
     assert (view.budget.given_way, woken) == ([], [True])
+
+
+def test_a_budget_has_decided_about_what_it_has_seen():
+    (view,) = Views()
+    assert not view.has_decided(X)
+    view.budget = Budget(1, lambda _: 0.0, lambda _: True)
+    view.budget.decide([Change(X, ONE)], bulk=False)
+    assert (view.has_decided(X), view.has_decided(Y)) == (True, False)

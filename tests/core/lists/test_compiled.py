@@ -7,7 +7,6 @@ import zlib
 import pytest
 
 from dnstap_bgp.core.lists.compiled import pack, unpack
-from dnstap_bgp.core.lists.patterns import PatternKind
 from dnstap_bgp.core.lists.rules import PublicSuffixes, Rule, RuleKind, RuleSet
 from dnstap_bgp.errors import ListError
 
@@ -120,8 +119,3 @@ def test_other_files_and_versions_are_refused():
         unpack(memoryview(packed[:8] + bytes([packed[8] + 1]) + packed[9:]))
     with pytest.raises(ListError, match="version"):
         unpack(memoryview(b"We love Marisa.\0" + bytes(5000)))
-
-
-def test_kinds_keep_the_numbers_that_files_have_of_them():
-    """Another version reads what this one has compiled, and the other way about."""
-    assert [(kind.name, kind.value) for kind in PatternKind] == [("KEYWORD", 0), ("EXPRESSION", 1)]

@@ -184,3 +184,8 @@ def test_one_name_among_many_costs_few_looks():
     names[777] = b"needle.example"
     assert made.which(names) == [777]
     assert looks <= 2 * patterns.FEW
+
+
+def test_kinds_keep_the_numbers_that_files_have_of_them():
+    """Another version reads what this one has compiled, and the other way about."""
+    assert [(kind.name, kind.value) for kind in PatternKind] == [("KEYWORD", 0), ("EXPRESSION", 1)]

@@ -355,3 +355,8 @@ def test_any_message(data: bytes, outgoing: bool):
     for wire in (ipv4(SERVER, CLIENT, 17, udp(53, 9, data)), ipv4(CLIENT, SERVER, 17, udp(9, 53, data))):
         for frame in found.read(wire, 0, outgoing=outgoing, interface=LAN):
             assert dnstap_pb2.Frame.FromString(frame).message.response_message == data
+
+
+@pytest.mark.parametrize(("value", "data"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\1"), (300, b"\xac\2")])
+def test_numbers_of_a_frame_take_no_more_bytes_than_they_need(value: int, data: bytes):
+    assert answers._varint(value) == data

@@ -172,3 +172,9 @@ def test_as_many_addresses_as_the_exact_parser_reads_are_read_and_no_more():
     for wire in (addresses, hints):
         assert len(fitted(wire(ADDRESSES_MAX))) == ADDRESSES_MAX
         assert fitted(wire(ADDRESSES_MAX + 1)) is None
+
+
+@pytest.mark.parametrize("ttl", [0, 1])
+def test_an_https_record_that_may_not_be_kept_is_read_all_the_same(ttl):
+    hint = b"\0\1\0\0\4\0\4" + ADDRESS
+    assert fitted(message(QUESTION, record(POINTER, HTTPS, hint, ttl), rdtype=HTTPS)) == found(ttl)

@@ -458,7 +458,7 @@ def test_the_second_of_two_targets_that_nothing_rules_out_is_read_where_it_stand
     """Both end as a rule does, and are on no list."""
     question = name(b"www.plain.test")
     reader = Prefilter(RuleSet.build([("list", [Rule(b"www.near.test", RuleKind.EXACT)])]))
-    links = [(POINTER, b"a.near.test"), (name(b"a.near.test"), b"b.near.test")]
+    links = [(POINTER, b"aa.near.test"), (name(b"aa.near.test"), b"b.near.test")]
     records = [record(owner, CNAME, name(target)) for owner, target in links]
     for _ in range(3):
         assert see(reader, message(question, *records, record(name(b"b.near.test"), A, ADDRESS))) == "no"
@@ -486,3 +486,11 @@ def test_domains_with_many_names_are_noticed_up_to_a_limit(monkeypatch):
             reader._count_child(parent)
         silent.append(len(reader._silent))
     assert (noticed, silent) == ([1, 2, 1], [1, 2, 1])
+
+
+def test_a_target_is_proved_by_its_labels_and_what_its_pointer_leads_to():
+    reader, question = Prefilter(RULES), b"\3www\5plain\4test"
+    assert reader._rules_out_pointed(b"\3cdn\xc0\x10", question)
+    assert not reader._rules_out_pointed(b"\6listed\xc0\x16", question)
+    for target in (b"", b"\xc0", b"\3cdn\5plain\4test", b"\3cdn\xc0\x0b", b"\3cdn\xc0\x1b"):
+        assert not reader._rules_out_pointed(target, question), target

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dnstap_bgp.core.lists.formats import detect
+from dnstap_bgp.core.lists.formats import detect, sing_box
 from dnstap_bgp.core.lists.lines import SkippedKind
 from tests.core.lists.formats.format_kit import is_refused, read_whole
 
@@ -93,3 +93,16 @@ def test_detection():
     assert detect(rule_set({"domain": "a.com"})) == "sing-box"
     assert detect(b'\n{\n  "rules": [{"domain_suffix": ["a.com"]}], "version": 1}') == "sing-box"
     assert detect(b'{"prefixes": []}') == "plain"
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b'{"rules":[{"domain":["a.test"]}]}', True),
+        (b'{"version":3,"rules":[]}', True),
+        (b'{"rules":[]}', False),
+        (b'{"version":3}', False),
+    ],
+)
+def test_a_rule_set_has_a_version_or_names(head: bytes, *, expected: bool):
+    assert sing_box._is_rule_set(head) == expected
