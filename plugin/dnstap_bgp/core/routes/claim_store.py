@@ -204,6 +204,10 @@ class ListClaims:
         self.wheel = ExpiryWheel(columns, list_name)
         self.by_hand = ExpiryWheel(columns, list_name, by_hand=True)
 
+    def wheel_of(self, name: Name) -> ExpiryWheel:
+        """Give the wheel of a name's claims, or of what was added by hand."""
+        return self.by_hand if name == BY_HAND else self.wheel
+
 
 class ClaimStore:
     """All live claims, in columns, with their indexes.
@@ -308,7 +312,8 @@ class ClaimStore:
 
     def hasten(self, row: Row) -> None:
         """Reschedule a claim whose lifetime has changed."""
-        self._wheel_of(row).hasten(row)
+        columns = self.columns
+        self.by_list[columns.lists[row]].wheel_of(columns.names[row]).hasten(row)
 
     def begin(self, claim: Claim, owner: OwnerKey = 0) -> Row:
         """Hang a new claim in front of its address's others, and into every index.
@@ -332,7 +337,7 @@ class ClaimStore:
         self.by_address[address] = row
         self.by_name.add(row)
         self._count += 1
-        self._wheel_of(row).schedule(row)
+        of_list.wheel_of(claim.name).schedule(row)
         return row
 
     def end(self, row: Row) -> Row:
@@ -344,7 +349,7 @@ class ClaimStore:
         columns = self.columns
         address, list_name = columns.addresses[row], columns.lists[row]
         of_list = self.by_list[list_name]
-        self._wheel_of(row).leave(row)
+        of_list.wheel_of(columns.names[row]).leave(row)
         self.by_name.discard(row)
         self._count -= 1
         self.ended += 1
@@ -379,10 +384,6 @@ class ClaimStore:
         if found is None:
             found = self.by_list[list_name] = ListClaims(self.columns, list_name)
         return found
-
-    def _wheel_of(self, row: Row) -> ExpiryWheel:
-        of_list = self.by_list[self.columns.lists[row]]
-        return of_list.by_hand if self.columns.names[row] == BY_HAND else of_list.wheel
 
     def _unhang(self, address: Address, row: Row) -> Row:
         """Take a row out of its address's chain, and the address with the last of them; gives what is first now."""
