@@ -547,8 +547,8 @@ class App:
             ended = self._keeper.resync()
             if stopping.is_set():
                 return
-            if ended and self._store is not None:
-                self._store.save()  # as in `_revise`: or the next start would bring them back beside all others
+            if self._store is not None:
+                self._store.end_restore(rewrite=ended > 0)
             gc.freeze()
         finally:
             gc.enable()
@@ -596,7 +596,7 @@ class App:
             return stopping.is_set()
 
         try:
-            report = store.adopt(self._keeper.adopt, is_given_up)
+            report = store.adopt(self._keeper.adopt, is_given_up, self._keeper.adopt_newcomers)
         except StateFileError as error:
             logger.error("%s", error)
             return True

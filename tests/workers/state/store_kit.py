@@ -115,6 +115,7 @@ def load(store: Store, held: Held) -> LoadReport:
     store.recall(held.recall)
     report = store.adopt(held.adopt)
     assert report is not None
+    store.end_restore()
     return report
 
 

@@ -74,6 +74,7 @@ def test_no_snapshot_is_begun_before_all_is_held_that_the_file_has(path, monkeyp
     assert found.addresses == {*map(address, (1, 2, 3))}
     assert store.status.snapshots == 0
     assert store.adopt(held.adopt) is not None
+    store.end_restore()
     assert saved.wait(10)
     store.shutdown()
     assert store.join(10)
@@ -111,6 +112,7 @@ def test_what_the_queue_had_no_room_for_is_appended_while_the_file_is_read(path)
         assert report.survey.torn_only
     assert store.status.snapshots == 0
     assert store.adopt(held.adopt) is not None
+    store.end_restore()
     until(lambda: store.status.snapshots == 1)
     store.shutdown()
     assert store.join(10)
@@ -192,6 +194,7 @@ def test_a_file_that_is_gone_while_it_is_read_is_begun_again(path):
             adopted.append(read(path)[0])
 
     assert store.adopt(adopt) is not None
+    store.end_restore()
     assert adopted[0].announced == held.announced, "as if it were killed in the middle"
     assert adopted[0].addresses < held.addresses
     until(lambda: store.status.snapshots == 2)
@@ -218,6 +221,7 @@ def test_a_file_that_cant_be_read_to_its_end_is_set_aside(path, monkeypatch):
         bad.setattr(os, "pread", bad_sector)
         with pytest.raises(StateFileError, match="Input/output error"):
             store.adopt(held.adopt)
+        store.end_restore()
     until(lambda: store.status.snapshots == 1)
     store.shutdown()
     assert store.join(10)
@@ -234,6 +238,7 @@ def test_a_file_that_gets_shorter_while_it_is_read_is_set_aside(path):
     os.truncate(path, 100)
     with pytest.raises(StateFileError, match="are gone or damaged since"):
         store.adopt(held.adopt)
+    store.end_restore()
     until(lambda: store.status.snapshots == 1)
     store.shutdown()
     assert store.join(10)
@@ -270,6 +275,7 @@ def test_a_bad_spot_that_passes_costs_no_claim(path, monkeypatch):
     store.start(held.walk)
     assert store.can_adopt
     assert store.adopt(held.adopt) is not None
+    store.end_restore()
     until(lambda: store.status.snapshots == 1)
     store.shutdown()
     assert store.join(10)
@@ -297,6 +303,7 @@ def test_a_damaged_file_that_can_never_be_read_again_is_replaced(path, monkeypat
         store.start(held.walk)
         with pytest.raises(StateFileError, match="Input/output error"):
             store.adopt(held.adopt)
+        store.end_restore()
         until(lambda: store.status.snapshots == 1, 20.0)
         assert store.append(records=[(address(3), ONE)]).wait(10)
         store.shutdown()
@@ -343,6 +350,7 @@ def test_records_are_kept_behind_a_failure_while_the_file_is_read(path, monkeypa
     assert read(path)[0].announced == dict.fromkeys(map(address, (1, 2, 3, 4)), ONE)  # as if it were killed now
     held.announced.update(dict.fromkeys(map(address, (3, 4)), ONE))
     assert store.adopt(held.adopt) is not None
+    store.end_restore()
     until(lambda: store.status.snapshots == 1)  # what the disk has of it is not known
     store.shutdown()
     assert store.join(10)
@@ -378,6 +386,7 @@ def test_a_snapshot_that_becomes_possible_as_it_is_refused_comes_at_once(path, m
             refuse(log)
         except StateFileError:
             adopted.append(store.adopt(held.adopt))
+            store.end_restore()
             raise
 
     monkeypatch.setattr(wal.WriteAheadLog, "mend_or_refuse", refuse_late)

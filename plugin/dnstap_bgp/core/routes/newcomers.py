@@ -6,6 +6,12 @@ Of caps and shares they get what they would have got behind all that was held:
               cap by as many as there are newcomers, so at most by as much again
     waiting   there was none, or what they cost is not known yet: nothing ends for them before all is back
 
+A process that is killed meanwhile leaves their claims in blocks of their own (`BlockKind.EARLY`). To the next one they
+are newcomers again, which come back behind all others; so however often that happens, a restore that comes to its end
+leaves no rule above its cap. Until then a rule has as many newcomers beside what was held as each of these processes
+has admitted; ExaBGP gives a plugin up after a few deaths in a minute (see `process/instance.py`), and what was
+refused in the end is withdrawn.
+
 Once all is back, those that have begun wait, too, but only where a cap was exceeded beside them; what was held is
 brought within the caps; then all that wait are judged in the order in which they came. See `RouteTable.judge`.
 """

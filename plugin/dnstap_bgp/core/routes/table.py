@@ -216,12 +216,21 @@ class RouteTable:
         self.admission.newcomers = Newcomers(is_known)
 
     def _admit_early(
-        self, newcomers: Newcomers, claim: Claim, owner: OwnerKey, now: float, changes: list[Change]
+        self,
+        newcomers: Newcomers,
+        claim: Claim,
+        owner: OwnerKey,
+        now: float,
+        changes: list[Change],
+        *,
+        is_paid: bool = False,
     ) -> None:
         """Begin the claim of a sighting if there is room already; else it waits, or is refused."""
         address, list_name, name = claim[:3]
         before, is_known = newcomers.find(claim), newcomers.is_known(address)
-        is_paid = bool(is_known) or address in self.claims.by_address or (before is not None and before.is_paid)
+        is_paid = (
+            is_paid or bool(is_known) or address in self.claims.by_address or (before is not None and before.is_paid)
+        )
         cap: str | None
         if newcomers.is_judging or (
             not is_paid and is_known is None and self.policies.caps.new_routes_per_s is not None
@@ -342,11 +351,16 @@ class RouteTable:
 
     # -- from the state file and from peers
 
-    def adopt(self, claims: Iterable[Claim], now: float) -> list[Change]:
+    def adopt(self, claims: Iterable[Claim], now: float, *, are_newcomers: bool = False) -> list[Change]:
         """Take claims from the state file, as far as the policies of now admit them; of one twice the later counts.
 
         What has no policy any more, is past its deadline, is forgotten by hand or refused by the guard or a cap, is
         left out.
+
+        Args:
+            claims: In the order of the file.
+            now: Process clock.
+            are_newcomers: They came during a restore that was never finished: behind all that was held before.
 
         Returns:
             Changes of what had to give way; what is wanted of the claims' own addresses follows from `wanted`.
@@ -354,7 +368,8 @@ class RouteTable:
         changes: list[Change] = []
         for claim in claims:
             if not self.admission.forgotten.covers(claim, now):
-                self._take(claim, now, changes, was_held=True)
+                is_early = are_newcomers and claim.name != BY_HAND and self.admission.newcomers is not None
+                self._take(claim, now, changes, was_held=not is_early, is_early=is_early)
         return changes
 
     def merge(self, claims: Iterable[Claim], now: float, tolerance_s: float) -> Merged:
@@ -426,7 +441,14 @@ class RouteTable:
         return True
 
     def _take(
-        self, claim: Claim, now: float, changes: list[Change], *, was_held: bool = False, moved: bool = False
+        self,
+        claim: Claim,
+        now: float,
+        changes: list[Change],
+        *,
+        was_held: bool = False,
+        moved: bool = False,
+        is_early: bool = False,
     ) -> Row:
         """Take one claim that was made before or elsewhere; gives its row if it is new.
 
@@ -437,6 +459,7 @@ class RouteTable:
             was_held: See `Admission.full`.
             moved: Another list's claim of the name is held here and perhaps about to end: that none on the address was
                 seen earlier doesn't refuse it.
+            is_early: It came during a restore that was never finished, see `adopt`.
         """
         reason = self.policies.refusal(claim.address, claim.list)
         if reason is not None:
@@ -457,7 +480,9 @@ class RouteTable:
         elif seen + ttl_s > now:
             owner = self._owner(claim.list, claim.name)
             claim = claim._replace(ttl_s=ttl_s, seen=seen, first=min(claim.first, seen))
-            if self._make_room(claim, owner, now, changes, seen=seen, was_held=was_held, moved=moved):
+            if is_early and self.admission.newcomers is not None:
+                self._admit_early(self.admission.newcomers, claim, owner, now, changes, is_paid=True)
+            elif self._make_room(claim, owner, now, changes, seen=seen, was_held=was_held, moved=moved):
                 return self._begin(claim, owner, now, was_held=was_held)
         return NONE
 

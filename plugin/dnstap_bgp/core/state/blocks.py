@@ -44,10 +44,19 @@ Read: TypeAlias = Callable[[int, int], bytes]
 
 
 class BlockKind(enum.IntEnum):
-    """Origin of a block; both kinds read alike."""
+    """Origin of a block; all kinds have the same payload.
+
+    Attributes:
+        SNAPSHOT: A walk over all that is held.
+        CHANGES: What came since.
+        EARLY: What came before all was back that the file has. Claims of such blocks that no other follows were never
+            held against the caps beside all others, see `core/routes/newcomers.py`. A program that doesn't know the
+            kind takes it for CHANGES.
+    """
 
     SNAPSHOT = 1
     CHANGES = 2
+    EARLY = 3
 
 
 @dataclass(frozen=True, slots=True)

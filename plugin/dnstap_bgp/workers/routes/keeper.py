@@ -225,7 +225,11 @@ class Keeper:
             with self.lock:
                 self._put(self.table.offer(unpaid[start : start + JUDGE_AT_ONCE], process_clock()))
 
-    def adopt(self, claims: Sequence[Claim]) -> None:
+    def adopt_newcomers(self, claims: Sequence[Claim]) -> None:
+        """Take claims that came during a restore that was never finished, once all others are back."""
+        self.adopt(claims, are_newcomers=True)
+
+    def adopt(self, claims: Sequence[Claim], *, are_newcomers: bool = False) -> None:
         """Take claims from the state file.
 
         While the file is being read, the routes of these are announced at once, unless they are announced otherwise;
@@ -234,6 +238,7 @@ class Keeper:
         Args:
             claims: Any number. They count as far as the rules still match them; what a list gave up, or was renamed
                 with, goes to the lists that the name is on now.
+            are_newcomers: See `RouteTable.adopt`.
         """
         rules, unknown = self.rules, self.unknown
         same = self._same.setdefault
@@ -249,7 +254,7 @@ class Keeper:
         for start in range(0, len(claims), ADOPT_AT_ONCE):
             some = claims[start : start + ADOPT_AT_ONCE]
             with self.lock:
-                changes = self.table.adopt(some, process_clock())
+                changes = self.table.adopt(some, process_clock(), are_newcomers=are_newcomers)
                 if self.is_restoring:
                     # in the order of their addresses, the last first: see `resync`
                     addresses = sorted({claim.address for claim in some}, reverse=True)

@@ -42,6 +42,7 @@ class FileSurvey:
 
     Attributes:
         end: Behind the last whole block: where to append.
+        judged: Behind the last of them that is not `EARLY`: claims from here on are newcomers of unfinished restores.
         blocks: Whole blocks.
         snapshot_bytes: Of these, what snapshots take.
         holes: The first `HOLES_MAX` damaged parts, a torn tail among them.
@@ -52,6 +53,7 @@ class FileSurvey:
     """
 
     end: int = HEADER_BYTES
+    judged: int = HEADER_BYTES
     blocks: int = 0
     snapshot_bytes: int = 0
     holes: list[Hole] = field(default_factory=list)
@@ -76,6 +78,7 @@ class LoadReport:
         found: There was a file with something in it.
         size: Its bytes.
         claims: Records of claims before their deadline, handed on; a claim may have several.
+        newcomers: Of these, those that came during a restore that was never finished.
         expired: Records of claims past it, left out.
         announced: Records of announcements, handed on.
         withdrawn: Records of withdrawals, handed on.
@@ -89,6 +92,7 @@ class LoadReport:
     found: bool = False
     size: int = 0
     claims: int = 0
+    newcomers: int = 0
     expired: int = 0
     announced: int = 0
     withdrawn: int = 0
@@ -134,6 +138,8 @@ def survey(read: Read, size: int) -> FileSurvey:
         found.end = part.end
         found.last[part.stamp.boot_id] = part.stamp
         found.of_views = found.of_views or is_payload_of_views(part.payload)
+        if part.kind != BlockKind.EARLY:
+            found.judged = part.end
         if part.kind == BlockKind.SNAPSHOT:
             found.snapshot_bytes += part.end - part.offset
     return found
@@ -198,17 +204,25 @@ class Restoration:
         report.seconds += time.perf_counter() - began
         return True
 
-    def adopt(self, adopt: Adopt, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+    def adopt(
+        self,
+        adopt: Adopt,
+        is_stopped: Callable[[], bool] = lambda: False,
+        adopt_newcomers: Adopt | None = None,
+    ) -> bool:
         """Hand on the claims.
 
         Args:
             adopt: Takes at most `RECORDS_MAX` claims, their times in the reader's process clock.
             is_stopped: Asked after each block: whether to give it up.
+            adopt_newcomers: Takes those that came during a restore that was never finished, behind all others; None:
+                `adopt` does.
 
         Returns:
             Whether all was read; False: it was given up.
         """
         began, report = time.perf_counter(), self.report
+        newcomers_from = report.survey.judged if adopt_newcomers is not None else math.inf
         for block in self._blocks():
             last = report.survey.last.get(block.stamp.boot_id, block.stamp)
             stamp_s = self._now.boottime_s - elapsed_s(block.stamp, last, self._now)
@@ -218,8 +232,10 @@ class Restoration:
                 continue  # known since `recall`
             report.claims += len(claims)
             report.expired += expired
+            are_new = block.offset >= newcomers_from
+            report.newcomers += len(claims) if are_new else 0
             if claims:
-                adopt(claims)
+                (adopt_newcomers if are_new and adopt_newcomers is not None else adopt)(claims)
             time.sleep(0)
             if is_stopped():
                 return False

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dnstap_bgp.core.model import Claim, RibRecord
+from dnstap_bgp.core.state.blocks import BlockKind
 from dnstap_bgp.core.state.pending import Pending
 from dnstap_bgp.core.status.report import StateFileStatus
 from dnstap_bgp.core.timing import Backoff
@@ -49,7 +50,7 @@ class Store:
     """The state file's writer and reader.
 
     Order of use: `lock`, `recall`, `start`, any number of `append`, `shutdown`, `join`; `adopt` after `recall`, before
-    `start` or beside all that follows it.
+    `start` or beside all that follows it, and `end_restore` once all is held and judged.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Store:
         self._was_held = True  # as the turn under way found it
         self._opened = ExitStack()  # the file, while it is read
         self._restoration: Restoration | None = None
+        self._had_newcomers = False  # of a restore that was never finished
 
     # -- before the start
 
@@ -133,18 +135,25 @@ class Store:
                 self._wal.damaged = not report.survey.torn_only
                 self._wal.report = report if self._file.locked else None
                 self._wal.is_held = not report.survey.blocks
+                self._wal.kind = BlockKind.EARLY if report.survey.blocks else BlockKind.CHANGES
 
     @property
     def can_adopt(self) -> bool:
         """Tell whether `adopt` may find claims: also where `recall` met a bad spot, which may be passing."""
         return self._restoration is not None
 
-    def adopt(self, adopt: Adopt, is_stopped: Callable[[], bool] = lambda: False) -> LoadReport | None:
+    def adopt(
+        self,
+        adopt: Adopt,
+        is_stopped: Callable[[], bool] = lambda: False,
+        adopt_newcomers: Adopt | None = None,
+    ) -> LoadReport | None:
         """Read the claims, in the caller's thread, after `recall`; others may `append` meanwhile.
 
         Args:
             adopt: See `Restoration.adopt`.
             is_stopped: See there.
+            adopt_newcomers: See there.
 
         Returns:
             What was found; None: it was given up before the end.
@@ -156,18 +165,35 @@ class Store:
         assert restoration is not None
         with self._reading():
             self._restoration = None
-            if not restoration.adopt(adopt, is_stopped):
+            if not restoration.adopt(adopt, is_stopped, adopt_newcomers):
                 return None
         self._opened.close()
-        self._allow_snapshots()
+        self._had_newcomers = restoration.report.newcomers > 0
         return restoration.report
+
+    def end_restore(self, *, rewrite: bool = False) -> None:
+        """Let snapshots be begun from now on: all is held, and what came meanwhile is judged.
+
+        Args:
+            rewrite: The file has claims that are not held any more: the next start would bring them back beside all
+                others, so it is to be written anew.
+        """
+        if rewrite or self._had_newcomers:
+            self.save()  # until then what is appended is no better known than what came before
+        elif self._wal.kind is BlockKind.EARLY:
+            self._wal.kind = BlockKind.CHANGES
+            self.append()  # a block that says so
+        with self._queue.work:
+            self._wal.is_held = True
+            self._retry_at = 0.0
+            self._queue.work.notify()
 
     def start(self, walk: Walk) -> None:
         """Start the thread.
 
         Args:
             walk: Walks all that is held; called in the thread, each step may take the keeper's lock. Not before all is
-                held that the file has: no snapshot is begun before the end of `adopt`.
+                held that the file has: no snapshot is begun before `end_restore`.
         """
         self._wal.walk = walk
         self._thread.start()
@@ -186,15 +212,8 @@ class Store:
             self._wal.damaged = True
             if self._restoration is None:
                 self._opened.close()
-                self._allow_snapshots()
             msg = f"{self._file.path} can't be read: {error}"
             raise StateFileError(msg) from error
-
-    def _allow_snapshots(self) -> None:
-        with self._queue.work:
-            self._wal.is_held = True
-            self._retry_at = 0.0
-            self._queue.work.notify()
 
     # -- any thread
 

@@ -51,8 +51,9 @@ class WriteAheadLog:
         snapshots_begun: How many were begun; counted before the walk, and before the queue is dropped for it.
         synced: When the disk last had everything, process clock; None: not yet.
         of_views: The file has records that are about the neighbors of one view, and so is of version 2.
-        is_held: All that the file has is held. Until then no snapshot is begun, for it would lack the rest:
-            unless the file is gone.
+        is_held: All that the file has is held, and what came meanwhile is judged. Until then no snapshot is begun, for
+            it would lack the rest, or have too much: unless the file is gone.
+        kind: Of the blocks that are appended: `EARLY` until then, and as long as the file has claims that were refused.
     """
 
     def __init__(self, file: StateFile, queue: WriteQueue, clock: Clock, sync_interval_s: float) -> None:
@@ -67,6 +68,7 @@ class WriteAheadLog:
         self.synced: float | None = None
         self.of_views = False
         self.is_held = True
+        self.kind = BlockKind.CHANGES
         self._prepared = False
         self._rewrite = False  # a snapshot is wanted, though the file is whole
         self._snapshot_bytes = 0
@@ -125,7 +127,7 @@ class WriteAheadLog:
         self._lacks = True
         number, began = self._queue.restart(), process_clock()
         with self._closing(), _undone_by_failure(output):
-            for block in self._held_blocks(output, BlockKind.CHANGES):
+            for block in self._held_blocks(output, self.kind):
                 output.append(block)
                 self._note_written(len(block))
                 if not self._pause(process_clock() - began, owed=True):
@@ -182,7 +184,9 @@ class WriteAheadLog:
         if taken is None or taken[1] == (self._drafted if output is None else self._queue.records.served):
             return
         batch, number = taken
-        data = b"".join(frames(BlockKind.CHANGES, batch.claims, batch.records, self._clock()))
+        data, now = b"", self._clock()
+        if output is not None:
+            data = b"".join(frames(self.kind, batch.claims, batch.records, now))
         of_views = is_of_views(key for key, _ in batch.records)
         if output is not None:
             self._append(output, data, batch, of_views=of_views)
@@ -190,6 +194,8 @@ class WriteAheadLog:
         if draft is not None:
             if of_views:
                 draft.set_version(VERSION_VIEWS)
+            if output is None or self.kind is not BlockKind.CHANGES:
+                data = b"".join(frames(BlockKind.CHANGES, batch.claims, batch.records, now))
             draft.append(data)
             self._drafted = number
 
@@ -274,6 +280,8 @@ class WriteAheadLog:
         self.snapshots += 1
         self._rewrite = not was_held  # a part of it may have come back while the rest was walked
         self.damaged = self._lacks = False
+        if was_held:
+            self.kind = BlockKind.CHANGES
         self._dirty_since = None
         self.synced = process_clock()
         self._queue.serve(self._queue.records, self._drafted)
