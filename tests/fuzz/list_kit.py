@@ -51,7 +51,7 @@ def check(form: str, content: bytes) -> None:
     assert len(items) <= ITEMS_PER_BYTE * len(content) + 1
     for item in items:
         sane(item)
-        if isinstance(item, Rule) and b"xn--" not in item.domain:
+        if isinstance(item, Rule) and content.isascii():  # UTS 46 maps others, even to ASCII: º to o
             assert item.domain in content.lower() or form in _COMPOSED, item
     if form in ORACLES:
         ORACLES[form](content, items)
