@@ -14,6 +14,7 @@ from dnstap_bgp.core.lists.patterns import expression, keyword
 from dnstap_bgp.core.lists.rules import RuleSet
 from dnstap_bgp.core.tap import prefilter
 from dnstap_bgp.core.tap.ingest import Ingest
+from dnstap_bgp.core.tap.memo import Memo
 from dnstap_bgp.errors import DnsError
 from tests.property.messages import ACCEPTED, draw_frame, draw_wires, expected, expected_of_frame, mutate, rules, stream
 
@@ -48,8 +49,9 @@ def check_messages(seed: int, batches: int, memo_max_bytes: int, rule_set: RuleS
 
 
 def remember_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    for share in ("FILLING_SHARE", "PLAIN_SHARE", "CHAINED_SHARE", "LOOKED_UP_SHARE"):
+    for share in ("KEPT_SHARE", "LOOKED_UP_SHARE"):
         monkeypatch.setattr(prefilter, share, 1)
+    monkeypatch.setattr(Memo, "asked_again", lambda _, names: set(names))
 
 
 @pytest.mark.parametrize("rule_set", [WITH_PATTERNS, WITH_KEYWORDS], ids=["patterns", "keywords"])

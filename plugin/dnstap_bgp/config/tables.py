@@ -178,7 +178,7 @@ class DnstapTable(FileTable):
         rewritten: Whether answers count that the resolver's own policy rewrote (RPZ). Such an address is no truth about
             the name, but a block page or a detour of the resolver's operator.
         memo_bytes: The memory for names that are asked for often, so that they need not be looked up again. The default
-            holds 20,000 to 70,000 names; a resolver of hundreds of thousands of names gains some percent from more.
+            holds 30,000 to 70,000 names; a resolver of hundreds of thousands of names gains some percent from more.
             Answers of hooks (`[hold]`) have an eighth of it beside it.
     """
 

@@ -87,7 +87,7 @@ def test_the_memo_of_names_is_bounded_by_the_tap_s():
     """A flood of names takes no more than its share."""
     answers = HookAnswers(RULES, memo_bytes=64_000)
     for number in range(20_000):
-        wire = message(name(b"www.listed%d.test" % number), record(POINTER, A, ADDRESS))
+        wire = message(name(b"www.listed%d.test" % (number // 2)), record(POINTER, A, ADDRESS))
         assert answers.read(question(wire)) == []
     memo = answers._prefilter.memo
     assert memo.max_bytes == 64_000 // 8

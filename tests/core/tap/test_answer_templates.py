@@ -6,7 +6,7 @@ import pytest
 
 from dnstap_bgp.core.dns.answer import ADDRESSES_MAX, parse
 from dnstap_bgp.core.dns.labels import WorkBudget
-from dnstap_bgp.core.tap.answer_templates import STRETCHES_MAX, learn_cnames, learn_template, read
+from dnstap_bgp.core.tap.answer_templates import STRETCHES_MAX, learn_cnames, learn_template, read, read_targets
 from dnstap_bgp.errors import DnsError
 from tests.core.tap.test_prefilter import AAAA, ADDRESS, CNAME, HTTPS, POINTER, A, message, name, record
 
@@ -139,26 +139,89 @@ def test_names_in_many_stretches_give_no_template(links, is_learnt):
         at += len(records[-1])
     wire = message(QUESTION, *records, record(owner, A, ADDRESS))
     assert len(parse(wire).names) == links + 1
-    assert (learn_cnames(wire, BEHIND) is not None) == is_learnt
     assert (learnt(wire) is not None) == is_learnt
     assert 6 * links < STRETCHES_MAX if is_learnt else links * links / 2 > STRETCHES_MAX
 
 
+NAME = QUESTION[:-1]
+
+
+def cnames_of(*records):
+    rest = message(QUESTION, *records)[BEHIND:]
+    return learn_cnames(NAME, rest), read_targets(NAME, rest)
+
+
 def test_cnames_of_an_unlisted_name_are_learnt_without_their_ttls():
-    wire, again = chained(ttl=1), chained(ttl=2)
-    template = learn_cnames(wire, BEHIND)
-    assert template is not None
-    unpack, fixed, size = template
-    assert unpack(again[BEHIND:]) == fixed
-    assert again[BEHIND + size :] == record(AT_TARGET, A, ADDRESS, 200)
-    assert learn_cnames(message(QUESTION, record(POINTER, A, ADDRESS)), BEHIND) is None
+    end = POINTER + bytes.fromhex("00050001")
+    template, targets = cnames_of(record(POINTER, CNAME, TARGET), record(AT_TARGET, A, ADDRESS))
+    assert template == (end, bytes((0, len(TARGET))) + TARGET)
+    assert targets == [TARGET[:-1]]
+    other = cnames_of(record(QUESTION, CNAME, TARGET, 7), record(TARGET, CNAME, b"\1x\xc0\x0c", 9))
+    assert other == (
+        (QUESTION + end[2:], bytes((0, len(TARGET))) + TARGET + TARGET + end[2:], b"\0\4\1x\xc0\x0c"),
+        [TARGET[:-1], b"\1x" + NAME],
+    )
+    assert cnames_of(record(POINTER, A, ADDRESS)) == (None, [])
 
 
-def test_a_cname_behind_the_answer_section_is_no_part_of_a_template():
-    link = record(POINTER, CNAME, TARGET)
-    template = learn_cnames(message(QUESTION, link, rest=record(AT_TARGET, CNAME, QUESTION), counts=(1, 0)), BEHIND)
-    assert template is not None
-    assert template[2] == 4 + len(link)
+AT = BEHIND + 4 + 12  # where the first record's data stands
+
+
+@pytest.mark.parametrize(
+    ("targets", "read"),
+    [
+        ([b"\3cdn\xc0\x0e"], [b"\3cdn\6listed\4test"]),
+        ([b"\3cdn\xc0" + bytes([12 + len(NAME)])], []),
+        ([b"\3cdn\xc0\x0b"], []),
+        ([b"\3cdn\xc0" + bytes([AT])], []),
+        ([b"\xc0\x0c"], [NAME]),
+        ([b"\0"], [b""]),
+        ([b""], []),
+        ([b"\x0c"], []),
+        ([b"\3c\0n\0"], [b"\3c\0n"]),  # whoever asks has to look for zero bytes
+        ([TARGET, b"\1x\xc0" + bytes([AT])], [TARGET[:-1], b"\1x" + TARGET[:-1]]),
+        ([TARGET, b"\1x\xc0" + bytes([AT + 4])], [TARGET[:-1], b"\1x\4test"]),
+        ([TARGET, b"\1x\xc0" + bytes([AT + 1])], []),  # into a label
+        ([TARGET, b"\1x\xc0" + bytes([AT + len(TARGET) - 1])], []),
+        ([b"\1y\xc0\x0e", b"\1x\xc0" + bytes([AT])], [b"\1y\6listed\4test", b"\1x\1y\6listed\4test"]),
+        ([b"\1y\xc0\x0e", b"\1x\xc0" + bytes([AT + 2])], []),
+        ([b"\5abc\xc0\x0e", b"\1x\xc0" + bytes([AT])], []),  # what looks like a pointer is a part of a label
+        (
+            [TARGET, b"\1y\xc0" + bytes([AT]), b"\xc0" + bytes([AT + len(TARGET) + 12])],
+            [TARGET[:-1], b"\1y" + TARGET[:-1], b"\1y" + TARGET[:-1]],
+        ),
+        ([b"\1x\0"] * 16, [b"\1x"] * 16),
+        ([b"\1x\0"] * 17, []),
+    ],
+)
+def test_targets_are_read_where_they_are_written_as_usual(targets, read):
+    assert cnames_of(*(record(POINTER, CNAME, target) for target in targets))[1] == read
+
+
+def test_a_target_that_a_mark_cuts_short_is_not_read():
+    """Its label holds what looks like a pointer; the mark that follows is a part of it."""
+    target = b"\5abc\xc0\x0e" + bytes.fromhex("00050001")
+    assert cnames_of(record(POINTER, CNAME, target))[1] == []
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        pytest.param([record(b"\3odd\0", CNAME, TARGET)], id="another owner"),
+        pytest.param([record(POINTER, CNAME, bytes(0x100) + TARGET)], id="a long target"),
+        pytest.param(
+            [record(POINTER, CNAME, TARGET), record(AT_TARGET, A, ADDRESS), record(AT_TARGET, CNAME, TARGET)],
+            id="an address between",
+        ),
+        pytest.param([record(POINTER, CNAME, TARGET), record(b"\1x\0", CNAME, TARGET)], id="an owner in full"),
+        pytest.param([record(POINTER, CNAME, TARGET), record(b"\1x", CNAME, TARGET)], id="an owner of no form"),
+        pytest.param([record(POINTER, CNAME, b"\1x\xc0\x02")], id="a target in the header"),
+        pytest.param([record(POINTER, CNAME, b"\1x\xc0" + bytes([BEHIND]))], id="a target in the question's type"),
+        pytest.param([record(POINTER, CNAME, b"\1x\xc0" + bytes([BEHIND + 10]))], id="a target in a TTL"),
+    ],
+)
+def test_cnames_that_give_no_template(records):
+    assert cnames_of(*records)[0] is None
 
 
 def test_as_many_addresses_as_the_exact_parser_reads_are_read_and_no_more():

@@ -5,9 +5,10 @@ import struct
 
 import pytest
 
+from dnstap_bgp.core.dns.labels import NAME_UNITS
 from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
 from dnstap_bgp.core.tap import prefilter
-from dnstap_bgp.core.tap.memo import TEMPLATES_MAX, ListedName
+from dnstap_bgp.core.tap.memo import TEMPLATES_MAX, ListedName, Memo
 from dnstap_bgp.core.tap.prefilter import Prefilter
 from dnstap_bgp.errors import DnsError, WorkExceededError
 
@@ -53,8 +54,9 @@ PLAIN = message(name(b"www.plain.test"), record(POINTER, A, ADDRESS))
 @pytest.fixture
 def remembers_all(monkeypatch):
     """Every name is remembered at once: what is remembered is looked at below."""
-    for share in ("FILLING_SHARE", "PLAIN_SHARE", "CHAINED_SHARE", "LOOKED_UP_SHARE"):
+    for share in ("KEPT_SHARE", "LOOKED_UP_SHARE"):
         monkeypatch.setattr(prefilter, share, 1)
+    monkeypatch.setattr(Memo, "asked_again", lambda _, names: set(names))
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_case_does_not_matter_and_leaves_nothing_in_the_memo(reader):
     spelled = message(name(b"wWw.LiStEd.tEsT"), record(POINTER, A, ADDRESS))
     assert see(reader, spelled) == claim(b"www.listed.test")
     assert see(reader, message(name(b"WWW.plain.TEST"), record(POINTER, A, ADDRESS))) == "no"
-    assert set(reader.memo.young) == {b"\3www\6listed\4test", b"\3www\5plain\4test"}
+    assert set(reader.memo.entries) == {b"\3www\6listed\4test", b"\3www\5plain\4test"}
 
 
 def test_the_first_owner_must_be_in_the_chain(reader):
@@ -126,7 +128,7 @@ def test_chains_are_learnt_and_their_ttls_still_read(reader):
         assert see(reader, wire) == claim(b"a.listed.test", ttl)
     assert all(
         len(known.templates) == 1
-        for known in reader.memo.young.values()
+        for known in reader.memo.entries.values()
         if isinstance(known, ListedName) and known.misses
     )
 
@@ -135,7 +137,7 @@ def test_an_unlisted_chain_that_turns_to_a_listed_name_is_seen(reader):
     question = name(b"www.plain.test")
     for _ in range(4):
         assert see(reader, chained(question, name(b"cdn.plains.test"))) == "no"
-    assert len(reader.memo.young[question[:-1]]) == 1
+    assert len(reader.memo.entries[question[:-1]]) == 2
     assert see(reader, chained(question, name(b"cdn.listed.test"))) == claim(b"cdn.listed.test")
     assert see(reader, chained(question, name(b"cdn.plains.test"))) == []
 
@@ -150,12 +152,14 @@ def test_a_second_link_behind_a_known_one_is_seen(reader):
     assert see(reader, message(question, known, more, final)) == claim(b"x.listed.test")
 
 
-def test_names_that_rotate_keep_their_chains(reader):
+def test_of_a_name_whose_cnames_rotate_the_last_ones_are_kept(reader):
     question = name(b"www.plain.test")
     wires = [chained(question, name(b"cdn%d.plain.test" % number)) for number in range(3)]
     for wire in wires * 4:
         assert see(reader, wire) == "no"
-    assert 2 <= len(reader.memo.young[question[:-1]]) <= TEMPLATES_MAX
+        assert reader.memo.entries[question[:-1]][1][2:] in wire
+    assert see(reader, message(question, record(POINTER, A, ADDRESS))) == "no"
+    assert reader.memo.entries[question[:-1]]
 
 
 def test_a_ttl_may_not_hide_a_record(reader):
@@ -260,7 +264,7 @@ def test_a_flood_of_names_does_not_grow_the_memo():
         assert see(reader, PLAIN) == "no"
         assert see(reader, LISTED) == claim(b"www.listed.test")
         assert reader.memo.used_bytes < 20_200
-    assert reader.memo.get(b"\3www\5plain\4test") == ()  # what is asked for stays
+        assert reader.memo.entries[b"\3www\5plain\4test"] == ()  # what is asked for is back at once
 
 
 @pytest.mark.usefixtures("remembers_all")
@@ -273,21 +277,32 @@ def test_a_flood_of_names_below_a_rule_does_not_grow_the_memo():
         assert reader.memo.used_bytes < 21_000
 
 
-def test_once_the_memo_is_full_names_of_a_flood_are_seldom_remembered_and_names_asked_often_soon():
+def test_a_name_is_remembered_from_its_second_question_on_and_a_flood_is_not():
     reader = Prefilter(RULES, 20_000)
     wires = [message(name(b"a.b%d.test" % number), record(POINTER, A, ADDRESS)) for number in range(5000)]
-    assert reader.scan(wires) == []
-    assert reader.memo.has_forgotten
-    more = [message(name(b"c.d%d.test" % number), record(POINTER, A, ADDRESS)) for number in range(640)]
-    assert reader.scan(more) == []
-    remembered = sum(reader.memo.get(b"\1c" + name(b"d%d.test" % number)[:-1]) is not None for number in range(640))
-    assert 0 < remembered <= 640 / prefilter.PLAIN_SHARE
-    for _ in range(prefilter.PLAIN_SHARE):
-        assert see(reader, PLAIN) == "no"
-    assert b"\3www\5plain\4test" in reader.memo.young
-    for _ in range(prefilter.CHAINED_SHARE):
-        assert see(reader, chained(name(b"x.plain.test"), name(b"cdn.plain.test"))) == "no"
-    assert reader.memo.young[b"\1x\5plain\4test"]  # with a template
+    for at in (*range(0, 5000, 50), *range(0, 5000, 50)):
+        assert reader.scan(wires[at : at + 50]) == []
+        assert reader.memo.used_bytes < 26_000
+    assert len(reader.memo) == 0  # none of them came again while its first time was noted
+    plain, link = b"\3www\5plain\4test", chained(name(b"x.plain.test"), name(b"cdn.plain.test"))
+    assert see(reader, PLAIN) == see(reader, link) == "no"
+    assert len(reader.memo) == 0
+    assert see(reader, PLAIN) == see(reader, link) == "no"
+    assert reader.memo.entries[plain] == ()
+    known = reader.memo.entries[b"\1x\5plain\4test"]
+    assert not isinstance(known, ListedName)
+    assert known[1][2:] == name(b"cdn.plain.test")
+    assert (reader.asked, reader.recalled) == (10_004, 0)
+    assert see(reader, PLAIN) == see(reader, link) == "no"
+    assert reader.recalled == 2
+
+
+def test_of_many_names_that_come_twice_few_are_remembered_at_once():
+    reader = Prefilter(RULES)
+    wires = [message(name(b"a.b%d.test" % number), record(POINTER, A, ADDRESS)) for number in range(800)]
+    for _ in range(2):
+        assert reader.scan(wires) == []
+    assert len(reader.memo) == 1 + 800 // prefilter.KEPT_SHARE
 
 
 def test_a_target_that_ends_by_a_pointer_is_read_to_its_end():
@@ -329,14 +344,14 @@ def test_without_a_tail_table_all_is_the_same():
         assert see(reader, PLAIN) == "no"
         assert see(reader, chained(name(b"x.plain.test"), name(b"cdn.plain.test"))) == "no"
         assert see(reader, chained(name(b"y.plain.test"), name(b"cdn.listed.test"))) == claim(b"cdn.listed.test")
-    assert {b"\3www\6listed\4test", b"\3www\5plain\4test"} <= set(reader.memo.young)
+    assert {b"\3www\6listed\4test", b"\3www\5plain\4test"} <= set(reader.memo.entries)
 
 
 def test_a_flood_below_one_domain_does_not_touch_the_memo():
     reader = without_tails(RULES)
     wires = [message(name(b"%d.victim.test" % number), record(POINTER, A, ADDRESS)) for number in range(2000)]
     assert reader.scan(wires) == []
-    assert len(reader.memo.young) <= 2 * prefilter.CHILDREN_MAX + prefilter.SAMPLE
+    assert len(reader.memo.entries) <= 2 * prefilter.CHILDREN_MAX + prefilter.SAMPLE
 
 
 @pytest.mark.parametrize("victim", [b"listed.test", b"deep.listed.test", b"test", b"odd"])
@@ -369,7 +384,7 @@ def test_a_cut_name_does_not_pass_as_a_child_of_a_silent_domain():
 def test_long_names_are_not_remembered(reader):
     labels = b".".join([b"x" * 60] * 2) + b".listed.test"
     assert see(reader, message(name(labels), record(POINTER, A, ADDRESS))) == claim(labels)
-    assert not reader.memo.young
+    assert not reader.memo.entries
 
 
 def test_no_rules():
@@ -436,12 +451,14 @@ def test_a_usual_answer_is_read_though_others_have_spent_the_budget(reader, more
     assert reader.work.left == -count * prefilter._SIGHTING_UNITS
 
 
-def test_targets_are_judged_until_the_budget_is_spent(reader, monkeypatch):
-    question = name(b"www.plain.test")
-    assert see(reader, message(question, record(POINTER, A, ADDRESS))) == "no"
-    monkeypatch.setattr(prefilter, "WORK_UNITS_MAX", 100)
-    candidates = reader.scan([chained(question, name(b"cdn%d.plain.test" % number)) for number in range(50)])
-    assert len(candidates) == 50 - (100 // prefilter._JUDGE_UNITS + 1)
+def test_targets_are_judged_until_the_budget_is_spent(monkeypatch):
+    """The targets that no tail rules out, one by one."""
+    reader = without_tails(RULES)
+    wires = [chained(name(b"www.plain.test"), name(b"cdn%d.plain.test" % number)) for number in range(50)]
+    monkeypatch.setattr(prefilter, "WORK_UNITS_MAX", 50 * prefilter._TARGET_UNITS + 100)
+    candidates = reader.scan(wires)
+    units = prefilter._JUDGE_UNITS + NAME_UNITS + (len(name(b"cdn10.plain.test")) >> 3)
+    assert len(candidates) == 50 - (100 // units + 1)
     for candidate in candidates:
         with pytest.raises(WorkExceededError):
             reader.read(candidate)
@@ -468,7 +485,7 @@ def test_a_listed_name_whose_targets_rotate_keeps_few_templates(reader):
     for number in range(8 * TEMPLATES_MAX):
         wire = chained(name(b"a.listed.test"), name(b"cdn%d.plain.test" % number))
         assert see(reader, wire) == claim(b"a.listed.test")
-    (known,) = (entry for entry in reader.memo.young.values() if isinstance(entry, ListedName))
+    (known,) = (entry for entry in reader.memo.entries.values() if isinstance(entry, ListedName))
     assert len(known.templates) == TEMPLATES_MAX
 
 

@@ -9,7 +9,6 @@ comparison leaves out: else a TTL could hide a record, or the end of a name.
 import struct
 from collections.abc import Callable
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from dnstap_bgp.core.dns.answer import (
@@ -35,6 +34,7 @@ from dnstap_bgp.core.dns.answer import (
 from dnstap_bgp.core.dns.labels import WorkBudget, read_name, skip_name, spans
 from dnstap_bgp.core.dns.svcb import address_hints
 from dnstap_bgp.core.model import Name, Sighting
+from dnstap_bgp.core.tap.tail_proofs import has_lengths
 from dnstap_bgp.errors import DnsError
 
 TAIL_MAX_BYTES = 64
@@ -48,13 +48,19 @@ CNAME_IN = QUESTION.pack(CNAME, IN)
 _CNAME_BYTE = 5  # of CNAME_IN the one that is seldom in other places
 _WIDTHS = {QUESTION.pack(A, IN): 4, QUESTION.pack(AAAA, IN): 16, QUESTION.pack(HTTPS, IN): 0}
 _POINTER_TO_QUESTION = b"\xc0\x0c"
+_FIRST_OF_USUAL = _POINTER_TO_QUESTION + CNAME_IN  # one object, for 50 bytes less a name
+_END = b"\0"
+_POINTER = 0xC0
+TTL_BYTES = 4
+_TTL = 4
+_SIZE, _TARGET = 5, 6  # where the low byte of the length, and the data, stand behind a record's type and class
 _ANSWERS = struct.Struct("!H")  # ANCOUNT, from offset 6
 _header = HEADER.unpack_from
 
 Unpack: TypeAlias = Callable[..., tuple[Any, ...]]
-CnameTemplate: TypeAlias = tuple[Callable[[bytes], tuple[bytes, ...]], tuple[bytes, ...], int]
-"""The CNAME records behind an unlisted question's name: (what cuts out the parts between the TTLs, the bytes that they
-must be, the size of it all)."""
+CnameTemplate: TypeAlias = tuple[bytes, ...]
+"""The CNAME records behind an unlisted question's name, type and class: the pieces between their TTLs. The first ends
+before the first TTL, the last one with the last target. Empty: there are none."""
 AnswerTemplate: TypeAlias = tuple[Unpack, tuple[bytes, ...], int, bytes, Claims]
 """The beginning of the answers for a listed name: (unpack, fixed, size, owner, claims).
 
@@ -266,34 +272,84 @@ def learn_template(wire: bytes, behind: int, answer: Answer, work: WorkBudget) -
     return unpack, unpack(wire, behind)[0::2], end - behind, wire[end : skip_name(wire, end)], answer.claims
 
 
-def learn_cnames(wire: bytes, behind: int) -> CnameTemplate | None:
-    """Make a template of a message's CNAME records alone; None: there can't be one.
+def read_targets(name: bytes, rest: bytes) -> list[bytes]:
+    """Read the targets of all that may be CNAME records behind a question, if each is written as usual.
+
+    That is in full, or with a pointer in the end, into the question's name or into a target before. The bytes may be no
+    CNAME's at all. But where they are, its target is what is given here, or the exact parser refuses the message.
 
     Args:
-        wire: The message; `read_name` has accepted the targets of its CNAMEs.
-        behind: Offset behind its question's name.
+        name: The labels of the question's name, as they are spelled.
+        rest: The bytes behind that name.
+
+    Returns:
+        What are their labels, as they are spelled, unless a zero byte is in it. Nothing: one is written otherwise.
     """
+    records = rest.split(CNAME_IN, NAMES_MAX)
+    if len(records) > NAMES_MAX:
+        return []
+    first = len(records.pop(0))
+    found: list[bytes] = []
     try:
-        links, end = _walk(wire, behind)
-    except DnsError:
-        return None
-    if not links or end > len(wire) or not _is_steady(wire, behind, links, [link.target for link in links]):
-        return None
-    bounds = [QUESTION.size]
-    for link in links:
-        bounds += link.ttl - behind, link.ttl + 4 - behind
-    bounds.append(end - behind)
-    parts = _parts(*bounds)
-    return parts, parts(wire[behind:]), end - behind
+        for record in records:
+            size = record[_SIZE]  # no target has more bytes than one byte says
+            target = record[_TARGET : _TARGET + size]
+            if not target[-1]:  # in full; of what is cut short here the parser finds the end before the record's
+                found.append(target[:-1])
+                continue
+            at = ((target[-2] - _POINTER) << 8 | target[-1]) - HEADER_BYTES
+            labels = name[at:] if 0 <= at < len(name) else _pointed(at - len(name) - 1 - first, records, found)
+            if not labels or len(target) != size:  # cut short, the bytes of a pointer may be those of a label
+                return []
+            found.append(target[:-2] + labels)
+    except IndexError:
+        return []
+    return found
 
 
-@lru_cache(maxsize=4096)
-def _parts(*bounds: int) -> Callable[[bytes], tuple[bytes, ...]]:
-    """Make what cuts two or more parts out of bytes: from the first bound to the second, from the third on, and so on.
+def _pointed(at: int, records: list[bytes], found: list[bytes]) -> bytes:
+    """Give the labels in a target that was found, by their offset from the first record's type on; or nothing.
 
-    Names of the same lengths share it, which is half of a template's memory.
+    Up to its zero byte or its pointer they must be whole. If that target is no CNAME's, nobody else looks whether what
+    seems to be a pointer is a part of a label.
     """
-    return itemgetter(*map(slice, bounds[::2], bounds[1::2]))
+    for record, labels in zip(records, found, strict=False):
+        at -= len(CNAME_IN) + _TARGET
+        end = record[_SIZE] - (2 if record[_TARGET + record[_SIZE] - 1] else 1)
+        if 0 <= at < end:
+            return labels[at:] if has_lengths(record[_TARGET + at : _TARGET + end]) else b""
+        at -= len(record) - _TARGET
+    return b""
+
+
+def learn_cnames(name: bytes, rest: bytes) -> CnameTemplate | None:
+    """Make a template of the CNAME records behind an unlisted question's name; None: they are not of the usual kind.
+
+    Args:
+        name: The labels of the name, in lower case.
+        rest: The bytes behind it, of which `read_targets` gives names that are on no list.
+    """
+    first, *links = rest.split(CNAME_IN)
+    owner = first[QUESTION.size :]
+    if owner == _POINTER_TO_QUESTION:
+        pieces = [_FIRST_OF_USUAL]
+    elif owner == name + _END:
+        pieces = [owner + CNAME_IN]
+    else:
+        return None
+    if not links or not read_targets(name, rest):
+        return None
+    last = links.pop()
+    for record in links:
+        end = _TARGET + record[_SIZE]
+        owner = record[end:]
+        if record[_TTL] or (owner != record[_TARGET:end] and (len(owner) != 2 or owner[0] < _POINTER)):
+            return None
+        pieces.append(record[_TTL:] + CNAME_IN)
+    if last[_TTL]:
+        return None
+    pieces.append(last[_TTL : _TARGET + last[_SIZE]])
+    return tuple(pieces)
 
 
 class _Link(NamedTuple):

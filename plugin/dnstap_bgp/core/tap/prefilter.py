@@ -12,9 +12,9 @@ exact parser (core/dns/answer.py). `Prefilter.scan` passes over the others, and 
     all are known to be whole. Else the name is looked up in the trie of rules.
   - No CNAMEs: each brings the bytes 00 05 00 01 (type, class). Where these don't follow the question, there is none.
   - CNAMEs whose targets are on no list: where the bytes do occur, each occurrence is read as if it were a CNAME, and
-    the target's last two labels prove it, or the target goes through the same memo. When a name that the memo has comes
-    with such records again, their template (the bytes but for the TTLs, see answer_templates.py) is remembered: then
-    one struct and one comparison prove the same.
+    the target's last two labels prove it, or the target goes through the same memo. Of a name that is in the memo, the
+    template of such records (the bytes but for the TTLs, see answer_templates.py) is remembered: then comparisons prove
+    the same, in 0.4 us where the targets of a chunk take 0.7 us each.
 
 Where a proof would take long (an odd byte, many occurrences), the message becomes a candidate: the exact parser walks
 it by its records' bounds, and reads addresses only for names on a list. That, and all else whose cost somebody outside
@@ -27,29 +27,27 @@ labels is half of one, and they are asked for the other half (pattern_proofs.py)
 The memo belongs to one rule set and dies with it, so that a reload can't keep a stale no.
 """
 
-from itertools import repeat
+from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import TypeAlias, final
 
-from dnstap_bgp.core.dns.answer import HEADER_BYTES, NAMES_MAX, Answer, parse
+from dnstap_bgp.core.dns.answer import HEADER_BYTES, NAMES_MAX, QUESTION, Answer, parse
 from dnstap_bgp.core.dns.labels import LABEL_MAX_BYTES, WorkBudget, read_name, to_name
 from dnstap_bgp.core.lists.rules import RuleSet
 from dnstap_bgp.core.model import Sighting
-from dnstap_bgp.core.tap.answer_templates import CNAME_IN, learn_cnames, learn_template, read
+from dnstap_bgp.core.tap.answer_templates import CNAME_IN, TTL_BYTES, learn_cnames, learn_template, read, read_targets
 from dnstap_bgp.core.tap.memo import TEMPLATES_MAX, ListedName, Memo, MemoEntry
 from dnstap_bgp.core.tap.pattern_proofs import PatternProofs
-from dnstap_bgp.core.tap.tail_proofs import TailProofs, has_lengths
+from dnstap_bgp.core.tap.tail_proofs import TailProofs
 from dnstap_bgp.errors import DnsError, WorkExceededError
 
 MEMO_MAX_BYTES = 8_000_000
-"""The memory that the memo may take by default: 20,000 to 70,000 names, a resolver's busy ones."""
-FILLING_SHARE = 16
-"""One in so many questions that are ruled out gets its name into the memo as long as that has never been full. With 2
-a flood of new names costs twice as much until it is (bench, ingest)."""
-PLAIN_SHARE, CHAINED_SHARE, LOOKED_UP_SHARE = 64, 64, 2
-"""Once the memo has been full, one in so many questions gets its name into it, or back from its old generation: where
-the last two labels prove that no rule is near, which takes 0.3 us among others, where CNAMEs had to be read besides
-(1 us), and where the rules were asked (3 us). An entry more takes as long as that, with what it displaces."""
+"""The memory that the memo may take by default: 30,000 to 70,000 names, a resolver's busy ones."""
+KEPT_SHARE = 8
+"""One in so many questions of a chunk, at most, gets its name into the memo, which takes 1 to 2 us: a flood that asks
+for each name twice costs so much and no more."""
+LOOKED_UP_SHARE = 2
+"""One in so many names that were looked up gets into the memo at once: the rules take 3 us."""
 SAMPLE = 8
 """One in so many names that are looked up is counted for its parent domain: to count each would cost a tenth of it."""
 CHILDREN_MAX = 32
@@ -74,7 +72,6 @@ _behind_header = itemgetter(slice(HEADER_BYTES, None))
 _EXCEPTED_ONLY = (EXCEPTED,)
 _CNAME_BYTE = 5
 _TARGET = 6  # where a CNAME's target begins behind the record's class: behind TTL and length
-_POINTER = b"\xc0"  # into the first 256 bytes of the message
 _TARGET_UNITS = 3  # a CNAME's target that is ruled out with all others of the chunk
 _JUDGE_UNITS = 12  # of work: a name that is new, looked up in the trie
 _PARSE_UNITS = 40  # a message that is read exactly, beside its names and records
@@ -111,7 +108,6 @@ class Prefilter:
         self.work = WorkBudget(WORK_UNITS_MAX)
         self.memo = Memo(memo_max_bytes)
         self.asked = self.recalled = self.ruled_out = self.looked_up = 0
-        self._chained = 0
         self._lists = rules.lists
         self._is_excepted = rules.is_excepted if reads_excepted and rules.has_exceptions else None
         self._is_silent = rules.silent
@@ -123,21 +119,21 @@ class Prefilter:
         self._children: dict[bytes, int] = {}  # how many new names a domain had
         self._silent: set[bytes] = set()
 
-    def scan(self, messages: list[bytes]) -> list[Candidate]:  # noqa: C901 - a call more costs a tenth
+    def scan(self, messages: list[bytes]) -> list[Candidate]:  # noqa: C901, PLR0912 - a call more costs a tenth
         """Find the messages of one chunk that may give a sighting; no other can. The budget of work is full again.
 
         By what is known of the question's name, a message is
 
             listed                      a candidate
-            unlisted, no templates      passed over, unless it has what may be a CNAME
-            unlisted, with templates    passed over if it fits the newest one and has nothing behind that may be a CNAME
+            unlisted, no template       passed over, unless it has what may be a CNAME
+            unlisted, with a template   passed over if it fits and has nothing behind that may be a CNAME
         """
         self.work.left = WORK_UNITS_MAX
         candidates: list[Candidate] = []
         new: list[tuple[int, bytes]] = []  # the questions whose names were not just remembered
         chained: list[tuple[int, bytes, bytes]] = []  # those of them that have what may be a CNAME
-        single: list[tuple[int, bytes, bytes]] = []  # others that have, and no template says where to
-        recall = self.memo.young.get
+        changed: list[tuple[int, bytes, bytes]] = []  # others that have, and no template says where to
+        recall = self.memo.entries.get
         parted = map(bytes.partition, map(_behind_header, messages), repeat(_END))  # a seventh faster than in the loop
         for index, (name, _, rest) in enumerate(parted):
             known = recall(name)
@@ -154,22 +150,21 @@ class Prefilter:
                 candidates.append((index, messages[index], rest, None if known is _UNREADABLE else known))
                 continue
             else:
-                parts, fixed, size = known[0]
-                if parts(rest) == fixed:
-                    tail = rest[size:]
-                    if _CNAME_BYTE not in tail or tail.find(CNAME_IN) < 0:
-                        continue
-                elif rest.find(CNAME_IN) < 0:
+                end = QUESTION.size - TTL_BYTES
+                for piece in known:
+                    end += TTL_BYTES
+                    if not rest.startswith(piece, end):
+                        end = 0
+                        break
+                    end += len(piece)
+                if rest.find(CNAME_IN, end) < 0:
                     continue
-            single.append((index, name, rest))
+            changed.append((index, name, rest))
         if new:
-            single += self._scan_new(messages, new, chained, candidates)
-        candidates += [
-            (index, messages[index], rest, None)
-            for index, name, rest in single
-            if not self._targets_unlisted(messages[index], name, rest)
-        ]
-        if new or single:
+            chained = self._scan_new(messages, new, chained, changed, candidates)
+        if chained or changed:
+            self._scan_targets(messages, chained, changed, candidates)
+        if new or changed:
             candidates.sort(key=itemgetter(0))
         self.asked += len(messages)
         self.recalled += len(messages) - len(new)
@@ -180,54 +175,88 @@ class Prefilter:
         messages: list[bytes],
         new: list[tuple[int, bytes]],
         chained: list[tuple[int, bytes, bytes]],
+        changed: list[tuple[int, bytes, bytes]],
         candidates: list[Candidate],
     ) -> list[tuple[int, bytes, bytes]]:
-        """Judge the questions' names that were not just remembered, and their CNAMEs' targets, all of a chunk at once.
+        """Judge the questions' names that were not just remembered, all of a chunk at once, and remember some.
 
         Args:
             messages: Of the chunk.
             new: (place of a message, its question's name as it is spelled, or what a zero byte left of it).
             chained: Those of them that have what may be a CNAME, with what stands behind the name.
+            changed: Gets those of these that are to be remembered.
             candidates: Gets those that are on a list.
 
         Returns:
-            Those of `chained` of which it must be seen one by one whether they lead to a list.
+            The others of `chained` that are on no list.
         """
         names = _lower([name for _, name in new])
         judged: dict[int, MemoEntry] = {}
-        for place in self._doubtful(names):
+        doubtful = self._doubtful(names)
+        for place in doubtful:
             index = new[place][0]
             known = judged[index] = self._judge(names[place])
             if isinstance(known, ListedName):
                 wire = messages[index]
                 rest = wire[HEADER_BYTES + len(names[place]) + 1 :]
                 candidates.append((index, wire, rest, None if known is _UNREADABLE else known))
-        has_forgotten = self.memo.has_forgotten
-        share = PLAIN_SHARE if has_forgotten else FILLING_SHARE
-        for place in range(-self.ruled_out % share, len(new), share):
-            if new[place][0] not in judged and self.memo.get(names[place]) is None:
-                self.memo.put(names[place], ())
         self.ruled_out += len(new) - len(judged)
-        share = CHAINED_SHARE if has_forgotten else FILLING_SHARE
-        single: list[tuple[int, bytes, bytes]] = []
+        again = self.memo.asked_again(names)
+        if judged:
+            again.difference_update([names[place] for place in doubtful])
+            chained = [message for message in chained if not isinstance(judged.get(message[0]), ListedName)]
+        if not again:
+            return chained
+        for labels in islice(again, 1 + len(messages) // KEPT_SHARE):
+            if self.memo.entries.get(labels) is None:
+                self.memo.put(labels, ())
+        changed += [message for message in chained if message[1] in again]
+        return [message for message in chained if message[1] not in again]
+
+    def _scan_targets(
+        self,
+        messages: list[bytes],
+        chained: list[tuple[int, bytes, bytes]],
+        changed: list[tuple[int, bytes, bytes]],
+        candidates: list[Candidate],
+    ) -> None:
+        """Judge the targets of what may be CNAMEs behind unlisted names, all of a chunk at once.
+
+        Args:
+            messages: Of the chunk.
+            chained: (place of a message, its question's name, what stands behind that).
+            changed: Alike; their CNAME records are remembered, if the name is.
+            candidates: Gets those that may lead to a list.
+        """
         targets: list[bytes] = []
         owners: list[tuple[int, bytes, bytes]] = []
-        for message in chained:
-            entry = judged.get(message[0])
-            if entry is None:
-                self._chained += 1
-                if self._chained % share:
-                    _, name, rest = message
-                    for record in rest.split(CNAME_IN)[1:]:
-                        targets.append(_target(record, name))
-                        owners.append(message)
-                    continue
-            elif isinstance(entry, ListedName):
-                continue
-            single.append(message)
+        single: dict[int, tuple[int, bytes, bytes]] = {}
+        for message in chain(chained, changed):
+            found = read_targets(message[1], message[2])
+            targets += found
+            owners += [message] * len(found)
+            if not found:
+                single[message[0]] = message
         self.work.left -= _TARGET_UNITS * len(targets)
-        single += dict.fromkeys([owners[place] for place in self._doubtful(_lower(targets))])
-        return single
+        for place in self._doubtful(_lower(targets)):
+            single[owners[place][0]] = owners[place]
+        doubtful: set[int] = set()
+        for index, name, rest in single.values():
+            if not self._targets_unlisted(messages[index], name, rest):
+                candidates.append((index, messages[index], rest, None))
+                doubtful.add(index)
+        for index, name, rest in changed:
+            if index not in doubtful:
+                self._learn_cnames(name, rest)
+
+    def _learn_cnames(self, name: bytes, rest: bytes) -> None:
+        """Remember the CNAME records behind an unlisted question, if the name is in the memo."""
+        labels = name.lower()
+        known = self.memo.entries.get(labels)
+        if known is not None and not isinstance(known, ListedName):
+            template = learn_cnames(name, rest)
+            if template is not None:
+                self.memo.put(labels, template)
 
     def _doubtful(self, labels: list[bytes]) -> list[int]:
         """Tell by their places which names nothing rules out, neither of the rules nor of the patterns.
@@ -315,7 +344,7 @@ class Prefilter:
         parent = labels[labels[0] + 1 :]
         if parent in self._silent and labels[0] <= LABEL_MAX_BYTES:
             return ()
-        known = self.memo.get(labels)  # by another spelling, or in the old generation
+        known = self.memo.entries.get(labels)  # by another spelling, or in the old generation
         if known is not None:
             return known
         try:
@@ -348,65 +377,33 @@ class Prefilter:
                 self._silent.clear()
             self._silent.add(parent)
 
-    def _targets_unlisted(self, wire: bytes, raw: bytes, rest: bytes) -> bool:  # noqa: C901, PLR0911 - one for each case
-        """Check that all that may be CNAMEs behind an unlisted question lead to names on no list.
+    def _targets_unlisted(self, wire: bytes, raw: bytes, rest: bytes) -> bool:
+        """Check that all that may be CNAMEs behind an unlisted question lead to names on no list, one by one.
 
         False is always safe: the message becomes a candidate. Cases, in the order of the code:
 
             the budget is spent                  False, and the candidate will be skipped
             the question has led to a list       False
-            one of its templates fits            True
             a target is no name, or a 17th mark  False: the bytes are no CNAME's, or the chain is too long
             a target is on a list                False, and the question counts as listed from now on
-            else                                 True; if the name is known, or by chance, the records become a template
+            else                                 True
         """
         if self.work.left < 0:
             return False
         labels = raw.lower()
-        known = self.memo.get(labels)
-        if isinstance(known, ListedName):
+        if isinstance(self.memo.entries.get(labels), ListedName):
             return False
-        for parts, fixed, size in known or ():
-            if parts(rest) == fixed and rest.find(CNAME_IN, size) < 0:
-                return True
-        behind = len(wire) - len(rest)
         first, *records = rest.split(CNAME_IN, NAMES_MAX)
         if len(records) == NAMES_MAX:
             return False
         self.work.left -= _JUDGE_UNITS * len(records)
-        at = behind + len(first)
-        rules_out = self._rules_out
+        at = len(wire) - len(rest) + len(first)
         for record in records:
             at += len(CNAME_IN)
-            size = record[_TARGET - 1] if len(record) > _TARGET else 0  # no target has more bytes than one byte says
-            target = record[_TARGET : _TARGET + size]
-            in_full = target[-1:] == _END  # as most are: labels, and a zero byte in the end
-            proven = rules_out(target[:-1].lower()) if in_full else self._rules_out_pointed(target, labels)
-            if not proven and not self._target_unlisted(wire, at + _TARGET, labels):
+            if not self._target_unlisted(wire, at + _TARGET, labels):
                 return False
             at += len(record)
-        if known is None:
-            self._chained += 1
-            if self._chained % (CHAINED_SHARE if self.memo.has_forgotten else FILLING_SHARE):
-                return True
-        template = learn_cnames(wire, behind)
-        if template is not None:
-            self.memo.put(labels, (template, *(known or ())[: TEMPLATES_MAX - 1]))
         return True
-
-    def _rules_out_pointed(self, target: bytes, question: bytes) -> bool:
-        """Prove of a CNAME's target that no rule speaks for it, where it ends by a pointer into the question's name.
-
-        Both parts must be whole: else the pointer would be a part of a label.
-
-        Args:
-            target: The target's bytes.
-            question: The question's labels in lower case, surely whole.
-        """
-        if len(target) <= 1 or target[-2:-1] != _POINTER:
-            return False
-        labels, at = target[:-2].lower(), target[-1] - HEADER_BYTES
-        return 0 <= at < len(question) and has_lengths(labels) and self._rules_out(labels + question[at:])
 
     def _target_unlisted(self, wire: bytes, at: int, question: bytes) -> bool:
         """Check that a CNAME's target can be read and is on no list; if it is on one, the question counts as listed."""
@@ -424,28 +421,10 @@ class Prefilter:
 
 
 def _lower(names: list[bytes]) -> list[bytes]:
-    """Turn names without zero bytes into lower case; mostly all are already."""
-    joined = _END.join(names)
+    """Turn names into lower case, mostly all are already; what has a zero byte, and so is none, becomes nothing."""
     if not names:
         return names
+    joined = _END.join(names)
+    if joined.count(_END) >= len(names):
+        return [b"" if _END in name else name.lower() for name in names]
     return names if joined.islower() else joined.lower().split(_END)
-
-
-def _target(record: bytes, question: bytes) -> bytes:
-    """Read a CNAME's target that stands there in full, or ends by a pointer into the question's name; else nothing.
-
-    The bytes may be no CNAME at all. But where they are, and the target ends with its record, as it must, then its
-    labels are what is given here. What is given has no zero byte.
-
-    Args:
-        record: The bytes behind type and class.
-        question: The labels of the question's name, as they are spelled.
-    """
-    if len(record) <= _TARGET:
-        return b""
-    # No target has more bytes than the last byte of its length can say.
-    labels, end, more = record[_TARGET : _TARGET + record[_TARGET - 1]].partition(_END)
-    if end:
-        return b"" if more else labels
-    at = labels[-1] - HEADER_BYTES if labels[-2:-1] == _POINTER else -1
-    return labels[:-2] + question[at:] if 0 <= at < len(question) else b""
