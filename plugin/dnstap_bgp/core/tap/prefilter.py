@@ -150,14 +150,15 @@ class Prefilter:
                 candidates.append((index, messages[index], rest, None if known is _UNREADABLE else known))
                 continue
             else:
-                end = QUESTION.size - TTL_BYTES
+                at = QUESTION.size
                 for piece in known:
-                    end += TTL_BYTES
-                    if not rest.startswith(piece, end):
+                    end = at + len(piece)
+                    if rest[at:end] != piece:  # a slice takes less than `startswith`, here and below
                         end = 0
                         break
-                    end += len(piece)
-                if rest.find(CNAME_IN, end) < 0:
+                    at = end + TTL_BYTES
+                tail = rest[end:]
+                if _CNAME_BYTE not in tail or tail.find(CNAME_IN) < 0:
                     continue
             changed.append((index, name, rest))
         if new:
