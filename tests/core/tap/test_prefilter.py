@@ -8,6 +8,7 @@ import pytest
 from dnstap_bgp.core.dns.labels import NAME_UNITS
 from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
 from dnstap_bgp.core.tap import prefilter
+from dnstap_bgp.core.tap.answer_templates import read_targets
 from dnstap_bgp.core.tap.memo import TEMPLATES_MAX, ListedName, Memo
 from dnstap_bgp.core.tap.prefilter import Prefilter
 from dnstap_bgp.errors import DnsError, WorkExceededError
@@ -507,7 +508,12 @@ def test_domains_with_many_names_are_noticed_up_to_a_limit(monkeypatch):
 
 def test_a_target_is_proved_by_its_labels_and_what_its_pointer_leads_to():
     reader, question = Prefilter(RULES), b"\3www\5plain\4test"
-    assert reader._rules_out_pointed(b"\3cdn\xc0\x10", question)
-    assert not reader._rules_out_pointed(b"\6listed\xc0\x16", question)
-    for target in (b"", b"\xc0", b"\3cdn\5plain\4test", b"\3cdn\xc0\x0b", b"\3cdn\xc0\x1b"):
-        assert not reader._rules_out_pointed(target, question), target
+
+    def is_proved(target):
+        rest = message(question + b"\0", record(POINTER, CNAME, target))[12 + len(question) + 1 :]
+        targets = read_targets(question, rest)
+        return bool(targets) and not reader._doubtful(targets)
+
+    assert is_proved(b"\3cdn\xc0\x10")
+    for target in (b"\6listed\xc0\x16", b"", b"\xc0", b"\3cdn\5plain\4test", b"\3cdn\xc0\x0b", b"\3cdn\xc0\x1b"):
+        assert not is_proved(target), target
