@@ -279,3 +279,11 @@ def test_a_set_whose_rules_are_all_alike_has_no_number_for_each():
     alike = RuleSet.build([("l", [Rule(b"a.test"), Rule(b"b.test")])])
     assert (len(alike.rows), alike.row_ids) == (1, None)
     assert alike.lists(b"www.b.test") == ("l",)
+
+
+def test_a_few_rules_unlike_many_others():
+    rules = [*(Rule(b"d%d.test" % number) for number in range(300)), Rule(b"one.test", RuleKind.EXACT)]
+    made = RuleSet.build([("l", rules)])
+    assert made.row_ids is not None
+    assert len(made.row_ids) == 301
+    assert [made.lists(name) for name in (b"x.d299.test", b"one.test", b"x.one.test")] == [("l",), ("l",), ()]

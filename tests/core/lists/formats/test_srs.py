@@ -6,7 +6,9 @@ import zlib
 import pytest
 
 from dnstap_bgp.core.lists.formats import detect, srs
+from dnstap_bgp.core.lists.formats.sing_box import LOGICAL_DEPTH_MAX
 from dnstap_bgp.core.lists.lines import SkippedKind
+from dnstap_bgp.errors import ListError
 from tests.core.lists.formats.encoders import (
     addresses_item,
     adguard_item,
@@ -194,3 +196,14 @@ def test_detection():
     assert detect(GOOD) == "srs"
     assert detect(b"SRS.example.com\n") == "plain"
     assert detect(b"SRS example.com\n") != "srs"
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_logical_rules_may_be_so_deep_in_one_another(more: int):
+    depth = LOGICAL_DEPTH_MAX + more
+    content = b"\1" + b"\1\1\1" * depth + b"\0\xff\0" + b"\0" * depth
+    if more:
+        with pytest.raises(ListError, match="in one another"):
+            list(srs._rules(srs._Bytes(content)))
+    else:
+        assert list(srs._rules(srs._Bytes(content))) == []
