@@ -6,7 +6,9 @@ from pathlib import Path
 
 from dnstap_bgp.core.exabgp import neighbors as module
 from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, NeighborRow, SessionIdentity, StateEvent
-from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, Neighbor, Neighbors
+from dnstap_bgp.core.exabgp.neighbors import FLUSH_EVERY_S, NEIGHBORS_MAX, Neighbor, Neighbors, NeighborTasks
+from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.model import Attributes, Audience, Change, PerView
 
 BOTH = frozenset({IPV4, IPV6})
 
@@ -138,3 +140,59 @@ def test_a_row_that_cannot_be_read_is_a_neighbor_while_there_is_room():
     assert (len(neighbors), neighbors.others) == (1, frozenset())
     neighbors.on_rows([row(f"192.0.2.{number}") for number in range(NEIGHBORS_MAX)], nothing, 1.0, ["198.51.100.1"])
     assert "198.51.100.1" in neighbors.others
+
+
+def test_a_neighbor_that_was_refused_is_asked_about_once_it_is_up_again():
+    tasks = NeighborTasks()
+    tasks.on_rows([row()], nothing, 0.0)
+    assert tasks.on_state(event("down", 1), 1.0)
+    tasks.on_rows([row()], nothing, 2.0)
+    (neighbor,) = tasks.neighbors
+    neighbor.negotiate(BOTH)
+    assert not tasks.on_state(event("up", 2), 3.0)
+    neighbor.refuse(4.0)
+    assert tasks.on_state(event("up", 3), 5.0), "it is ours after all"
+
+
+def test_end_of_rib_waits_for_the_restore_and_for_what_waits_in_the_own_view():
+    tasks, views = NeighborTasks(), Views()
+    tasks.on_rows([row()], nothing, 0.0)
+    views.configure([Audience(("192.0.2.9",)), Audience(("192.0.2.9",), is_except=True)])
+    assert tasks.end_of_rib(0.0, views) is None
+    tasks.restored = True
+    one = Attributes(bytes(4))
+    views.put([Change(bytes(4), PerView(bytes(4), by_view=(one, one)))], bulk=True)
+    assert tasks.end_of_rib(0.0, views) is None
+    views.put([Change(bytes(4), PerView(bytes(4), by_view=(None, one)))], bulk=True)
+    due = [tasks.end_of_rib(0.0, views) for _ in range(3)]
+    assert [one and one[1] for one in due] == [IPV4, IPV6, None]
+
+
+def test_a_flush_comes_once_a_minute_and_not_while_draining():
+    tasks = NeighborTasks()
+    tasks.on_rows([row()], nothing, 1000.0)
+    (neighbor,) = tasks.neighbors
+    neighbor.want_flush()
+    assert tasks.flush(1000.0, Views()) is None
+    tasks.on_rows([row()], nothing, 1000.0)
+    assert tasks.flush(1000.0, Views()) is neighbor
+    neighbor.task_answered(flush=True, done=True)
+    neighbor.want_flush()
+    for _ in range(2):
+        tasks.on_rows([row()], nothing, 1001.0)
+    assert tasks.flush(999.0 + FLUSH_EVERY_S, Views()) is None
+    assert tasks.flush(1000.0 + FLUSH_EVERY_S, Views()) is neighbor
+
+
+def test_a_foreign_neighbor_is_due_nothing_until_its_events_come():
+    tasks = NeighborTasks()
+    tasks.on_rows([row()], nothing, 0.0)
+    (neighbor,) = tasks.neighbors
+    neighbor.refuse(0.0)
+    assert tasks.neighbors.reachable == frozenset()
+    tasks.on_state(event("up", 1), 1.0)
+    assert tasks.neighbors.reachable == {"192.0.2.9"}
+    views = Views()
+    replay = tasks.replay(next(iter(views)), views, 0)
+    assert replay is not None
+    assert replay.families == BOTH

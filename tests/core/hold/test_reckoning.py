@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6
-from dnstap_bgp.core.exabgp.neighbor_tasks import NeighborTasks
+from dnstap_bgp.core.exabgp.neighbors import NeighborTasks
 from dnstap_bgp.core.exabgp.views import RestorePhase, Views
 from dnstap_bgp.core.hold.margins import Margins
 from dnstap_bgp.core.hold.message import Verdict

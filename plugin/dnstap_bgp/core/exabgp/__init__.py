@@ -7,8 +7,7 @@ adj_rib_out      announced prefixes, with what is stale or unsure of them
 update_queue     waiting prefixes, grouped by what one line can say, and the shape of a line
 api_session      the conversation: opening, resync after a respawn, ready; what is written next
 in_flight        lines without an answer: resync, settling, the prepared line
-neighbors        the state of each BGP session, as ExaBGP tells it
-neighbor_tasks   what neighbors are due beside routes: replay, End-of-RIB, flush
+neighbors        the state of each BGP session, and what neighbors are due: replay, End-of-RIB, flush
 acknowledgments  answers of ExaBGP that held questions wait for
 doubts           whose fault a refused line is: the prefixes', the neighbors', or nobody's
 kept_routes      what a neighbor keeps that was another process's for a while: withdrawn once it is ours again

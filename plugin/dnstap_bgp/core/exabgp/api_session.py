@@ -29,8 +29,7 @@ from dnstap_bgp.core.exabgp.doubts import Doubt, Doubts
 from dnstap_bgp.core.exabgp.grammar import CommandAnswer, FamiliesEvent, Item, Row, SignalEvent, StateEvent, Verb
 from dnstap_bgp.core.exabgp.in_flight import Barrier, LineKind, Outgoing
 from dnstap_bgp.core.exabgp.kept_routes import NO_SHARDS
-from dnstap_bgp.core.exabgp.neighbor_tasks import NeighborTasks
-from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, Neighbor
+from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, Neighbor, NeighborTasks
 from dnstap_bgp.core.exabgp.notes import Level, Notes
 from dnstap_bgp.core.exabgp.update_queue import UpdateBatch
 from dnstap_bgp.core.exabgp.views import View, Views

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from dnstap_bgp.core.exabgp import grammar
 from dnstap_bgp.core.exabgp.in_flight import LineKind
 from dnstap_bgp.core.exabgp.kept_routes import KEPT_ROUTES_MAX, NO_SHARDS, RibCopy
-from dnstap_bgp.core.exabgp.neighbor_tasks import NeighborTasks
+from dnstap_bgp.core.exabgp.neighbors import NeighborTasks
 from dnstap_bgp.core.exabgp.notes import Level, Notes
 from dnstap_bgp.core.exabgp.update_queue import UpdateBatch
 from dnstap_bgp.core.exabgp.views import View, Views

@@ -18,8 +18,7 @@ from itertools import filterfalse
 from typing import NamedTuple
 
 from dnstap_bgp.core.exabgp.grammar import family
-from dnstap_bgp.core.exabgp.neighbor_tasks import NeighborTasks
-from dnstap_bgp.core.exabgp.neighbors import Neighbor
+from dnstap_bgp.core.exabgp.neighbors import Neighbor, NeighborTasks
 from dnstap_bgp.core.exabgp.views import View, Views
 from dnstap_bgp.core.hold.margins import Margins
 from dnstap_bgp.core.hold.message import Verdict

@@ -8,8 +8,7 @@ from contextlib import suppress
 from dnstap_bgp.core.exabgp.api_session import ApiSession
 from dnstap_bgp.core.exabgp.budget import BudgetFigures
 from dnstap_bgp.core.exabgp.grammar import FAMILIES, IPV4, IPV6, Item
-from dnstap_bgp.core.exabgp.neighbor_tasks import NeighborTasks
-from dnstap_bgp.core.exabgp.neighbors import Neighbor
+from dnstap_bgp.core.exabgp.neighbors import Neighbor, NeighborTasks
 from dnstap_bgp.core.exabgp.views import View
 from dnstap_bgp.core.model import Address
 from dnstap_bgp.core.status.report import BudgetStatus, ExabgpStatus, NeighborStatus, ViewStatus

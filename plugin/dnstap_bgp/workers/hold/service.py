@@ -28,7 +28,7 @@ from dataclasses import asdict
 from typing import NamedTuple, TypeVar
 
 from dnstap_bgp.config import Config, HoldConfig
-from dnstap_bgp.core.exabgp.neighbor_tasks import NeighborTasks
+from dnstap_bgp.core.exabgp.neighbors import NeighborTasks
 from dnstap_bgp.core.hold.held_questions import WAITING_MAX, Answered, HeldQuestion, HeldQuestions
 from dnstap_bgp.core.hold.hook_answers import HookAnswerCounters, HookAnswers
 from dnstap_bgp.core.hold.margins import Margins
