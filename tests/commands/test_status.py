@@ -17,7 +17,7 @@ def test_is_it_working(asked: Asked):
     assert (neighbor["address"], neighbor["up"]) == ("127.0.0.2", False)
     memo = found["tap"]["memo"]
     assert memo["asked"] >= memo["recalled"] + memo["ruled_out"]
-    assert 0 < memo["names"] * 80 < memo["bytes"] < memo["max_bytes"] == 8_000_000
+    assert memo["names"] * 80 <= memo["bytes"] < memo["max_bytes"] == 8_000_000  # none where the lists came behind
     text = asked.text("status")
     for words in (
         "ns1 unbound 1.17.1",

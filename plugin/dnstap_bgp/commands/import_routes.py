@@ -93,6 +93,7 @@ def keep(entries: list[go_json.Entry], config: Config) -> int:
     try:
         store.recall(recall)
         store.adopt(held.extend)
+        store.end_restore()
     except (ForeignFileError, StateFileError) as error:
         raise CommandError(str(error)) from None
     if not is_of_views(told):
