@@ -357,7 +357,7 @@ class ControlTable(FileTable):
     """`[control]`: the control socket, by which `status`, `why` and their like reach the running plugin.
 
     Attributes:
-        group: The group of the socket, whose members may ask and steer. Without it, the plugin's own.
+        group: The group of the socket, whose members may ask and steer. Without it, the plugin's user and root alone.
     """
 
     group: Annotated[str, PlainValidator(values.account)] | None = None

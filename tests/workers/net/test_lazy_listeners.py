@@ -1,5 +1,6 @@
 """Lazy listeners: opened at once, served from the first client on, mended when their file is removed."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator, Sized
@@ -32,7 +33,17 @@ def test_the_control_socket_comes_back_when_its_file_is_removed(site: Site):
     assert site.get("/healthz", control=True) == "ok\n"
     site.config.control_socket.unlink()
     assert site.get("/healthz", control=True) == "ok\n"
-    assert site.config.control_socket.stat().st_mode & 0o777 == 0o660
+    assert site.config.control_socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_a_group_that_the_configuration_names_reaches_the_control_socket(site: Site, tmp_path: Path):
+    def has(mode: int) -> bool:
+        return site.config.control_socket.stat().st_mode & 0o777 == mode
+
+    for more, mode in ((f'[control]\ngroup = "{os.getegid()}"\n', 0o660), ("", 0o600)):
+        site.server.configure(site.write(tmp_path, more, ""))
+        eventually(partial(has, mode), 20, f"mode {mode:o}")
+        assert site.get("/healthz", control=True) == "ok\n"
 
 
 @contextmanager

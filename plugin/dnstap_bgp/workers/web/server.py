@@ -67,7 +67,10 @@ class WebServer:
         self.inspector.config = config
         http = config.http
         is_usable = http is None or self._load_tls(http)
-        endpoints = [Endpoint(UnixAddress(self._socket), self._serve_control, group=config.control.group)]
+        group = config.control.group
+        # Without a group ours alone: a resolver may be in our own group, to reach the tap, and is not to steer by that.
+        perm = 0o600 if group is None else 0o660
+        endpoints = [Endpoint(UnixAddress(self._socket), self._serve_control, perm=perm, group=group)]
         if http is not None and is_usable:
             limits = http.allow, http.connections_max, http.token, self._tls
             endpoints += [Endpoint(address, self._serve_http, limits) for address in http.listen]
