@@ -38,9 +38,11 @@ def live(path: Path, net: int, ends: str, count: int = SEEN) -> Keeper:
     if ends != "killed before":
         is_whole = store.adopt(keeper.adopt, lambda: ends == "killed midway", keeper.adopt_newcomers)
         assert (is_whole is None) == (ends == "killed midway")
+    if ends == "killed judged":
+        keeper.resync()
     if ends in ("killed behind", "whole"):
         store.end_restore(rewrite=keeper.resync() > 0)
-        store.append(claims=keeper.dirty())
+    store.append(claims=keeper.dirty())
     if ends == "whole":
         assert store.save().wait(60.0)
     store.shutdown()
@@ -80,6 +82,17 @@ def test_a_restore_that_found_nothing_to_refuse_says_so_in_the_file(tmp_path: Pa
     live(path, 1, "killed behind", 5)
     assert _kinds(path)[-2:] == [BlockKind.EARLY, BlockKind.CHANGES]
     assert held(live(path, 2, "whole", 0)) == {0: 5, 1: 5}
+
+
+def test_a_restart_loop_with_the_whole_file_read_each_time_records_no_newcomer_twice(tmp_path: Path):
+    path = tmp_path / "state"
+    live(path, 0, "whole", 20)
+    live(path, 1, "killed before", 30)
+    size = path.stat().st_size
+    for _ in range(20):
+        assert held(live(path, 2, "killed judged", 0)) == {0: 20, 1: 30}
+    assert path.stat().st_size - size < 20 * 200
+    assert held(live(path, 2, "whole", 0)) == {0: 20, 1: 30}
 
 
 def _kinds(path: Path) -> list[BlockKind]:

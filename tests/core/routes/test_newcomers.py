@@ -45,6 +45,14 @@ def test_a_claim_keeps_its_place_and_its_first_sighting():
     assert (first.has_begun, second.has_begun) == (True, False)
 
 
+def test_a_claim_that_comes_again_from_the_file_is_as_it_was_seen_last():
+    found = Newcomers(lambda _: False)
+    assert found.wait(claim(1, seen=50.0), is_paid=True)
+    assert found.wait(claim(1, seen=20.0), is_paid=True)
+    (only,) = found.take(5)
+    assert (only.claim.first, only.claim.seen) == (20.0, 50.0)
+
+
 def test_only_so_many_wait_and_taking_them_out_comes_to_an_end(monkeypatch):
     monkeypatch.setattr(module, "WAITING_MAX", 2)
     found = Newcomers(lambda _: False)
@@ -197,3 +205,35 @@ def test_what_the_cap_of_its_rule_refuses_does_not_wait():
     table.observe([sighting(host(1)), sighting(host(2))], 1.0)
     assert table.admission.refusals.refused == {"rule-routes": 1}
     assert table.admission.newcomers.find(claim(2)) is None
+
+
+def test_what_waits_is_begun_as_it_was_seen_last_and_recorded_where_the_file_has_it_from_before():
+    table = restoring(routes_max=1, evicts=True)
+    table.observe([sighting(host(1), b"1.example")], 40.0)
+    table.observe([sighting(host(2), b"2.example")], 50.0)
+    assert len(table.admission.newcomers) == 1
+    table.forget_address(host(1), 51.0)
+    table.claims.dirty()
+    early = claim(2, seen=20.0)._replace(name=b"2.example", ttl_s=POLICY.ttl_s)
+    table.adopt([early], 52.0, are_newcomers=True)
+    assert [(one.seen, one.first) for one in table.claims.of_address(host(2))] == [(50.0, 20.0)]
+    assert [one.seen for one in table.claims.dirty()] == [50.0]
+
+
+def test_newcomers_of_a_restore_that_was_killed_are_not_recorded_again():
+    table = restoring(routes_max=10, evicts=True)
+    table.adopt([claim(1, seen=20.0)], 30.0, are_newcomers=True)
+    assert len(table) == 1
+    assert not table.claims.dirty()
+
+
+def test_what_is_set_aside_to_be_judged_and_may_be_announced_is_known_to_the_last_save():
+    table = restoring(routes_max=2, evicts=True)
+    table.observe([sighting(host(1)), sighting(host(2))], 1.0)
+    table.observe([sighting(A), sighting(B)], 2.0)
+    table.adopt([claim(5), claim(6)], 3.0)
+    while table.set_aside(1):
+        pass
+    assert {one.address for one in table.undecided()} == {host(1), host(2), A}
+    judged(table, 3.0)
+    assert not table.undecided()

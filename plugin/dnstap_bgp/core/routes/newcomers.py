@@ -82,7 +82,7 @@ class Newcomers:
             self._waiting[claim[:3]] = Waiting(claim, is_paid)
         else:
             self._waiting[claim[:3]] = before._replace(
-                claim=claim._replace(first=before.claim.first), is_paid=is_paid or before.is_paid
+                claim=latest(before.claim, claim), is_paid=is_paid or before.is_paid
             )
         return True
 
@@ -102,6 +102,11 @@ class Newcomers:
         self._most -= len(taken)
         return taken
 
+    def announced(self) -> list[Claim]:
+        """Give those that wait and whose address may be announced: nothing but they may claim it."""
+        waiting = self._waiting.values()
+        return [one.claim for one in waiting if one.has_begun or self.is_known(one.claim.address)]
+
     def unpaid(self) -> list[Claim]:
         """Give those that wait because it wasn't known whether they need a token."""
         return [waiting.claim for waiting in self._waiting.values() if not waiting.is_paid]
@@ -109,3 +114,8 @@ class Newcomers:
     def take_last_begun(self, at_most: int) -> list[Row]:
         """Take out those that are held and began last, the last first."""
         return [self.rows.popitem()[0] for _ in range(min(at_most, len(self.rows)))]
+
+
+def latest(one: Claim, other: Claim) -> Claim:
+    """Make one claim of two of the same name, of which the file may give the earlier one behind the later."""
+    return (other if other.seen >= one.seen else one)._replace(first=min(one.first, other.first))

@@ -21,7 +21,7 @@ from dnstap_bgp.core.routes.admission import RULE_WARN_SHARE, Admission
 from dnstap_bgp.core.routes.claim_columns import NONE, OwnerKey, Row, owner_key
 from dnstap_bgp.core.routes.claim_store import ClaimStore
 from dnstap_bgp.core.routes.history import History
-from dnstap_bgp.core.routes.newcomers import WAITING_CAP, Newcomers, Waiting
+from dnstap_bgp.core.routes.newcomers import WAITING_CAP, Newcomers, Waiting, latest
 from dnstap_bgp.core.routes.policy import Policies
 
 ROUNDS_MAX = 8
@@ -166,10 +166,14 @@ class RouteTable:
         elif self._make_room(claim, owner, now, changes):
             self._begin_seen(claim, owner, now, changes)
 
-    def _begin_seen(self, claim: Claim, owner: OwnerKey, now: float, changes: list[Change]) -> None:
+    def _begin_seen(
+        self, claim: Claim, owner: OwnerKey, now: float, changes: list[Change], *, is_recorded: bool = False
+    ) -> None:
         """Begin a claim that was seen, and for which there is room."""
         before = self.wanted(claim.address)
-        self.claims.record(self._begin(claim, owner, now))
+        row = self._begin(claim, owner, now)
+        if not is_recorded:
+            self.claims.record(row)
         self._note(claim.address, before, changes)
 
     def _follow_dns_ttl(self, row: Row, dns_ttl_s: int) -> None:
@@ -223,14 +227,23 @@ class RouteTable:
         now: float,
         changes: list[Change],
         *,
-        is_paid: bool = False,
+        is_in_file: bool = False,
     ) -> None:
-        """Begin the claim of a sighting if there is room already; else it waits, or is refused."""
+        """Begin the claim of a sighting if there is room already; else it waits, or is refused.
+
+        Args:
+            newcomers: Those of this restore.
+            claim: The claim.
+            owner: Key of its (list, owner).
+            now: Process clock.
+            changes: Gets what becomes of its address.
+            is_in_file: It came during a restore that was never finished, and so has its token and its record.
+        """
         address, list_name, name = claim[:3]
         before, is_known = newcomers.find(claim), newcomers.is_known(address)
-        is_paid = (
-            is_paid or bool(is_known) or address in self.claims.by_address or (before is not None and before.is_paid)
-        )
+        is_paid = is_in_file or bool(is_known) or address in self.claims.by_address
+        if before is not None:
+            claim, is_paid = latest(before.claim, claim), is_paid or before.is_paid
         cap: str | None
         if newcomers.is_judging or (
             not is_paid and is_known is None and self.policies.caps.new_routes_per_s is not None
@@ -244,7 +257,8 @@ class RouteTable:
             if cap is None or (cap == "claims" and address not in self.claims.by_address):
                 newcomers.leave(claim)
                 newcomers.is_over |= cap is not None
-                self._begin_seen(claim, owner, now, changes)
+                # Not recorded again: or each process of a restart loop would append what all before it have appended.
+                self._begin_seen(claim, owner, now, changes, is_recorded=is_in_file and before is None)
                 return
             # The cap of a rule ends nothing, nor does one of routes with `when_full = "refuse"`: what is full by now
             # is so when all is back.
@@ -258,6 +272,13 @@ class RouteTable:
     def unpaid(self) -> list[Claim]:
         """Give the claims that wait because it wasn't known yet whether they need a token; `offer` is to follow."""
         return self.admission.newcomers.unpaid() if self.admission.newcomers is not None else []
+
+    def undecided(self) -> list[Claim]:
+        """Give the claims that wait to be judged and whose routes may be announced: the file may not have them.
+
+        Nothing holds them meanwhile, so that neither `ClaimStore.dirty` nor `ClaimStore.unrecorded` has them.
+        """
+        return self.admission.newcomers.announced() if self.admission.newcomers is not None else []
 
     def offer(self, claims: Iterable[Claim], now: float) -> list[Change]:
         """Try again with claims of `unpaid`."""
@@ -481,7 +502,7 @@ class RouteTable:
             owner = self._owner(claim.list, claim.name)
             claim = claim._replace(ttl_s=ttl_s, seen=seen, first=min(claim.first, seen))
             if is_early and self.admission.newcomers is not None:
-                self._admit_early(self.admission.newcomers, claim, owner, now, changes, is_paid=True)
+                self._admit_early(self.admission.newcomers, claim, owner, now, changes, is_in_file=True)
             elif self._make_room(claim, owner, now, changes, seen=seen, was_held=was_held, moved=moved):
                 return self._begin(claim, owner, now, was_held=was_held)
         return NONE

@@ -514,11 +514,15 @@ class Keeper:
         return news
 
     def unrecorded(self, deadline: float) -> Iterator[list[Claim]]:
-        """Give claims that were refreshed after their last record: for the last save.
+        """Give claims that were refreshed after their last record, or wait for the end of a restore: for the last save.
 
         Args:
             deadline: Process clock; what is not given by then is left out.
         """
+        with self.lock:
+            undecided = self.table.undecided()  # the end has come in the middle of a restore
+        if undecided:
+            yield undecided
         for shard in range(SHARDS):
             if process_clock() > deadline:
                 logger.warning("stopping before every refresh was saved: some routes may end up to 5 %% of a TTL early")
