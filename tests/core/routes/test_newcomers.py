@@ -237,3 +237,29 @@ def test_what_is_set_aside_to_be_judged_and_may_be_announced_is_known_to_the_las
     assert {one.address for one in table.undecided()} == {host(1), host(2), A}
     judged(table, 3.0)
     assert not table.undecided()
+
+
+def test_more_newcomers_in_the_file_than_may_wait_come_back_as_what_was_held(monkeypatch):
+    """No snapshot could be written for long: the newcomers in the file are what the table held."""
+    monkeypatch.setattr(module, "WAITING_MAX", 5)
+    table = restoring(routes_max=20, evicts=True)
+    table.adopt([claim(number, seen=1.0)._replace(name=b"%d.example" % number) for number in range(20)], 30.0)
+    new = [claim(number, seen=9.0)._replace(name=b"%d.example" % number) for number in range(100, 115)]
+    table.adopt(new, 30.0, are_newcomers=True)
+    judged(table, 30.0)
+    assert len(table) == 20
+    assert {one.address for one in new} <= {
+        address for shard in range(SHARDS) for address in table.claims.addresses(shard)
+    }
+
+
+def test_more_newcomers_in_the_file_than_may_wait_do_not_let_a_rule_grow_past_its_cap(monkeypatch):
+    monkeypatch.setattr(module, "WAITING_MAX", 5)
+    table = restoring(rule_routes_max=20)
+    table.begin_restore(lambda _: True)
+    table.owner_of = lambda _list, _name: b"example"
+    table.adopt([claim(number)._replace(name=b"%d.example" % number) for number in range(20)], 30.0)
+    new = [claim(number)._replace(name=b"%d.example" % number) for number in range(100, 115)]
+    table.adopt(new, 30.0, are_newcomers=True)
+    judged(table, 30.0)
+    assert len(table) == 20

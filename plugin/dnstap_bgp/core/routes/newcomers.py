@@ -24,7 +24,8 @@ from dnstap_bgp.core.model import Address, Claim, Name
 from dnstap_bgp.core.routes.claim_columns import Row
 
 WAITING_MAX = 20_000
-"""Claims for which there was no room: 9 MB. What is one too many comes with its next sighting."""
+"""Claims for which there was no room: 9 MB. What is one too many comes with its next sighting; or, if the file has it,
+as what was held before."""
 
 WAITING_CAP = "restore"
 """The reason of a refusal at that limit."""

@@ -266,6 +266,12 @@ class RouteTable:
             waits = not is_decided or bool(is_known)
         if not waits or not newcomers.wait(claim, is_paid=is_paid):
             newcomers.leave(claim)
+            if is_in_file and waits and cap != "rule-routes":
+                # Where no snapshot could be written since (the disk has no room for another copy), that may be most of
+                # what was held: so it comes back as such. At the cap of a rule nothing had given way to it.
+                if self._make_room(claim, owner, now, changes, seen=claim.seen, was_held=True):
+                    self._begin(claim, owner, now, was_held=True)
+                return
             # at the limit of those that wait nobody knows whether the cap would have refused it in the end
             self._refuse(WAITING_CAP if waits else cap, address, list_name, name, now)
 
