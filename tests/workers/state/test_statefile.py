@@ -1,5 +1,6 @@
 """The state file on disk: modes, links, drafts, its lock, and files that take its place."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -89,6 +90,29 @@ def test_a_shared_folder_is_warned_of(path, caplog):
     assert life.announce(1)
     life.end()
     assert "others can put files into" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["fstat", "close"])
+def test_a_file_that_the_disk_does_not_let_go_of_is_never_appended_to_again(path, monkeypatch, what):
+    """Its descriptor's number may be another file's by then."""
+    file, call = StateFile(path), getattr(os, what)
+    fd = file.publish(file.draft())._fd
+
+    def fail(given):
+        if given == fd:
+            if what == "close":
+                call(given)
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return call(given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, what, fail)
+        file.close_output()
+    assert file.output is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    assert file.reopen() is (what == "close")
+    file.close()
 
 
 def test_a_draft_of_a_killed_process_does_not_matter(path):

@@ -361,11 +361,14 @@ class StateFile:
             raise
 
     def close_output(self) -> None:
-        """Stop appending."""
-        if self.output is not None:
-            self._left = self.output.status, self.output.size
-            self.output.close()
-            self.output = None
+        """Stop appending, whatever the disk says: whoever closes has synced, or writes all of it elsewhere."""
+        output, self.output = self.output, None  # at first: a descriptor is gone also where closing it fails, as on NFS
+        if output is not None:
+            self._left = None
+            with contextlib.suppress(OSError):
+                self._left = output.status, output.size
+            with contextlib.suppress(OSError):
+                output.close()
 
     def close(self) -> None:
         """Close the file and let another process write it."""
