@@ -234,9 +234,11 @@ def test_what_is_set_aside_to_be_judged_and_may_be_announced_is_known_to_the_las
     table.adopt([claim(5), claim(6)], 3.0)
     while table.set_aside(1):
         pass
-    assert {one.address for one in table.undecided()} == {host(1), host(2), A}
+    assert {one.address for one in table.undecided(3.0)} == {host(1), host(2), A}
+    table.forget_address(host(1), 3.0)
+    assert {one.address for one in table.undecided(3.0)} == {host(2), A}
     judged(table, 3.0)
-    assert not table.undecided()
+    assert not table.undecided(3.0)
 
 
 def test_more_newcomers_in_the_file_than_may_wait_come_back_as_what_was_held(monkeypatch):

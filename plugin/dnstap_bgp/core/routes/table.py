@@ -279,12 +279,14 @@ class RouteTable:
         """Give the claims that wait because it wasn't known yet whether they need a token; `offer` is to follow."""
         return self.admission.newcomers.unpaid() if self.admission.newcomers is not None else []
 
-    def undecided(self) -> list[Claim]:
+    def undecided(self, now: float) -> list[Claim]:
         """Give the claims that wait to be judged and whose routes may be announced: the file may not have them.
 
         Nothing holds them meanwhile, so that neither `ClaimStore.dirty` nor `ClaimStore.unrecorded` has them.
         """
-        return self.admission.newcomers.announced() if self.admission.newcomers is not None else []
+        newcomers, forgotten = self.admission.newcomers, self.admission.forgotten
+        announced = newcomers.announced() if newcomers is not None else []
+        return [claim for claim in announced if not forgotten.covers(claim, now, own=True)]
 
     def offer(self, claims: Iterable[Claim], now: float) -> list[Change]:
         """Try again with claims of `unpaid`."""

@@ -520,7 +520,7 @@ class Keeper:
             deadline: Process clock; what is not given by then is left out.
         """
         with self.lock:
-            undecided = self.table.undecided()  # the end has come in the middle of a restore
+            undecided = self.table.undecided(process_clock())  # the end has come in the middle of a restore
         if undecided:
             yield undecided
         for shard in range(SHARDS):
