@@ -182,11 +182,11 @@ from pathlib import Path
 from dnstap_bgp import plugin
 from dnstap_bgp.workers.routes.keeper import Keeper
 path, adopt = Path(sys.argv[1]), Keeper.adopt
-def adopt_slowly(keeper, claims):
-    adopt(keeper, claims[:1])
+def adopt_slowly(keeper, claims, **options):
+    adopt(keeper, claims[:1], **options)
     while not path.with_name("go on").exists():
         time.sleep(0.01)
-    adopt(keeper, claims[1:])
+    adopt(keeper, claims[1:], **options)
 Keeper.adopt = adopt_slowly
 plugin.run(path)
 """
