@@ -218,6 +218,7 @@ def test_a_target_that_a_mark_cuts_short_is_not_read():
         pytest.param([record(POINTER, CNAME, b"\1x\xc0\x02")], id="a target in the header"),
         pytest.param([record(POINTER, CNAME, b"\1x\xc0" + bytes([BEHIND]))], id="a target in the question's type"),
         pytest.param([record(POINTER, CNAME, b"\1x\xc0" + bytes([BEHIND + 10]))], id="a target in a TTL"),
+        pytest.param([record(POINTER, CNAME, b"\xc0\x0d")], id="a target in a label of the question"),
     ],
 )
 def test_cnames_that_give_no_template(records):

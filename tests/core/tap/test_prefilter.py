@@ -195,6 +195,24 @@ def test_a_name_spelled_with_ttl_bytes_makes_no_form(reader):
     assert see(reader, wire(loud)) == claim(b"list.ed", 300)
 
 
+def test_a_name_that_reaches_over_the_question_to_a_ttl_makes_no_form(remembers_all):  # noqa: ARG001 - as above
+    """The target is a pointer into a label of the question: from there the last label goes on to the record's TTL."""
+    start = name(b"www.plainXcdn")[:-5]
+    at = 12 + len(start)
+    question = start + bytes([len(b"cdn\4test") + 1 + 4 + 6]) + b"cdn" + name(b"test")
+    target = b"\xc0" + bytes([at])
+    target_at = struct.pack("!H", 0xC000 | 12 + len(question) + 4 + 12)
+    reader = Prefilter(RuleSet.build([("list", [Rule(b"ed")])]))
+
+    def see_with(ttl):
+        link = record(POINTER, CNAME, target, int.from_bytes(ttl))
+        return see(reader, message(question, link, record(target_at, A, ADDRESS)))
+
+    for _ in range(4):
+        assert see_with(b"\0\0\1\0") == "no"
+    assert see_with(b"\2ed\0") == claim(rb"cdn\004test\000\000\001\000\001\192\012\000\005\000\001.ed", 300)
+
+
 def test_the_type_of_the_question_is_no_part_of_a_form(reader):
     question = name(b"a.listed.test")
     target = name(b"cdn.plain.test")

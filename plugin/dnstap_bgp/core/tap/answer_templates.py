@@ -337,7 +337,9 @@ def learn_cnames(name: bytes, rest: bytes) -> CnameTemplate | None:
         pieces = [owner + CNAME_IN]
     else:
         return None
-    if not links or not read_targets(name, rest):
+    targets = read_targets(name, rest)
+    # A target whose pointer leads into a label goes on behind the question's name, to TTLs that the template skips.
+    if not targets or not all(map(has_lengths, targets)):
         return None
     last = links.pop()
     for record in links:
