@@ -148,9 +148,11 @@ def test_the_tests_that_reach_a_statement_are_chosen_those_of_its_module_first()
 
 def test_a_constant_is_for_the_tests_of_the_statements_that_mention_it():
     mutant = next(
-        one for one in mutants(Path("plugin/dnstap_bgp/core/tap/memo.py")) if "TEMPLATES_MAX" in one.key.statement
+        one
+        for one in mutants(Path("plugin/dnstap_bgp/core/tap/answer_templates.py"))
+        if "TTL_BYTES" in one.key.statement
     )
-    assert {module for module, _ in Mentions().of(mutant)} >= {"tap/memo.py", "tap/prefilter.py"}
+    assert {module for module, _ in Mentions().of(mutant)} >= {"tap/answer_templates.py", "tap/prefilter.py"}
 
 
 def test_files_of_tests():

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from dnstap_bgp.core.tap.answer_templates import AnswerTemplate, CnameTemplate
 from dnstap_bgp.core.tap.memo import NAME_MAX_BYTES, ListedName, Memo, _size_of
 
-TEMPLATE: AnswerTemplate = (lambda _: (), (), 0, b"", ())
+
+def template_of(length: int) -> AnswerTemplate:
+    return (lambda _: ()), (b"x" * length,), 0, b"", (("list", b"y" * length, 0),)
 
 
 def labels(number: int) -> bytes:
@@ -50,7 +52,7 @@ def test_a_full_memo_forgets_what_is_in_for_the_longest_time():
     )
 )
 def test_its_memory_is_that_of_its_entries(steps: list[tuple[str, int]]):
-    memo = Memo(600)
+    memo = Memo(2000)
     for step, number in steps:
         name = labels(number)
         if step == "put":
@@ -61,10 +63,50 @@ def test_its_memory_is_that_of_its_entries(steps: list[tuple[str, int]]):
             memo.put(name, ListedName(("list",), name))
         else:
             entry = memo.entries.get(name)
-            if isinstance(entry, ListedName) and not entry.templates:
-                entry.templates = (TEMPLATE,)
-                memo.has_grown(name, entry)
+            if isinstance(entry, ListedName):
+                memo.keep_template(name, entry, template_of(number))
         assert memo.used_bytes == sizes(memo)
+        assert memo.used_bytes <= 2000
+
+
+def test_of_a_listed_name_the_newest_templates_are_kept():
+    memo = Memo(100_000)
+    entry = ListedName(("list",), b"www.test")
+    memo.put(labels(1), entry)
+    templates = [template_of(length) for length in range(6)]
+    for template in templates:
+        memo.keep_template(labels(1), entry, template)
+    assert entry.templates == (*templates[:1:-1],)
+    assert memo.used_bytes == sizes(memo)
+
+
+def test_a_template_is_kept_though_its_name_has_been_forgotten():
+    memo = Memo(100_000)
+    entry = ListedName(("list",), b"www.test")
+    template = template_of(3)
+    memo.keep_template(labels(1), entry, template)
+    assert entry.templates == (template,)
+    assert (len(memo), memo.used_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("length", [20, 250])
+def test_templates_of_listed_names_take_no_more_than_the_limit(length: int):
+    """Whoever owns a listed domain makes the chains of all names below."""
+    memo = Memo(1_000_000)
+    tracemalloc.start()
+    for number in range(3000):
+        memo.put(labels(number), ListedName(("list",), b"%d.test" % number))
+    for name in [*memo.entries]:
+        for _ in range(4):
+            entry = memo.entries.get(name)
+            if isinstance(entry, ListedName):
+                fixed = tuple(bytes(bytearray(length)) for _ in range(17))
+                claims = tuple(("list", bytes(bytearray(length)), at) for at in range(17))
+                memo.keep_template(name, entry, (template_of(0)[0], fixed, 0, bytes(2), claims))
+                assert memo.used_bytes <= memo.max_bytes
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 1.5 * memo.max_bytes
 
 
 def test_a_name_is_worth_an_entry_when_it_is_asked_again():

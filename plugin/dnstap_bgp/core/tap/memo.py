@@ -36,7 +36,9 @@ _ENTRY_BYTES = 80  # beside the name itself
 _PIECE_BYTES = 48
 _PIECES_BYTES = 16  # the first piece is mostly shared
 _LISTED_BYTES = 130
-_TEMPLATE_BYTES = 500
+_TEMPLATE_BYTES = 300  # beside its pieces and its claims
+_FIXED_BYTES = 100  # a piece of it, beside its bytes
+_CLAIM_BYTES = 110  # beside the name
 
 
 @final
@@ -120,13 +122,25 @@ class Memo:
             self._bytes -= _size_of(labels, before)
         self.entries[labels] = known
         self._bytes += _size_of(labels, known)
+        self._make_room()
+
+    def keep_template(self, labels: bytes, known: ListedName, template: AnswerTemplate) -> None:
+        """Keep a template of a listed name's answers, in place of its oldest one if it has enough of them.
+
+        Args:
+            labels: The name.
+            known: Its entry; if it is no longer in the memo, it keeps the template all the same.
+            template: The newest one.
+        """
+        before = _size_of(labels, known)
+        known.templates = (template, *known.templates[: TEMPLATES_MAX - 1])
+        if self.entries.get(labels) is known:
+            self._bytes += _size_of(labels, known) - before
+            self._make_room()
+
+    def _make_room(self) -> None:
         while self._bytes > self.max_bytes - self.max_bytes // ONCE_SHARE:
             self._forget()
-
-    def has_grown(self, labels: bytes, known: ListedName) -> None:
-        """Take into account that a listed name has got a template, if it is still in the memo."""
-        if self.entries.get(labels) is known:
-            self._bytes += _TEMPLATE_BYTES
 
     def _forget(self) -> None:
         """Make room: forget the first entries."""
@@ -137,7 +151,14 @@ class Memo:
 def _size_of(labels: bytes, known: MemoEntry) -> int:
     """Estimate the memory of an entry."""
     if isinstance(known, ListedName):
-        return _ENTRY_BYTES + len(labels) + _LISTED_BYTES + _TEMPLATE_BYTES * len(known.templates)
+        return _ENTRY_BYTES + len(labels) + _LISTED_BYTES + sum(map(_size_of_template, known.templates))
     if not known:
         return _ENTRY_BYTES + len(labels)
     return _ENTRY_BYTES + len(labels) + _PIECES_BYTES + _PIECE_BYTES * len(known) + sum(map(len, known))
+
+
+def _size_of_template(template: AnswerTemplate) -> int:
+    """Estimate the memory of a template: one of many long names takes twenty times as much as a usual one."""
+    _, fixed, _, _, claims = template
+    pieces = _FIXED_BYTES * len(fixed) + sum(map(len, fixed))
+    return _TEMPLATE_BYTES + pieces + sum(_CLAIM_BYTES + len(name) for _, name, _ in claims)

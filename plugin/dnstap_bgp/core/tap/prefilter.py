@@ -36,7 +36,7 @@ from dnstap_bgp.core.dns.labels import LABEL_MAX_BYTES, WorkBudget, read_name, t
 from dnstap_bgp.core.lists.rules import RuleSet
 from dnstap_bgp.core.model import Sighting
 from dnstap_bgp.core.tap.answer_templates import CNAME_IN, TTL_BYTES, learn_cnames, learn_template, read, read_targets
-from dnstap_bgp.core.tap.memo import TEMPLATES_MAX, ListedName, Memo, MemoEntry
+from dnstap_bgp.core.tap.memo import ListedName, Memo, MemoEntry
 from dnstap_bgp.core.tap.pattern_proofs import PatternProofs
 from dnstap_bgp.core.tap.tail_proofs import TailProofs
 from dnstap_bgp.errors import DnsError, WorkExceededError
@@ -329,10 +329,7 @@ class Prefilter:
             return
         template = learn_template(wire, behind, answer, self.work)
         if template is not None:
-            is_full = len(known.templates) == TEMPLATES_MAX
-            known.templates = (template, *known.templates[: TEMPLATES_MAX - 1])
-            if not is_full:
-                self.memo.has_grown(wire[HEADER_BYTES : behind - 1].lower(), known)
+            self.memo.keep_template(wire[HEADER_BYTES : behind - 1].lower(), known, template)
 
     def _judge(self, labels: bytes) -> MemoEntry:
         """Say whether a name is on a list that its last two labels don't rule out; some are remembered.
