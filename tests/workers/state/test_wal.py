@@ -8,12 +8,13 @@ import pytest
 
 from dnstap_bgp.core.model import Audience, ViewPrefix
 from dnstap_bgp.core.state.pending import Pending
+from dnstap_bgp.core.state.records import RECORDS_MAX
 from dnstap_bgp.errors import StateFileError
 from dnstap_bgp.workers.state import restore, wal
 from dnstap_bgp.workers.state import store as store_module
 from dnstap_bgp.workers.state.statefile import AppendOnlyFile
 from dnstap_bgp.workers.state.store import Store
-from tests.workers.state.store_kit import ONE, TWO, Held, Life, SetClock, address, claim, read, until
+from tests.workers.state.store_kit import ONE, TWO, Held, Life, SetClock, address, claim, load, read, until
 
 
 @pytest.fixture
@@ -31,6 +32,28 @@ def test_after_a_reboot_the_file_gets_stamps_of_this_boot(path):
     until(lambda: life.store.status.snapshots == 1)
     life.end()
     assert read(path, clock)[1].same_boot
+
+
+def test_what_comes_behind_a_walked_copy_stands_behind_all_of_it(path):
+    """A shard's copy may make two blocks: a withdrawal between the two would be undone by the second."""
+    count = RECORDS_MAX + 3
+    gone = address(count - 1)
+    store = Store(path, lambda: None)
+    assert store.lock(threading.Event())
+    load(store, Held())
+
+    def walk():
+        told = [(address(number), ONE) for number in range(count)]
+        store.append(records=[(gone, None)])
+        yield [], told
+
+    store.start(walk)
+    assert store.save().wait(60.0)
+    store.shutdown()
+    assert store.join(60.0)
+    found = read(path)[0].announced
+    assert gone not in found
+    assert len(found) == count - 1
 
 
 def test_the_file_is_rewritten_when_it_has_grown(path, monkeypatch):

@@ -127,9 +127,9 @@ class WriteAheadLog:
         self._lacks = True
         number, began = self._queue.restart(), process_clock()
         with self._closing(), _undone_by_failure(output):
-            for block in self._held_blocks(output, self.kind):
-                output.append(block)
-                self._note_written(len(block))
+            for blocks in self._held_blocks(output, self.kind):
+                output.append(blocks)
+                self._note_written(len(blocks))
                 if not self._pause(process_clock() - began, owed=True):
                     msg = "there was no time to write what its queue had no room for"
                     raise StateFileError(msg)
@@ -291,8 +291,8 @@ class WriteAheadLog:
     def _write_all(self, draft: SnapshotDraft, *, owed: bool) -> bool:
         """Write what is held and what comes meanwhile; False: given up."""
         began = process_clock()
-        for block in self._held_blocks(draft, BlockKind.SNAPSHOT):
-            draft.append(block)
+        for blocks in self._held_blocks(draft, BlockKind.SNAPSHOT):
+            draft.append(blocks)
             self.serve(draft)
             self.sync_when_due()
             if not self._pause(process_clock() - began, owed=owed):
@@ -302,6 +302,9 @@ class WriteAheadLog:
 
     def _held_blocks(self, file: SnapshotDraft | AppendOnlyFile, kind: BlockKind) -> Iterator[bytes]:
         """Give all that is held, in full blocks; at least one, so that the file has a stamp.
+
+        What was walked until then comes as one piece, of one or several blocks: what is appended between two pieces
+        is newer than all before, and would be older than what follows it if a walked copy were parted.
 
         Args:
             file: Where they go: its header is to say what version they are of.
@@ -315,9 +318,9 @@ class WriteAheadLog:
             if is_of_views(key for key, _ in more_told):
                 file.set_version(VERSION_VIEWS)
             if max(len(claims), len(announced)) >= RECORDS_MAX:
-                yield from frames(kind, claims, announced, self._clock())
+                yield b"".join(frames(kind, claims, announced, self._clock()))
                 claims, announced = [], []
-        yield from frames(kind, claims, announced, self._clock())
+        yield b"".join(frames(kind, claims, announced, self._clock()))
 
     def _pause(self, worked_s: float, *, owed: bool) -> bool:
         """Let the others work for as long as this thread did; False: give the snapshot up."""
