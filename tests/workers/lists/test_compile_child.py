@@ -1,6 +1,8 @@
 """The child that compiles: what it reads, within limits for all files together."""
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,13 @@ def test_counting_follows_no_includes(tmp_path: Path):
     (tmp_path / "a").write_text("a.com @x\ninclude:b\ninclude:b\n")
     (report,) = inspect([SourceFile("a", str(tmp_path / "a"), "a")])
     assert (report.rules, report.includes, report.error) == (1, ["b"], None)
+
+
+@pytest.mark.parametrize("job", ["", '[["l.txt"'])
+def test_a_child_whose_plugin_has_died_ends_without_a_word(job: str):
+    command = [sys.executable, "-P", "-m", compile_child.__name__]
+    done = subprocess.run(command, check=False, input=job, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 def test_rules_come_back_out_of_a_compiled_file(tmp_path: Path):

@@ -142,7 +142,10 @@ def main() -> int:
     """Do one job: `compile_child.py FD < job > failure`, where a failure is why the result couldn't be written."""
     signal.alarm(TIME_LIMIT_S)
     os.nice(NICENESS)
-    work = json.load(sys.stdin)
+    try:
+        work = json.load(sys.stdin)
+    except json.JSONDecodeError:
+        return 1  # whoever started us has ended before all of the job was written, and nobody waits for a word
     if len(sys.argv) == 1:
         sys.stdout.write(reports_to_json(inspect([_source_file(one) for one in work])))
         return 0
