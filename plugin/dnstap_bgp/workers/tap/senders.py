@@ -33,7 +33,7 @@ from dnstap_bgp.core.tap.framestream import BUFFER_BYTES, Fault, Feed, FrameStre
 from dnstap_bgp.core.tap.ingest import Ingest
 from dnstap_bgp.core.tap.trust import read_sender
 from dnstap_bgp.errors import FrameError
-from dnstap_bgp.workers.net.fair_share import crowding, owner_of
+from dnstap_bgp.workers.net.fair_share import crowding, most_of, owner_of
 from dnstap_bgp.workers.net.listeners import keep_alive, peer_address, peer_text
 from dnstap_bgp.workers.process.logs import RateLimitedLog
 from dnstap_bgp.workers.routes.keeper import Keeper
@@ -464,9 +464,9 @@ def _sample(connections: list[Connection]) -> list[Connection]:
 
 def _first_silent(silent: Sequence[Connection]) -> Connection:
     """Choose among connections without a frame: where the most are, one without START, the oldest of these."""
-    crowded = Counter([one.listener for one in silent]).most_common(1)[0][0]
+    crowded = most_of(one.listener for one in silent)
     inside = [one for one in silent if one.listener == crowded]
-    largest = Counter([one.owner for one in inside]).most_common(1)[0][0]
+    largest = most_of(one.owner for one in inside)
     return min(
         [one for one in inside if one.owner == largest],
         key=lambda one: (one.deadline is None, one.since),
