@@ -64,6 +64,11 @@ def test_what_the_disk_takes_in_parts_is_whole(server: ListServer, tmp_path: Pat
         ("224.0.0.1", "private"),
         ("ff02::1", "private"),
         ("240.0.0.1", "private"),
+        ("192.88.99.1", "private"),
+        ("fec0::1", "private"),
+        ("64:ff9b:1::a00:1", "private"),
+        ("::7f00:1", "private"),
+        ("4000::1", "private"),
         ("169.254.169.254", "link-local"),
         ("fe80::1%eth0", "link-local"),
         ("8.8.8.8", "public"),
@@ -134,6 +139,26 @@ def test_a_name_that_means_another_address_the_second_time(tmp_path: Path, serve
         with pytest.raises(ListError, match="loopback"):
             get(tmp_path, f"http://evil.example:{port}/a")
     assert answers == []
+    assert server.requests == []
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_public_source_with_an_address_inside_that_refuses_is_a_public_one(
+    tmp_path: Path, server: ListServer, monkeypatch
+):
+    port = server.server_port
+    resolve = socket.getaddrinfo
+
+    def both(host: Any, *rest: Any, **options: Any) -> Any:
+        addresses = ["127.0.0.4", "127.0.0.2"] if host == "evil.example" else [host]
+        return [found for one in addresses for found in resolve(one, *rest, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    with list_server.serving(port, "127.0.0.2") as public:
+        public.acts = {"/a": list_server.redirect(server.url("/secret"))}
+        with pytest.raises(ListError, match="loopback"):
+            get(tmp_path, f"http://evil.example:{port}/a")
+        assert [path for path, _ in public.requests] == ["/a"]
     assert server.requests == []
 
 

@@ -19,6 +19,7 @@ import aiohttp
 
 from dnstap_bgp import __version__
 from dnstap_bgp.core.lists.inflate import ACCEPTED, Inflate
+from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.errors import ListError
 from dnstap_bgp.workers.lists.url_cache import shown_url, without_secrets
 from dnstap_bgp.workers.process.loop import in_executor
@@ -108,23 +109,26 @@ def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
+def _from_there(zones: set[str]) -> frozenset[str]:
+    """Tell the zones that a source may lead to, by those of its addresses that were tried.
+
+    Which one of them has answered is nowhere to be seen: one public address among them makes it a public source, or its
+    owner could name an address inside that refuses the connection, and be taken for a source that is there.
+    """
+    return frozenset({"public"} if "public" in zones else {"public", *zones})
+
+
 def _zone(address: str) -> str:
     """Tell the part of the address space that an address is in: `public`, or one that others must not send us to."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return _zone(str(inner))
-    if ip.is_loopback or ip.is_unspecified:  # to connect to 0.0.0.0 is to connect to this machine
-        return "loopback"
-    if ip.is_link_local:
-        return "link-local"
-    return "public" if ip.is_global and not ip.is_multicast else "private"
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    reason = _SPECIAL.refusal(ip.packed)
+    return "public" if reason is None else _ZONES.get(reason, "private")
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052, 2.1
+_SPECIAL = Guard(strict=True)  # not of the configuration: what it opens for routes is no place for a list
+_ZONES = {"loopback": "loopback", "unspecified": "loopback", "link-local": "link-local"}
+"""By the guard's reason; to connect to 0.0.0.0 is to connect to this machine."""
 
 
 def session() -> aiohttp.ClientSession:
@@ -196,7 +200,7 @@ async def _follow(
                 raise
             where = f"{shown_url(url)[:200]}, which is {', '.join(hop.refused[:3])}"
             raise ListError(f"it redirects to {where}: only a source that is there itself may do that") from error
-        hop = _Hop(allowed=frozenset({"public", *hop.zones}) if hop.allowed is None else hop.allowed)
+        hop = _Hop(allowed=_from_there(hop.zones) if hop.allowed is None else hop.allowed)
         scheme = urlsplit(target).scheme
         if scheme not in ("http", "https") or not urlsplit(target).hostname:
             raise ListError(f"it redirects to {shown_url(target)[:200]!r}, which is no http or https URL")
