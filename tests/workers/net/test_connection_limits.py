@@ -168,3 +168,37 @@ def test_who_is_gone_before_it_is_admitted_costs_nothing():
         assert not stand.refused
 
     asyncio.run(run())
+
+
+class Pieces(asyncio.Protocol):
+    """Notes how much it is handed at once."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.sizes.append(len(data))
+
+
+def test_of_a_flood_little_is_taken_at_once():
+    """The attack: what is no request stays in memory beside its error, as large as it was handed on."""
+
+    async def run() -> None:
+        limits = ConnectionLimits(Counter(), lambda _: Room("all", 1), request_s=lambda: 20.0)
+        pieces = Pieces()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            theirs.settimeout(20)
+            flood = bytes(1 << 17)
+            theirs.sendall(flood)
+            theirs.shutdown(socket.SHUT_WR)
+            connection = limits.admit(ours, lambda: pieces)
+            assert connection is not None
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, ours)
+            await connection.gone.wait()
+        assert sum(pieces.sizes) == len(flood)
+        assert max(pieces.sizes) <= connection_limits.READ_BYTES
+
+    asyncio.run(run())

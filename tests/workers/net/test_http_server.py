@@ -119,7 +119,7 @@ def test_a_fault_in_a_handler_ends_that_request_alone(
     assert site.get("/v1/status")["pid"]
 
 
-@pytest.mark.parametrize("entry", ["connection_made", "data_received", "eof_received", "connection_lost"])
+@pytest.mark.parametrize("entry", ["connection_made", "buffer_updated", "eof_received", "connection_lost"])
 def test_a_fault_at_the_protocol_s_entry_ends_that_connection_alone(
     site: Site, entry: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

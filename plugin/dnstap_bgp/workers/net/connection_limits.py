@@ -37,6 +37,10 @@ and open another when they find one closed."""
 AHEAD_MAX_BYTES = 1 << 16
 """What may be sent within a request that is being answered: pipelining is of no use here, but to fill the memory."""
 
+READ_BYTES = 1 << 14
+"""Of what came, taken at once; a request's headers are less. aiohttp keeps each piece in which it finds no request, of
+256 KiB where asyncio makes them, until Python's collector of cycles comes by: a flood of such took 400 MB."""
+
 
 class Room(NamedTuple):
     """The connections that share a limit.
@@ -75,7 +79,12 @@ def room_of_user(connections_max: int) -> RoomOf:
 
 
 class ConnectionLimits:
-    """The connections of one listening socket."""
+    """The connections of one listening socket.
+
+    Attributes:
+        refused: Counts who is turned away.
+        received: Where each connection receives what comes; it is taken out of there at once.
+    """
 
     def __init__(self, refused: Counter[str], room_of: RoomOf, *, request_s: Callable[[], float]) -> None:
         """Make it.
@@ -86,6 +95,7 @@ class ConnectionLimits:
             request_s: How long a connection may be waiting.
         """
         self.refused = refused
+        self.received = memoryview(bytearray(READ_BYTES))
         self._room_of = room_of
         self._request_s = request_s
         self._rooms: defaultdict[Hashable, dict[LimitedConnection, None]] = defaultdict(dict)  # oldest first
@@ -182,7 +192,7 @@ class ConnectionLimits:
         self._by_transport.pop(transport, None)
 
 
-class LimitedConnection(asyncio.Protocol):
+class LimitedConnection(asyncio.BufferedProtocol):
     """One connection: hands everything on to the protocol that serves it, and looks at the clock.
 
     Attributes:
@@ -222,14 +232,18 @@ class LimitedConnection(asyncio.Protocol):
         self._inner.connection_lost(exc)
         self.gone.set()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - as asyncio calls it
+        """Give the room for what comes next."""
+        return self._limits.received
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand on what came; while it is busy only so much of it."""
         if self.idle_since is None:
-            self._ahead += len(data)
+            self._ahead += nbytes
             if self._ahead > AHEAD_MAX_BYTES:
                 self._refuse("flood")
                 return
-        self._inner.data_received(data)
+        self._inner.data_received(bytes(self._limits.received[:nbytes]))
 
     def eof_received(self) -> bool | None:
         """Hand on that nothing more comes."""
