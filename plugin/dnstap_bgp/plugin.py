@@ -10,7 +10,6 @@ import os
 import queue
 import signal
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.config_reader import load
 from dnstap_bgp.workers.process.ending import end_process
 from dnstap_bgp.workers.process.instance import Brake, PidFile
+from dnstap_bgp.workers.process.latch import Latch
 from dnstap_bgp.workers.process.loop import Loop
 from dnstap_bgp.workers.process.mailbox import DIFF_PLUGIN, RELOAD_PLUGIN, Errand, Mailbox, Outcome
 
@@ -77,7 +77,7 @@ class Plugin:
     def __init__(self, config_path: Path, host_in: int, host_out: int) -> None:
         self._path = config_path
         self._events: queue.SimpleQueue[int | Errand] = queue.SimpleQueue()
-        self._stopping = threading.Event()
+        self._stopping = Latch()
         self._bgp = Bgp(host_in, host_out, on_end=self._end, on_crash=self._end)
         self._list_manager: ListManager | None = None
         self._is_change_queued = False  # a _CHANGED among the events
@@ -267,7 +267,7 @@ class Plugin:
         return False
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        # SimpleQueue.put is the one hand-off that may be interrupted by itself: a handler can run within another's put.
+        # A latch and SimpleQueue.put may be interrupted by themselves: a handler can run within another's wait or put.
         if number in (signal.SIGTERM, signal.SIGINT):
             self._end()
         else:

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -29,6 +28,7 @@ from dnstap_bgp.core.model import Claim
 from dnstap_bgp.core.text import prefix_text, printable
 from dnstap_bgp.errors import CommandError, DnstapBgpError
 from dnstap_bgp.workers.process import clocks
+from dnstap_bgp.workers.process.latch import Latch
 from dnstap_bgp.workers.state.restore import restore
 from dnstap_bgp.workers.state.statefile import reading
 
@@ -73,7 +73,7 @@ def run() -> int:
         The exit status: 0, 1 where it failed (the reason is on stderr), 130 after Ctrl-C.
     """
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-    interrupted = threading.Event()
+    interrupted = Latch()
     for signum in (signal.SIGINT, signal.SIGTERM):  # an exception out of a handler may be lost where a child is started
         signal.signal(signum, lambda _signum, _frame: interrupted.set())
     try:
@@ -95,7 +95,7 @@ def run() -> int:
 class Demo:
     """One run of the demo."""
 
-    def __init__(self, folder: Path, console: Console, interrupted: threading.Event) -> None:
+    def __init__(self, folder: Path, console: Console, interrupted: Latch) -> None:
         self._folder = folder
         self._console = console
         self._interrupted = interrupted

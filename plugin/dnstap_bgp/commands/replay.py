@@ -6,7 +6,6 @@ matter, and each frame is sent as it is.
 
 import contextlib
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dnstap_bgp.commands.printing import say
 from dnstap_bgp.commands.replay_sender import Sender, connect
 from dnstap_bgp.core.tap.framestream import Fault, FrameStream, split_frames
 from dnstap_bgp.errors import CommandError
+from dnstap_bgp.workers.process.latch import Latch
 
 FRAME_MAX_BYTES = 1 << 20
 """What the C library that writes captures allows."""
@@ -157,9 +157,7 @@ class Capture:
 class _Player:
     """Replay of a capture at a pace into a sender, until its end or Ctrl-C."""
 
-    def __init__(
-        self, path: Path, sender: Sender, rate: float | None, interrupted: threading.Event, tell: _Tell
-    ) -> None:
+    def __init__(self, path: Path, sender: Sender, rate: float | None, interrupted: Latch, tell: _Tell) -> None:
         self._path = path
         self._sender = sender
         self._rate = rate
@@ -200,9 +198,9 @@ class _Player:
 
 
 @contextlib.contextmanager
-def _interrupted() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C sets, so that the stream ends between two frames; a second Ctrl-C is the usual one."""
-    interrupted = threading.Event()
+def _interrupted() -> Iterator[Latch]:
+    """Give a latch that Ctrl-C sets, so that the stream ends between two frames; a second Ctrl-C is the usual one."""
+    interrupted = Latch()
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         if interrupted.is_set():

@@ -190,8 +190,9 @@ class ListLoader:
     def cancel(self) -> None:
         """End a load that is under way, and any later one; from any thread or a signal handler."""
         self._cancelled = True
-        if self._child is not None:
-            self._child.kill()
+        child = self._child
+        if child is not None:
+            child.kill()
 
     def _find_in_force(self) -> Loaded | None:
         """Find the rules in force: those of the last load or, at the first, the compiled file.
