@@ -18,6 +18,9 @@ COMMAND = (sys.executable, "-m", "dnstap_bgp")
 CLIENT = (sys.executable, "-m", "dnstap_bgp.commands.exabgpcli")
 ENVIRONMENT = {"PYTHONPATH": str(ROOT / "plugin")}
 
+COMMAND_S = 150.0
+"""Longer than any command waits for the plugin: then it says itself what it has waited for."""
+
 
 class Speaker:
     """A configuration file, its list, and the `up` that runs with them.
@@ -135,7 +138,7 @@ def _finish(argv: Sequence[str], more: Mapping[str, str], status: int) -> str:
         env={**os.environ, **ENVIRONMENT, **more},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=COMMAND_S,
         check=False,
         cwd="/",
     )

@@ -13,6 +13,9 @@ from dnstap_bgp.errors import ConfigError, DnstapBgpError
 from tests.integration.speaker import Speaker
 from tests.soak.slopes import Limit
 
+_ENDED = (OSError, ValueError, LookupError, AssertionError)
+"""A process has just ended, as each does now and then, or is about to: then it has no memory, but an entry in /proc."""
+
 EVERY_S = 2.0
 MIB = 1 << 20
 
@@ -52,8 +55,10 @@ class Sampler:
         return self
 
     def __exit__(self, *_: object) -> None:
+        is_whole = self._thread.is_alive()
         self._over.set()
         self._thread.join()
+        assert is_whole, "the thread that takes samples has died: what it has is no line"
 
     def add(self, name: str, value: float) -> None:
         self.series[name].append((time.monotonic() - self.began, value))
@@ -67,10 +72,9 @@ class Sampler:
     def _run(self) -> None:
         while not self._over.wait(EVERY_S):
             for who, speaker in self._speakers.items():
-                # each part dies now and then, which is what it is about
-                with contextlib.suppress(OSError, ValueError, AssertionError):
+                with contextlib.suppress(*_ENDED):
                     self._process(f"{who} plugin", speaker.plugin_pid())
-                with contextlib.suppress(OSError, ValueError, AssertionError):
+                with contextlib.suppress(*_ENDED):
                     self._process(f"{who} ExaBGP", speaker.host_pid())
                 with contextlib.suppress(OSError):
                     self.add(f"{who} state file", speaker.state.stat().st_size / MIB)
