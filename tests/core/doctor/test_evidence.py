@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from dnstap_bgp.core.doctor.evidence import (
     SenderSamples,
     sample_of,
 )
+from dnstap_bgp.core.tap.dnstap_pb2 import Frame
 from tests.core.doctor.frames import frames
 
 
@@ -21,6 +23,17 @@ def test_samples_add_up_and_what_is_cut_waits():
     total = SenderSamples().plus(sample + sample[:9]).plus(sample)
     assert (total.frames, total.undecodable, total.types, total.wires) == (6, 0, {6: 4, 5: 2}, {6: 4, 5: 2})
     assert total.looks == 2
+
+
+def test_only_messages_with_an_answer_count_as_such():
+    total = SenderSamples().plus(frames(6, 6) + frames(6, wire=b""))
+    assert (total.frames, total.types, total.wires) == (3, {6: 3}, {6: 2})
+
+
+@pytest.mark.parametrize("payload", [b"\xffabcd", Frame(type=1).SerializeToString()])
+def test_frames_without_a_message_are_undecodable(payload):
+    total = SenderSamples().plus(len(payload).to_bytes(4) + payload + frames(6))
+    assert (total.frames, total.undecodable, total.types) == (2, 1, {6: 1})
 
 
 def test_made_up_types_take_no_memory():
@@ -37,6 +50,19 @@ def test_what_a_sender_sent_long_ago_counts_less_and_less():
     assert total.looks == 200
     assert 5 not in total.types
     assert total.types[6] == total.wires[6] == total.frames <= SAMPLED_MAX + 50
+
+
+def test_so_does_what_could_not_be_read():
+    total = SenderSamples()
+    for sample in [(b"\0\0\0\5\xffabcd") * 50] * 10 + [frames(*[6] * 50)] * 100:
+        total = total.plus(sample)
+    assert total.undecodable == 0
+    assert total.types == {6: total.frames}
+
+
+def test_a_long_chunk_gives_a_sample_of_a_bounded_length():
+    chunk = bytearray(frames(*[6] * 1_000))
+    assert [len(sample_of(chunk, 0, len(chunk), passed)) for passed in (0, 5)] == [8_192, 8_192]
 
 
 @given(st.lists(st.integers(1, 300), max_size=30), st.integers(0, PASSED_MAX), st.integers(0, 50))

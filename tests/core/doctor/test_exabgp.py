@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from dnstap_bgp.core.doctor.evidence import Evidence
-from dnstap_bgp.core.doctor.exabgp import BUSY_S, DOWN_S, OPENING_S
 from dnstap_bgp.core.status.report import BudgetStatus
 from tests.core.doctor.cases import NEIGHBOR, found, host, only
 
@@ -14,12 +13,12 @@ from tests.core.doctor.cases import NEIGHBOR, found, host, only
     ("evidence", "changes", "kind", "level"),
     [
         (Evidence(), {"stage": "refused", "version": "4.2.25"}, "exabgp-version", "error"),
-        (Evidence(opening_s=OPENING_S + 1), {"stage": "barrier"}, "exabgp-silent", "error"),
-        (Evidence(), {"silent_s": BUSY_S + 1}, "exabgp-stalled", "warning"),
-        (Evidence(), {"stalled_s": BUSY_S + 1}, "exabgp-stalled", "warning"),
+        (Evidence(opening_s=31.0), {"stage": "barrier"}, "exabgp-silent", "error"),
+        (Evidence(), {"silent_s": 61.0}, "exabgp-stalled", "warning"),
+        (Evidence(), {"stalled_s": 61.0}, "exabgp-stalled", "warning"),
         (Evidence(), {"neighbors": ()}, "no-neighbor", "error"),
         (Evidence(), {"backlog": {"refused": 2}}, "routes-refused", "warning"),
-        (Evidence(down_s={"192.0.2.1": DOWN_S + 1}), {}, "neighbor-down", "warning"),
+        (Evidence(down_s={"192.0.2.1": 61.0}), {}, "neighbor-down", "warning"),
         (Evidence(), {"neighbors": (replace(NEIGHBOR, foreign=True, up=False),)}, "neighbor-foreign", "note"),
         (
             Evidence(),
@@ -35,9 +34,13 @@ def test_exabgp(evidence, changes, kind, level):
 
 
 def test_exabgp_has_a_moment():
-    assert not found(Evidence(opening_s=OPENING_S), exabgp=None)
-    assert only(Evidence(opening_s=OPENING_S + 1), exabgp=None).kind == "exabgp-silent"
-    assert not found(Evidence(down_s={"192.0.2.1": DOWN_S}))
+    assert not found(Evidence(opening_s=30.0), exabgp=None)
+    assert only(Evidence(opening_s=30.5), exabgp=None).kind == "exabgp-silent"
+    assert not found(exabgp=host(silent_s=60.0, stalled_s=60.0))
+    assert only(exabgp=host(silent_s=60.5)).text == "ExaBGP has not taken a command for 60 s"
+    assert not found(Evidence(down_s={"192.0.2.1": 60.0}))
+    down = only(Evidence(down_s={"192.0.2.1": 60.5}))
+    assert (down.text, down.subject) == ("neighbor 192.0.2.1 (AS 65002) has been down for 1 min", "192.0.2.1")
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,11 @@ def test_a_budget_is_told_before_it_bites_and_when_it_does(budget, kinds):
     assert [(one.kind, one.level, one.subject) for one in findings] == [
         (kind, "warning", "192.0.2.1") for kind in kinds
     ]
+
+
+def test_a_full_budget_is_told_with_its_numbers():
+    neighbor = replace(NEIGHBOR, budget=BudgetStatus(10, 8, 3, 1))
+    room = "neighbor 192.0.2.1 (AS 65002) has room for 10 prefixes (max_prefixes)"
+    assert only(exabgp=host(neighbors=(neighbor,))).text.startswith(f"{room}: 3 more have no place now")
+    nearly = replace(NEIGHBOR, budget=BudgetStatus(10, 8, 0, 1))
+    assert only(exabgp=host(neighbors=(nearly,))).text == f"{room}, of which 8 are used"

@@ -25,6 +25,9 @@ def seen(**changes):
 def test_a_service_at_work_is_no_finding():
     assert found(seen(), hold=HOLD, exabgp=FAST_HOST) == ()
     assert found(seen(), exabgp=HOST) == (), "without [hold] nothing is said of it"
+    opening = replace(HOST, stage="opening", patches={})
+    for host in (opening, None):
+        assert found(seen(), hold=HOLD, exabgp=host) == (), "of one that isn't there yet nobody knows the patches"
 
 
 @pytest.mark.parametrize(("patches", "words"), [({}, "without our patches"), ({"no-delay": "not tried"}, "not tried")])
@@ -51,6 +54,8 @@ def test_the_tap_shows_addresses_and_nobody_asks(hooks, words):
     finding = only(seen(replies={}), hold=hold(hooks=hooks), exabgp=FAST_HOST)
     assert finding.kind == "hold-silent"
     assert words in finding.text
+    once = replace(seen(replies={}), recent=Recent(sightings=1, claims=1))
+    assert only(once, hold=hold(hooks=hooks), exabgp=FAST_HOST).kind == "hold-silent"
     quiet = Evidence(hold=replace(SEEN, replies={}))
     assert found(quiet, hold=hold(hooks=hooks), exabgp=FAST_HOST) == (), "the tap shows none either"
     cached = replace(quiet, recent=Recent(sightings=50))
@@ -61,19 +66,26 @@ def test_the_tap_shows_addresses_and_nobody_asks(hooks, words):
 def test_answers_that_are_given_up():
     finding = only(seen(replies={"installed": 40, "gave_up": 10}), hold=HOLD, exabgp=FAST_HOST)
     assert finding.kind == "hold-gave-up"
-    assert "10 of 50" in finding.text
+    assert finding.text == ("10 of 50 answers with new routes left before these were there: 50 ms were not enough")
     assert found(seen(replies={"installed": 400, "gave_up": 10}), hold=HOLD, exabgp=FAST_HOST) == ()
     assert found(seen(replies={"installed": 4, "gave_up": 10}), hold=HOLD, exabgp=FAST_HOST) == (), "too few to judge"
+    assert found(seen(replies={"gave_up": 19}), hold=HOLD, exabgp=FAST_HOST) == (), "too few to judge"
+    assert "20 of 20" in only(seen(replies={"gave_up": 20}), hold=HOLD, exabgp=FAST_HOST).text
+    assert found(seen(replies={"installed": 38, "gave_up": 2}), hold=HOLD, exabgp=FAST_HOST) == (), "one in twenty"
+    assert only(seen(replies={"installed": 37, "gave_up": 2}), hold=HOLD, exabgp=FAST_HOST).kind == "hold-gave-up"
 
 
 def test_a_short_queue_of_datagrams():
     assert only(seen(datagram_queue=10), hold=HOLD, exabgp=FAST_HOST).kind == "hold-datagram-queue"
-    assert found(seen(datagram_queue=512), hold=HOLD, exabgp=FAST_HOST) == ()
+    assert only(seen(datagram_queue=63), hold=HOLD, exabgp=FAST_HOST).kind == "hold-datagram-queue"
+    assert found(seen(datagram_queue=64), hold=HOLD, exabgp=FAST_HOST) == ()
 
 
 def test_routes_that_end_before_the_resolver_asks_again():
     assert only(seen(ttl_s=3600.0), hold=HOLD, exabgp=FAST_HOST).kind == "hold-cache"
-    assert found(seen(ttl_s=3600.0, cache_ttl_max_s=3000.0), hold=HOLD, exabgp=FAST_HOST) == ()
+    assert found(seen(ttl_s=3600.0, cache_ttl_max_s=3600.0), hold=HOLD, exabgp=FAST_HOST) == ()
+    assert only(seen(ttl_s=3600.0, cache_ttl_max_s=3601.0), hold=HOLD, exabgp=FAST_HOST).kind == "hold-cache"
+    assert only(seen(ttl_s=86_399.0), hold=HOLD, exabgp=FAST_HOST).kind == "hold-cache", "resolvers keep it a day"
     assert found(seen(ttl_s=None), hold=HOLD, exabgp=FAST_HOST) == (), "routes follow the DNS"
     silent = hold(hooks=())
     assert "hold-cache" not in {one.kind for one in found(seen(ttl_s=3600.0), hold=silent, exabgp=FAST_HOST)}

@@ -27,3 +27,16 @@ from tests.core.doctor.cases import LIST, SOURCE, STATE, only, tap
 )
 def test_what_is_kept(changes, kind):
     assert only(**changes).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "text"),
+    [
+        ("stale", "HTTP 500", "list default: /etc/list.txt can't be fetched: HTTP 500"),
+        ("pending", "", "list default: /etc/list.txt was not fetched yet"),
+        ("error", "list default has no rule", "list default has no rule"),
+    ],
+)
+def test_a_source_is_told_with_its_list_and_the_reason_once(state, why, text):
+    finding = only(lists=(replace(LIST, sources=(replace(SOURCE, state=state, why=why),)),))
+    assert (finding.text, finding.subject) == (text, "default")

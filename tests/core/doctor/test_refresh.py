@@ -18,8 +18,8 @@ WELL = RefreshStatus("127.0.0.1", 30, 10, 0, 500, 490, 10, 480, 0.0, False, Fals
         ({}, []),
         ({"silent": True, "problem": "no answer within 5 s", "late_s": 300.0}, ["refresh-silent"]),
         ({"blind": True, "returned": 0, "late_s": 300.0}, ["refresh-unseen"]),
-        ({"late_s": 31.0}, ["refresh-late"]),
-        ({"late_s": 29.0}, []),
+        ({"late_s": 30.5}, ["refresh-late"]),
+        ({"late_s": 30.0}, []),
         ({"left_out": 1}, ["refresh-left-out"]),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dnstap_bgp.core.doctor.evidence import Evidence, SenderSamples
-from dnstap_bgp.core.doctor.senders import ALONE_S, JUDGED_AFTER_S, LOOKS_MIN, MISTAKES, QUIET_S, TROUBLE_S, TYPES
+from dnstap_bgp.core.doctor.senders import MISTAKES, TYPES
 from dnstap_bgp.core.status.report import ListenerStatus, Trouble
 from dnstap_bgp.core.tap.framestream import Fault
 from tests.core.doctor.cases import SENDER, found, only, tap
@@ -18,9 +18,9 @@ def seen(*types, wire=b"dns", **counted):
     return of(frames(*types, wire=wire), **counted)
 
 
-def of(sample, **counted):
+def of(sample, looks=5, **counted):
     samples = SenderSamples(**counted)
-    for _ in range(LOOKS_MIN):
+    for _ in range(looks):
         samples = samples.plus(sample)
     return Evidence(samples={SENDER.peer: samples})
 
@@ -41,11 +41,18 @@ def test_every_kind_of_trouble_has_its_advice():
     for kind, mistake in MISTAKES.items():
         finding = only(tap=tap(troubles=(Trouble(kind, 3, "10.0.0.1:7: odd", 1.0),)))
         assert (finding.kind, finding.level, finding.advice) == (f"sender-{kind}", mistake.level, mistake.advice)
-        assert "10.0.0.1:7: odd (3 times)" in finding.text
+        assert finding.text == f"{mistake.text}: 10.0.0.1:7: odd (3 times)"
+
+
+@pytest.mark.parametrize(("count", "times"), [(1, ""), (2, " (2 times)")])
+def test_trouble_that_comes_again_is_counted(count, times):
+    finding = only(tap=tap(troubles=(Trouble("tls", count, "odd", 1.0),)))
+    assert finding.text == f"a DNSTap sender was turned away: odd{times}"
 
 
 def test_trouble_passes():
-    assert not found(tap=tap(troubles=(Trouble("tls", 3, "odd", TROUBLE_S + 1),)))
+    assert found(tap=tap(troubles=(Trouble("tls", 3, "odd", 300.0),)))
+    assert not found(tap=tap(troubles=(Trouble("tls", 3, "odd", 300.5),)))
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,7 @@ def test_trouble_passes():
     [
         ([3, 4], "PowerDNS Recursor 4.8", "pdns-recursor has no CLIENT_RESPONSE"),
         ([4], "", "pdns-recursor has no CLIENT_RESPONSE"),
+        ([4, 5], "", "switch client responses on"),
         ([5, 8], "", 'dnstap.messages = ["forwarder_response"]'),
         ([5], "unbound 1.17", "unbound: dnstap-log-client-response-messages: yes"),
         ([2], "", "BIND: dnstap { client response; }"),
@@ -103,23 +111,35 @@ def test_the_absence_of_what_is_counted_is_never_claimed(samples, counted):
 def test_one_burst_does_not_speak_for_all():
     once = Evidence(samples={SENDER.peer: SenderSamples().plus(frames(*[5] * 40))})
     assert found(once) == ()
+    assert found(of(frames(*[5] * 40), looks=4)) == ()
+    assert only(of(frames(*[5] * 40), looks=5)).kind == "no-client-response"
 
 
 def test_a_sender_is_judged_after_a_while():
-    young = tap(connections=(replace(SENDER, age_s=JUDGED_AFTER_S - 1),))
+    young = tap(connections=(replace(SENDER, age_s=29.5),))
     assert found(seen(*[5] * 40), tap=young) == ()
-    old = tap(connections=(replace(SENDER, age_s=JUDGED_AFTER_S),))
+    old = tap(connections=(replace(SENDER, age_s=30.0),))
     assert only(seen(*[5] * 40), tap=old).kind == "no-client-response"
 
 
 def test_a_sender_that_says_nothing():
-    quiet = replace(SENDER, frames=0, age_s=QUIET_S + 1)
+    quiet = replace(SENDER, frames=0, age_s=120.5)
     assert only(tap=tap(connections=(quiet,))).kind == "quiet-sender"
-    assert not found(tap=tap(connections=(replace(quiet, age_s=QUIET_S),)))
+    assert not found(tap=tap(connections=(replace(quiet, age_s=120.0),)))
+
+
+@pytest.mark.parametrize(
+    ("version", "who"), [("unbound 1.17.1", "unbound[123] (unbound 1.17.1)"), ("", "unbound[123]")]
+)
+def test_a_sender_is_told_with_its_version_if_it_says_one(version, who):
+    quiet = replace(SENDER, frames=0, age_s=3_725.0, version=version)
+    finding = only(tap=tap(connections=(quiet,)))
+    assert finding.text == f"{who} is connected and has sent no message for 1 h"
 
 
 def test_nobody_is_connected():
-    alone = Evidence(alone_s=ALONE_S + 1)
+    alone = Evidence(alone_s=60.5)
+    assert not found(Evidence(alone_s=60.0), tap=tap(connections=()))
     assert "any more" in only(alone, tap=tap(connections=())).text
     assert "AppArmor" in only(alone, tap=tap(connections=(), accepted=0)).advice
     closed = tap(connections=(), listeners=(ListenerStatus("/run/tap.sock", "another process listens on it"),))
@@ -128,5 +148,5 @@ def test_nobody_is_connected():
 
 @pytest.mark.parametrize("address", ["192.0.2.1:4000", "[2001:db8::1]:4000", "un[bou]nd[12]"])
 def test_the_subject_is_the_same_when_it_comes_back(address):
-    sender = replace(SENDER, peer=address, frames=0, age_s=QUIET_S + 1)
+    sender = replace(SENDER, peer=address, frames=0, age_s=121.0)
     assert only(tap=tap(connections=(sender,))).subject in ("192.0.2.1", "[2001:db8::1]", "un[bou]nd")

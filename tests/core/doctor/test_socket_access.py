@@ -41,6 +41,20 @@ def test_who_can_reach_a_socket(folder, folder_gid, socket, socket_gid, blocked)
     assert obstacle(ROOT, way) is None
 
 
+@pytest.mark.parametrize(
+    ("folder", "socket", "blocked"),
+    [
+        (0o100, 0o200, None),
+        (0o611, 0o666, "/run/x"),  # the owner's part decides, though all others might pass
+        (0o711, 0o466, "/run/x/tap.sock"),
+    ],
+)
+def test_what_is_one_s_own_is_as_the_owner_s_part_says(folder, socket, blocked):
+    owner = Account("tap", 500, frozenset({500}))
+    step = obstacle(owner, steps(folder, 500, socket, 500))
+    assert (step.path if step else None) == blocked
+
+
 def test_a_socket_that_no_resolver_can_reach():
     nobody = tap(connections=(), accepted=0)
     evidence = Evidence(access=SocketAccess((steps(0o711, 500, 0o660, 500),), (UNBOUND,)))
