@@ -65,6 +65,19 @@ def test_of_several_answers_the_client_and_the_shortest_ttl_count(first):
     assert names.take() == [(b"www.example", NotedName("tunnel", 20, by_client=True))]
 
 
+def test_whose_question_one_name_of_a_chain_was_is_not_told_of_the_next_one():
+    """A client has asked for the first name alone; our own answer then shows a chain of both."""
+    names = AskedNames({"tunnel"})
+    names.note(wire(), [seen()])
+    names.note(wire("other.example", 0), [seen(b"other.example")])
+    names.note(own(), [seen(), seen(b"other.example"), seen(b"edge.example")])
+    assert dict(names.take()) == {
+        b"www.example": NotedName("tunnel", 300, by_client=True),
+        b"other.example": NotedName("tunnel", 300, by_client=False, by_unknown=True),
+        b"edge.example": NotedName("tunnel", 300, by_client=False),
+    }
+
+
 def test_lists_that_are_not_refreshed_leave_no_note():
     names = AskedNames({"tunnel"})
     names.note(own(), [seen(list_name="other")])

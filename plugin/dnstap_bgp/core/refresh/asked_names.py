@@ -84,13 +84,16 @@ class AskedNames:
         self.returned += is_own
         # Each of these is one step of the interpreter on a dict, which `take` may empty between any two of them.
         for (name, list_name), ttl_s in noted.items():
-            before = self._noted.get(name)
+            note, before = NotedName(list_name, ttl_s, by_client, by_unknown), self._noted.get(name)
             if before is not None:
-                ttl_s = min(ttl_s, before.dns_ttl_s)  # noqa: PLW2901
-                by_client, by_unknown = by_client or before.by_client, by_unknown or before.by_unknown
+                note = note._replace(
+                    dns_ttl_s=min(ttl_s, before.dns_ttl_s),
+                    by_client=by_client or before.by_client,
+                    by_unknown=by_unknown or before.by_unknown,
+                )
             elif len(self._noted) >= NOTED_MAX:
                 continue
-            self._noted[name] = NotedName(list_name, ttl_s, by_client, by_unknown)
+            self._noted[name] = note
 
     def take(self) -> list[tuple[Name, NotedName]]:
         """Take all notes."""
