@@ -19,6 +19,7 @@ from tests.ports import free_port
 from tests.workers.hold.hold_kit import DEADLINE_S, stage, wait_until
 
 NOBODY = 65534
+GROUP, OTHER_GROUP = 12345, 12346  # of nobody, and without a name
 UNLISTED = answer("www.test", ["11.0.0.1"])
 
 
@@ -337,3 +338,35 @@ def test_the_folder_of_replies_is_made_for_the_group(folder):
         ensure_folder(folder / "file", -1)
     with pytest.raises(ListenerError, match="can't be made"):
         ensure_folder(folder / "nowhere" / "hooks", -1)
+
+
+@contextmanager
+def as_nobody(folder, group):
+    """Be a user to whom the folder belongs, and who is in one group more."""
+    os.chown(folder, NOBODY, NOBODY)
+    before = os.getgroups()
+    os.setgroups([group])
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setgroups(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("ensure", [ensure_folder, ensure_token])
+def test_what_was_made_for_another_group_is_given_to_the_configured_one(folder, ensure):
+    """Also where the first try came before our user was in it: what is left of that would be taken as it is."""
+    made = folder / "made"
+    with as_nobody(folder, group=OTHER_GROUP):
+        with pytest.raises(ListenerError, match=f"usermod -aG {GROUP} nobody, and restart"):
+            ensure(made, GROUP)
+        ensure(made, OTHER_GROUP)
+        assert made.stat().st_gid == OTHER_GROUP
+    with as_nobody(folder, group=GROUP):
+        ensure(made, GROUP)
+        assert made.stat().st_gid == GROUP
+        assert stat.S_IMODE(made.stat().st_mode) == (0o770 if ensure is ensure_folder else 0o640)
+    ensure(made, OTHER_GROUP)
+    assert made.stat().st_gid == GROUP, "another user's stays as it is"

@@ -98,7 +98,7 @@ def test_a_group_that_we_may_not_give(path, monkeypatch):
     monkeypatch.setattr(os, "chown", refuse)
     with listener(UnixAddress(path), 0o660, "12345") as made:
         made.attend(1.0)
-        assert "may not give it to group 12345" in made.problem
+        assert "may not give it to group 12345: the user root is no member of it" in made.problem
         assert not path.exists()
 
 

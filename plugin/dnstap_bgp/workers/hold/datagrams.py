@@ -24,7 +24,7 @@ from typing import Any
 from dnstap_bgp.core.hold.message import QUESTION_MAX_BYTES, TOKEN_BYTES, read_question
 from dnstap_bgp.errors import HoldMessageError, ListenerError
 from dnstap_bgp.workers.hold.carriers import Ask
-from dnstap_bgp.workers.net.listeners import UCRED
+from dnstap_bgp.workers.net.listeners import UCRED, give_to_group
 from dnstap_bgp.workers.process.clocks import process_clock
 
 TURN_MAX = 16
@@ -261,20 +261,20 @@ class _UdpSender:
 
 
 def ensure_folder(folder: Path, gid: int) -> None:
-    """Make the folder of the hooks' sockets, where it is missing: for our user and the group.
+    """Make the folder of the hooks' sockets, where it is missing, and have it belong to our user and the group.
 
     Raises:
         ListenerError: It can't be made, or is no folder.
     """
     try:
-        folder.mkdir(mode=0o770)
-        os.chown(folder, -1, gid)
-        folder.chmod(0o770)
+        folder.mkdir()
+        folder.chmod(0o770)  # whatever the umask
     except FileExistsError:
         if not os.path.isdir(folder):  # noqa: PTH112 - `Path.is_dir` raises behind a link to where we may not look
             raise ListenerError(f"reply_folder {folder} is no folder") from None
     except OSError as error:
         raise ListenerError(f"reply_folder {folder} can't be made: {error.strerror}") from None
+    _give_ours(folder, gid, f"reply_folder {folder}")
 
 
 def ensure_token(path: Path, gid: int) -> bytes:
@@ -289,28 +289,43 @@ def ensure_token(path: Path, gid: int) -> bytes:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        return _read_token(path)
+        return _read_token(path, gid)
     except OSError as error:
         raise ListenerError(f"token_file {path} can't be made: {error.strerror}") from None
     try:
         token = secrets.token_bytes(TOKEN_BYTES)
         os.write(fd, f"{token.hex()}\n".encode())
-        os.fchown(fd, -1, gid)
+        _give_ours(fd, gid, f"token_file {path}")
         os.fchmod(fd, _TOKEN_FILE_MODE)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise ListenerError(f"token_file {path} can't be made: {error.strerror}") from None
+    except ListenerError:
+        path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(fd)
     return token
 
 
-def _read_token(path: Path) -> bytes:
+def _give_ours(made: Path | int, gid: int, name: str) -> None:
+    """Give what belongs to our user to the group, also what was made for another one; leave what is somebody else's."""
+    found = os.stat(made)  # noqa: PTH116 - a descriptor, too
+    if found.st_uid != os.geteuid() or found.st_gid == gid:
+        return
+    try:
+        give_to_group(made, gid)
+    except ListenerError as error:
+        raise ListenerError(f"{name}: {error}") from None
+
+
+def _read_token(path: Path, gid: int) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise ListenerError(f"token_file {path} is no regular file")
+            _give_ours(fd, gid, f"token_file {path}")
             content = os.read(fd, _TOKEN_FILE_MAX_BYTES)
         finally:
             os.close(fd)

@@ -10,6 +10,7 @@ import errno
 import grp
 import ipaddress
 import os
+import pwd
 import socket
 import stat
 import struct
@@ -321,11 +322,26 @@ def _remove_stale(path: Path) -> None:
 def _give(path: Path, perm: int, gid: int) -> None:
     """Set mode and group; in between only the owner may connect, so it is never more open than asked for."""
     path.chmod(perm & _OWNER_ONLY)
-    try:
-        os.chown(path, -1, gid)
-    except PermissionError:
-        raise ListenerError(f"may not give it to group {gid}: the user of this process is no member of it") from None
+    give_to_group(path, gid)
     path.chmod(perm)
+
+
+def give_to_group(made: Path | int, gid: int) -> None:
+    """Change the group of a file or folder of ours.
+
+    Args:
+        made: Its path, or a descriptor of it.
+        gid: The group's number; -1: it stays as it is.
+
+    Raises:
+        ListenerError: The user of this process is no member of that group.
+    """
+    try:
+        os.chown(made, -1, gid)
+    except PermissionError:
+        group, user = _group_name(gid), _user_name(os.geteuid())
+        reason = f"may not give it to group {group}: the user {user} is no member of it, or was none when this started"
+        raise ListenerError(f"{reason} (usermod -aG {group} {user}, and restart)") from None
 
 
 def group_id(group: str | None) -> int:
@@ -338,6 +354,20 @@ def group_id(group: str | None) -> int:
         return grp.getgrnam(group).gr_gid
     except KeyError:
         raise ListenerError(f"the group {group!r} does not exist") from None
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _file_id(path: Path) -> _FileId | None:
