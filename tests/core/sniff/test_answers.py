@@ -242,6 +242,20 @@ def test_where_a_question_came_in_is_known_as_long_as_the_question(
     assert answered(found, at=LAN) == []
 
 
+def test_a_question_in_every_vlan_is_known_in_few_and_stays_forged():
+    """The attack: each place made the next one costlier, 3 ms a packet after 20,000 of them."""
+    found = router()
+    asked(found, at=WAN)
+    for vlan in range(1, 200):
+        asked(found, at=WAN | vlan << 32)
+    asked(found, at=WAN, outgoing=True)
+    (places,) = found._asked._new.values()
+    assert len(places) < 50
+    assert answered(found, at=WAN) == []
+    passed(found, query(number=8).to_wire())
+    assert len(answered(found, answer(number=8))) == 1
+
+
 def test_segments_of_another_interface_do_not_mix_with_a_connection():
     found = router()
     passed(found)

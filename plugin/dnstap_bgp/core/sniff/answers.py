@@ -28,6 +28,10 @@ QUESTION_S = 5.0
 QUESTIONS_MAX = 262_144
 """50,000 a second for 5 s, in 45 MB; of more the newest are there. Each is kept as its hash, whose key nobody knows."""
 
+PLACES_MAX = 16
+"""Interfaces of one question: a bridge, its ports, a VLAN and a tunnel, in and out, are fewer. Whoever may send tags
+has millions, and each question would take longer than the one before."""
+
 REPEAT_S = 2.0
 """What comes twice within this is the same answer on another interface, or a repeated one, which tells nothing new."""
 
@@ -120,7 +124,11 @@ class _Questions:
         if len(self._new) >= QUESTIONS_MAX // 2 or now - self._began > QUESTION_S:
             self._old = self._new if now - self._began <= 2 * QUESTION_S else {}
             self._new, self._began = {}, now
-        self._new[key] = (now, *known[1:]) if interface in known[1:] else (now, *known[1:], interface)
+        places = known[1:]
+        # Beyond the limit a newcomer is left out, and nothing that is known: without the place where a question came
+        # in, it would seem to have only left there.
+        is_known = interface in places or len(places) >= PLACES_MAX
+        self._new[key] = (now, *places) if is_known else (now, *places, interface)
 
     def seen_at(self, key: int, now: float) -> tuple[int, ...]:
         """Give the interfaces where a question was seen; none: it was not asked."""
