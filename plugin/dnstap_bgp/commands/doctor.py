@@ -140,7 +140,7 @@ def _folders(config: Config) -> Iterator[Finding]:
 
 def _sockets(config: Config) -> Iterator[Finding]:
     """Give each unix socket that resolvers of this system can't reach, as it is or as it would be made."""
-    accounts = reach.accounts(reach.RESOLVERS)
+    accounts = reach.accounts(reach.RESOLVER_USERS)
     for address in config.dnstap.listen:
         if not isinstance(address, UnixAddress):
             continue

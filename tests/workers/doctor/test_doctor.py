@@ -240,7 +240,7 @@ def test_it_looks_no_more_often_than_it_should(scene):
 @needs_root
 def test_a_socket_out_of_reach_of_the_resolver(tmp_path, monkeypatch):
     """`nobody` stands for the resolver: that user is on every system."""
-    monkeypatch.setattr(reach, "RESOLVERS", ("nobody", "no-such-user"))
+    monkeypatch.setattr(reach, "RESOLVER_USERS", ("nobody", "no-such-user"))
     folder = tmp_path / "run"
     folder.mkdir()
     folder.chmod(0o700)
@@ -253,7 +253,7 @@ def test_a_socket_out_of_reach_of_the_resolver(tmp_path, monkeypatch):
         steps = reach.steps(folder / "tap.sock")
         assert [step.path for step in steps][-2:] == [str(folder), f"{folder}/tap.sock"]
         assert stat.S_ISSOCK(steps[-1].mode)
-        (account,) = reach.accounts(reach.RESOLVERS)
+        (account,) = reach.accounts(reach.RESOLVER_USERS)
         assert account.name == "nobody"
 
 

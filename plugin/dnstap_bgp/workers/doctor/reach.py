@@ -16,8 +16,18 @@ from dnstap_bgp.config import ListenAddress, UnixAddress, values
 from dnstap_bgp.core.doctor.evidence import Account, PathStep, SocketAccess
 from dnstap_bgp.core.doctor.sniffers import SnifferReport
 
-RESOLVERS = ("unbound", "bind", "named", "knot-resolver", "_dnsdist", "dnsdist", "pdns", "pdns-recursor", "coredns")
-"""Their users on Debian, Fedora and the like."""
+RESOLVER_USERS = (
+    "unbound",
+    "bind",
+    "named",
+    "knot-resolver",
+    "_dnsdist",
+    "dnsdist",
+    "pdns",
+    "pdns-recursor",
+    "coredns",
+)
+"""Users that resolvers run as, on Debian, Fedora and the like."""
 
 SNIFFERS_MAX, SNIFFER_MAX_BYTES, IFNAMSIZ = 16, 4096, 16
 _NUMBERS = ("questions", "answers", "empty", "unasked", "lost_packets", "lost_frames")
@@ -67,7 +77,7 @@ def look(listen: Iterable[ListenAddress]) -> SocketAccess:
         listen: The listeners; only those on unix sockets that are there matter.
     """
     paths = [steps(address.path) for address in listen if isinstance(address, UnixAddress)]
-    return SocketAccess(tuple(found for found in paths if found), tuple(accounts(RESOLVERS)))
+    return SocketAccess(tuple(found for found in paths if found), tuple(accounts(RESOLVER_USERS)))
 
 
 def accounts(names: Iterable[str]) -> list[Account]:
