@@ -11,6 +11,7 @@ from dnstap_bgp.config.lists import GuardTable, ListTable
 from dnstap_bgp.config.model import ConfigFile
 from dnstap_bgp.config.refresh import RefreshTable
 from dnstap_bgp.config.tables import FileTable
+from dnstap_bgp.core.lists.formats import FORMATS
 
 TABLES = {
     ConfigFile: settings.Config,
@@ -107,3 +108,8 @@ def test_how_a_value_is_written():
     assert key("[bgp]", "peers").type.startswith("A list of: an address, ")
     assert key("[dnstap]", "listen").required
     assert not key("[bgp]", "as").required
+
+
+def test_every_format_of_lists_is_told():
+    text = key("[[list]]", "format").text
+    assert [form for form in FORMATS if f"`{form}`" not in text] == []

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from dnstap_bgp.commands.resolver_writers import WRITERS
 from dnstap_bgp.config import parse
 from dnstap_bgp.core.doctor.lists_and_state import _SOURCES as SOURCES
 from dnstap_bgp.core.doctor.senders import MISTAKES
+from dnstap_bgp.core.lists.formats import FORMATS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "deploy/README.md", "deploy/CHANGELOG.md", "plugin/README.md", "tests/README.md")
@@ -129,6 +131,22 @@ def test_the_manual_tells_of_every_finding():
     assert len(kinds) > 50
     manual = (ROOT / "deploy/README.md").read_text()
     assert {kind for kind in kinds if f"`{kind}`" not in manual} == set()
+
+
+def test_the_manual_tells_of_every_format_and_what_to_give_resolver_conf():
+    manual = (ROOT / "deploy/README.md").read_text()
+    told = manual.partition("\n**Formats.**")[2].partition("\n**")[0]
+    assert [form for form in FORMATS if not re.search(rf"^- .*`{form}`", told, re.MULTILINE)] == []
+    told = manual.partition("`dnstap-bgp resolver-conf RESOLVER`")[2].partition("\n\n")[0]
+    assert [resolver for resolver in WRITERS if f"`{resolver}`" not in told] == []
+
+
+@pytest.mark.parametrize("folder", ["resolvers", "routers"])
+def test_the_manual_names_every_file_for_a_resolver_or_a_router(folder: str):
+    manual = (ROOT / "deploy/README.md").read_text()
+    for before, choices, behind in re.findall(r"`([\w.-]*)\{([\w,]+)\}([\w.-]*)`", manual):
+        manual += "".join(f"`{before}{choice}{behind}`" for choice in choices.split(","))
+    assert [path.name for path in (ROOT / "deploy" / folder).iterdir() if f"`{path.name}`" not in manual] == []
 
 
 def test_each_threat_is_shown_by_tests_that_there_are():

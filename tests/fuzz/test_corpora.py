@@ -7,7 +7,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from tests.fuzz import targets
+from dnstap_bgp.core.lists.formats import FORMATS
+from tests.fuzz import list_kit, targets
 
 NAMES = targets.names()
 
@@ -15,6 +16,11 @@ NAMES = targets.names()
 def test_there_are_targets():
     assert "framestream" in NAMES
     assert {path.name for path in targets.CORPORA.iterdir()} == set(NAMES)
+
+
+def test_each_format_of_lists_is_a_target_with_an_independent_reader():
+    assert {f"list_{form.replace('-', '_')}" for form in FORMATS} <= set(NAMES)
+    assert FORMATS.keys() - list_kit.ORACLES == {"rpz", "srs"}, "whose targets compare by themselves"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dnstap_bgp.core.lists.formats import FORMATS
 from dnstap_bgp.core.lists.source import ListSource
 from dnstap_bgp.workers.lists.compile_child import build_lists
 from dnstap_bgp.workers.lists.file_reports import FileReport
@@ -129,6 +130,10 @@ HOSTILE: dict[str, tuple[str, str, Maker, int]] = {
     "unbound spaces": ("unbound", "", lambda n: b" " * n, 1_000_000),
 }
 """What a bound refuses at once costs nothing either way; what is below it is what is looked at."""
+
+
+def test_every_format_that_has_documents_is_here():
+    assert {name for name, form in FORMATS.items() if form.document is not None} == {of for of, *_ in HOSTILE.values()}
 
 
 def read(path: Path, form: str, selector: str, content: bytes) -> list[FileReport]:

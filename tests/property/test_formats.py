@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dnstap_bgp.core.lists.formats import FORMATS
 from dnstap_bgp.core.lists.source import ListSource
 from dnstap_bgp.workers.lists.compile_child import Built, build_lists
 from dnstap_bgp.workers.lists.files import plan
@@ -241,6 +242,11 @@ def built(form: str, *files: list[str]) -> Built:
         for path, lines in zip(paths, files, strict=True):
             path.write_text("".join(f"{line}\n" for line in lines), errors="surrogateescape", newline="")
         return build_lists(plan([ListSource("l", tuple(map(str, paths)), form)], None))
+
+
+def test_every_format_has_a_naive_reader():
+    written_by_another_writer = {"geosite-dat", "geoip-dat", "sing-box", "srs", "json"}  # test_documents.py
+    assert FORMATS.keys() - (LINES | MORE) == written_by_another_writer
 
 
 @pytest.mark.parametrize("form", LINES | MORE)

@@ -31,6 +31,10 @@ MORE = {
 }
 
 
+def test_every_format_that_has_documents_is_here():
+    assert {name for name, form in FORMATS.items() if form.document is not None} == FILES.keys() | MORE.keys()
+
+
 def items(form: str, content: bytes, selector: str) -> int:
     document = FORMATS[form].document
     assert document is not None
