@@ -37,7 +37,10 @@ def test_the_names_and_the_order_of_the_json():
     """They are what scripts of users read."""
     found = asdict(WELL)
     keys = {name: list(found[name]) for name in ("tap", "routes", "exabgp", "state", "web")}
-    assert list(found)[:8] == ["version", "pid", "config", "now", "uptime_s", "dry_run", "restored", "lists_loaded"]
+    assert list(found) == [
+        "version", "pid", "config", "now", "uptime_s", "dry_run", "restored", "lists_loaded", "tap", "routes", "lists",
+        "lists_refused", "exabgp", "state", "peers", "web", "findings", "hold", "refresh",
+    ]  # fmt: skip
     assert list(found["tap"]["connections"][0]) == [
         "peer", "listener", "state", "bidirectional", "age_s", "bytes", "frames", "identity", "version"
     ]  # fmt: skip
@@ -46,16 +49,19 @@ def test_the_names_and_the_order_of_the_json():
         "memo",
     ]  # fmt: skip
     assert keys["routes"] == ["routes", "ipv4", "ipv6", "claims", "static", "max", "ended", "refused", "evicted"]
-    assert list(found["lists"][0])[:7] == ["name", "rules", "prefixes", "routes", "ipv4", "ipv6", "max"]
-    assert list(found["lists"][0]["sources"][0])[:10] == [
+    assert list(found["lists"][0]) == [
+        "name", "rules", "prefixes", "routes", "ipv4", "ipv6", "max", "sources", "enabled", "is_managed", "switched",
+        "switched_until", "switched_by",
+    ]  # fmt: skip
+    assert list(found["lists"][0]["sources"][0]) == [
         "source", "state", "why", "formats", "files", "rules", "prefixes", "skipped", "changed", "checked"
     ]  # fmt: skip
-    assert keys["exabgp"][:14] == [
+    assert keys["exabgp"] == [
         "stage", "version", "told_ipv4", "told_ipv6", "waiting", "unanswered", "silent_s", "stalled_s", "backlog",
-        "lines", "acknowledged", "errors", "stray", "neighbors"
+        "lines", "acknowledged", "errors", "stray", "neighbors", "patches", "views",
     ]  # fmt: skip
-    assert list(found["exabgp"]["neighbors"][0])[:8] == [
-        "address", "peer_as", "up", "families", "lacking", "end_of_rib", "replaying", "foreign"
+    assert list(found["exabgp"]["neighbors"][0]) == [
+        "address", "peer_as", "up", "families", "lacking", "end_of_rib", "replaying", "foreign", "budget",
     ]  # fmt: skip
     assert keys["state"] == [
         "path", "durable", "error", "size", "written_bytes", "queued", "snapshots", "synced_s_ago", "failures"
