@@ -657,11 +657,11 @@ def test_what_is_withdrawn_for_one_that_is_down_counts_as_asked_for():
         talk.views.sole.put([Change(X, attributes)])
         counts = []
         for _ in range(10):
-            before = view.units
+            before = view.updates_asked
             line = talk.say()
             if line is None:
                 break
             if "nlri" in line:
-                counts.append(view.units - before)
+                counts.append(view.updates_asked - before)
             talk.hear(*([json.dumps(rows).encode()] if "json" in line else []), DONE)
     assert counts == [1, 1], "the withdraw, and the announcement"

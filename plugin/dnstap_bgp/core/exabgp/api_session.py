@@ -184,7 +184,7 @@ class ApiSession:
         rows, unread = found
         neighbors, was_incomplete = self.tasks.neighbors, self.tasks.neighbors.incomplete
         was_known = neighbors.known
-        self.tasks.on_rows(rows, self._units_of, now, unread)
+        self.tasks.on_rows(rows, self._updates_asked_of, now, unread)
         if not was_known:
             self._doubts.copy_recalled(now)
         if neighbors.incomplete and not was_incomplete:
@@ -194,7 +194,7 @@ class ApiSession:
         self._retry_refused = False
         self._doubts.probe_foreign(now)
         for view in self._views:
-            view.units = 0
+            view.updates_asked = 0
         waited_for = not neighbors.exist or any(
             neighbors.draining_among(view.audience) and view.reconciler.awaits_attribute_change for view in self._views
         )
@@ -597,7 +597,7 @@ class ApiSession:
 
     def _write_probe(self, addresses: tuple[str, ...], now: float) -> Outgoing:
         for view in self._doubts.views_of(addresses):
-            view.units += 1
+            view.updates_asked += 1
         return self._write(Outgoing(grammar.probe_line(addresses)), LineKind.PROBE, now, addresses=addresses)
 
     def _write_withdraw(
@@ -608,7 +608,7 @@ class ApiSession:
         assert announced is not None
         addresses = tuple(dict.fromkeys(neighbor.address for neighbor in neighbors))
         data = grammar.route_line(Verb.WITHDRAW, announced, batch.prefixes, addresses)
-        _count_units(views, batch)
+        _count_updates(views, batch)
         return self._write(Outgoing(data, batch.records, _audience(views)), kind, now, batch, addresses=addresses)
 
     def _write_routes(self, batch: UpdateBatch, now: float) -> Outgoing | None:
@@ -621,7 +621,7 @@ class ApiSession:
                 view.reconciler.answered(batch, done=False)
             self._doubts.reach(again=True)
             return None
-        _count_units(views, batch)
+        _count_updates(views, batch)
         kind = LineKind.ATTRIBUTE_CHANGE if batch.transition.is_attribute_change else LineKind.ROUTES
         return self._write(views[0].prepared.line(batch, neighbors, audience), kind, now, batch, addresses=neighbors)
 
@@ -638,9 +638,9 @@ class ApiSession:
         addresses = [one.address for one in there if not one.foreign] + sorted(there.others)
         return tuple(dict.fromkeys(address for address in addresses if address in audience))
 
-    def _units_of(self, address: str) -> int:
+    def _updates_asked_of(self, address: str) -> int:
         view = self._views.of(address)
-        return view.units if view is not None else 0
+        return view.updates_asked if view is not None else 0
 
     def _write(
         self,
@@ -659,9 +659,9 @@ class ApiSession:
         return outgoing
 
 
-def _count_units(views: list[View], batch: UpdateBatch) -> None:
+def _count_updates(views: list[View], batch: UpdateBatch) -> None:
     for view in views:
-        view.units += len(batch.prefixes) if batch.transition.family == grammar.IPV6 else 1
+        view.updates_asked += len(batch.prefixes) if batch.transition.family == grammar.IPV6 else 1
 
 
 def _audience(views: list[View]) -> Audience:

@@ -8,9 +8,13 @@ start, a family that its configuration has gained, or a configuration read again
 (the numbers of its events begin again at 1). A replay too many costs ExaBGP time and nothing on the wire; one too few
 is a lost route. Events come and go; the rows correct what no event told.
 
-Who is *draining*: to an established neighbor ExaBGP 5 sends one generation of pending buckets after the other (measured
-against real routers). While a generation is under way (after `up`, after a flush) nothing is settled for that neighbor,
-however many lines are answered, until its count of UPDATEs stands still.
+Who is *foreign*: ExaBGP has the neighbor, but `processes` of its api section names others, so that no command of ours
+reaches it. ExaBGP's reading of its configuration may make it so, or ours again, and no event tells. So each signal for
+that leaves a neighbor in *doubt*, until the answer to a line that names it proves that commands reach it.
+
+Who is *draining*: to an established neighbor ExaBGP 5 sends one generation of updates after the other, each being all
+that were pending when it began (measured against real routers). While a generation is under way (after `up`, after a
+flush) nothing is settled for that neighbor, however many lines are answered, until its count of UPDATEs stands still.
 
 When attributes may change, from how ExaBGP 5 keeps what is pending (measured against real routers):
 
@@ -205,9 +209,9 @@ class Neighbor:
             self.eor_due_since, self.eor_sent = now, frozenset()
         return False
 
-    def measure(self, row: NeighborRow, units: int) -> None:
+    def measure(self, row: NeighborRow, updates_asked: int) -> None:
         """Take a row's count of UPDATEs: draining ends when no more were sent than our commands caused."""
-        if self.updates is not None and row.updates - self.updates <= units:
+        if self.updates is not None and row.updates - self.updates <= updates_asked:
             self.draining = False
         self.updates = row.updates
         self.age_s = row.age_s
@@ -440,7 +444,7 @@ class Neighbors:
             neighbor.configuration_read(unseen=True)
 
     def on_rows(
-        self, rows: Sequence[NeighborRow], units: Callable[[str], int], now: float, unread: Sequence[str] = ()
+        self, rows: Sequence[NeighborRow], updates_asked: Callable[[str], int], now: float, unread: Sequence[str] = ()
     ) -> None:
         """Take the rows of `show neighbor json`.
 
@@ -449,7 +453,7 @@ class Neighbors:
 
         Args:
             rows: Every neighbor; past `NEIGHBORS_MAX` only its address counts.
-            units: Gives the most UPDATEs that our commands since the last rows can have caused at a neighbor.
+            updates_asked: Gives the most UPDATEs that our commands since the last rows can have caused at a neighbor.
             now: Process clock.
             unread: Addresses of the rows that can't be read; empty where the address can't, either.
         """
@@ -471,7 +475,7 @@ class Neighbors:
                 if row.up:
                     neighbor.came_up(now, row.age_s)
             if row.up:
-                neighbor.measure(row, units(neighbor.address))
+                neighbor.measure(row, updates_asked(neighbor.address))
         for address in unread:
             session = SessionIdentity(address, "", 0, 0, "")
             if address and not self.at(address) and self._begin(session, frozenset(FAMILIES), now) is None:
@@ -523,11 +527,11 @@ class NeighborTasks:
         return ask
 
     def on_rows(
-        self, rows: Sequence[NeighborRow], units: Callable[[str], int], now: float, unread: Sequence[str] = ()
+        self, rows: Sequence[NeighborRow], updates_asked: Callable[[str], int], now: float, unread: Sequence[str] = ()
     ) -> None:
         """Take the rows of `show neighbor json`; see `Neighbors.on_rows`."""
         before = set(self.neighbors)
-        self.neighbors.on_rows(rows, units, now, unread)
+        self.neighbors.on_rows(rows, updates_asked, now, unread)
         present = set(self.neighbors)
         for neighbor in present - before:
             copies = tuple(copy for audience, copy in self._hidden if neighbor.address in audience)

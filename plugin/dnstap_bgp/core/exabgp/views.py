@@ -22,7 +22,7 @@ Records, for each view and time (the file is of version 2 only while it has some
 
     everyone                          prefix -> attributes
     some neighbors, the only view     prefix -> attributes with these neighbors, as 0.1.0 writes it
-    the only view that has neighbors  as if the others were parts of it
+    the only view that has neighbors  as the only view, with the neighbors of all: the others have none to mind that
     some of several                   (prefix, neighbors) -> attributes
 
 While a state file is read what is wanted is not known of every prefix; see `RestorePhase`.
@@ -92,7 +92,7 @@ class View:
         budget: Which of the wanted routes are announced; None: all of them.
         settling: Answered batches on the way to being settled.
         prepared: The line that is recorded ahead.
-        units: The most UPDATEs for one neighbor that were asked for since its last row.
+        updates_asked: The most UPDATEs for one neighbor that were asked for since its last row.
         pause_s: How long to wait after a refusal while ExaBGP refuses everything of this view; 0: it doesn't.
         pause: Makes the next pause.
         pause_until: The end of that, process clock.
@@ -106,7 +106,7 @@ class View:
         self.policy = policy
         self.settling = SettlingBatches()
         self.prepared = PreparedLine(reconciler)
-        self.units = 0
+        self.updates_asked = 0
         self.pause_s, self.pause = 0.0, Backoff(PAUSE_MIN_S, PAUSE_MAX_S)
         self.pause_until = 0.0
         self.draining_since: float | None = None
@@ -212,7 +212,7 @@ class View:
         """Copy the view for some of its neighbors; the lines in flight are both parts'."""
         part = View(audience, self.policy, self.reconciler.fork())
         part.settling = self.settling.fork()
-        part.units = self.units
+        part.updates_asked = self.updates_asked
         part.pause_s, part.pause, part.pause_until = self.pause_s, copy(self.pause), self.pause_until
         part.draining_since = self.draining_since
         return part
@@ -488,7 +488,7 @@ class Views:
             if twin is not None:
                 self._close(view)
                 self._close(twin)  # a line that it has prepared is about its neighbors of before
-                twin.units = max(twin.units, view.units)
+                twin.updates_asked = max(twin.updates_asked, view.updates_asked)
                 twin.audience |= view.audience
             elif view.policy is None and view.reconciler.is_empty and len(self._views) > 1:
                 self._close(view)
