@@ -5,10 +5,31 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnstap_bgp.core.prefix_map import NumberMap
+from dnstap_bgp.core.prefix_map import NumberMap, PrefixMap
 
 PREFIXES = [bytes((198, 51, third, last)) for third in range(4) for last in (1, 2)]
 steps = st.lists(st.tuples(st.sampled_from(PREFIXES), st.one_of(st.none(), st.integers(1, 2**32 - 1))), max_size=60)
+
+
+@given(steps)
+def test_values_agree_with_a_dict_and_lie_in_the_shard_of_their_last_byte(plan):
+    values: PrefixMap[int] = PrefixMap()
+    expected: dict[bytes, int] = {}
+    for prefix, value in plan:
+        if value is not None:
+            values[prefix] = expected[prefix] = value
+        elif prefix in expected:
+            assert values[prefix] == values.get(prefix) == expected[prefix]
+            if len(expected) % 2:
+                assert values.pop(prefix, "none") == expected.pop(prefix)
+            else:
+                del values[prefix], expected[prefix]
+            assert values.pop(prefix, "none") == "none"
+        assert len(values) == len(expected)
+        assert {one: values.get(one) for one in PREFIXES} == {one: expected.get(one) for one in PREFIXES}
+        assert {one for one in PREFIXES if one in values} == set(expected)
+    assert all(prefix[-1] == shard for shard, held in enumerate(values.shards) for prefix in held)
+    assert {prefix: value for held in values.shards for prefix, value in held.items()} == expected
 
 
 @given(steps)

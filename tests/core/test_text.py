@@ -33,6 +33,12 @@ def test_names():
         (3725, "1 h 2 min"),
         (90_000, "1 d 1 h"),
         (86_405, "1 d 5 s"),
+        (0.5, "0 s"),
+        (1, "1 s"),
+        (60, "1 min"),
+        (61, "1 min 1 s"),
+        (86_399, "23 h 59 min"),
+        (3 * 86_400 + 2 * 3600 + 60 + 1, "3 d 2 h"),
     ],
 )
 def test_durations(seconds: float, text: str):
@@ -42,13 +48,18 @@ def test_durations(seconds: float, text: str):
 def test_a_duration_in_one_unit():
     assert duration_text(3725, 1) == "1 h"
     assert duration_text(59.6, 1) == "1 min"
+    assert duration_text(90_061, 4) == "1 d 1 h 1 min 1 s"
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0, "0s"),
+        (0.9, "0s"),
         (8.9, "8s"),
+        (60, "1m00s"),
+        (3600, "1h00m"),
+        (86_400, "1d00h"),
         (729, "12m09s"),
         (18_420, "5h07m"),
         (183_600, "2d03h"),
@@ -77,3 +88,6 @@ def test_foreign_text_in_one_printable_line(text: str, chars_max: int):
 def test_foreign_text_is_cut_with_a_sign_of_it():
     assert one_line("x" * 20, 10) == "xxxxxx ..."
     assert one_line("a\nb\x1b", 10) == r"a\nb\x1b"
+    assert one_line("x" * 10, 10) == "x" * 10
+    assert one_line("x" * 11, 10) == "xxxxxx ..."
+    assert one_line("\u202eab", 3) == r"\u202eab", "what was kept may become longer"

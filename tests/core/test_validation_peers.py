@@ -16,6 +16,14 @@ def test_addresses_have_one_form():
             read_peer_address(address)
 
 
+def test_a_text_that_is_no_address_is_refused_by_its_length_alone():
+    zone = "e" * (64 - len("fe80::1%"))
+    with pytest.raises(PeerError, match=r"^an address with a zone$"):
+        read_peer_address(f"fe80::1%{zone}")
+    with pytest.raises(PeerError, match=r"^no address$"):
+        read_peer_address(f"fe80::1%{zone}e")
+
+
 def test_an_entry_has_a_packed_address_and_a_clean_name():
     assert peer_entry("11.0.0.1", "A.B.") == (bytes([11, 0, 0, 1]), b"a.b")
     assert peer_entry(bytes([11, 0, 0, 1]), b"A.B") == (bytes([11, 0, 0, 1]), b"a.b")

@@ -1,5 +1,6 @@
 """Parsing of durations, back-off delays, token buckets and event limits: arithmetic on seconds, without a clock."""
 
+import math
 import re
 from collections.abc import Hashable
 from typing import NamedTuple
@@ -68,7 +69,7 @@ class Backoff:
             chance: 0 up to 1, at random: the delay is shortened by up to a half of it. 0 where nobody else retries.
         """
         delay_s = self.delay_s * (1 - chance / 2)
-        self._tries = min(self._tries + 1, _DOUBLINGS_MAX)
+        self._tries += 1
         return delay_s
 
     def reset(self) -> None:
@@ -82,8 +83,8 @@ class TokenBucket:
     __slots__ = ("_at", "_tokens")
 
     def __init__(self) -> None:
-        self._tokens = 1.0
-        self._at: float | None = None
+        self._tokens = 0.0
+        self._at = -math.inf  # so long ago that the bucket is full, whatever it holds
 
     def take(self, rate: float, now: float) -> bool:
         """Take a token, if there is one.
@@ -92,8 +93,7 @@ class TokenBucket:
             rate: Tokens added a second, above 0; the bucket holds as many, and one at least.
             now: Seconds, never going back.
         """
-        most = max(1.0, rate)
-        self._tokens = most if self._at is None else min(most, self._tokens + (now - self._at) * rate)
+        self._tokens = min(max(1.0, rate), self._tokens + (now - self._at) * rate)
         self._at = now
         if self._tokens < 1:
             return False

@@ -36,7 +36,7 @@ class FairTokenBucket:
 
     def __init__(self) -> None:
         self._tokens = 0.0
-        self._at: float | None = None
+        self._at = -math.inf  # so long ago that the bucket is full, whatever it holds
         # Of each slot: tokens taken in the last second, decaying by e in a second, and when that was reckoned.
         self._low, self._low_at, self._high, self._high_at = (array("d", bytes(8 * _SLOTS)) for _ in range(4))
 
@@ -48,8 +48,7 @@ class FairTokenBucket:
             rate: Tokens added a second, above 0.
             now: Seconds, never going back.
         """
-        most = max(1.0, rate) * _BURST
-        self._tokens = most if self._at is None else min(most, self._tokens + (now - self._at) * rate)
+        self._tokens = min(max(1.0, rate) * _BURST, self._tokens + (now - self._at) * rate)
         self._at = now
         if self._tokens < 1:
             return False
