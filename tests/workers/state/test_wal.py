@@ -14,6 +14,7 @@ from dnstap_bgp.workers.state import restore, wal
 from dnstap_bgp.workers.state import store as store_module
 from dnstap_bgp.workers.state.statefile import AppendOnlyFile
 from dnstap_bgp.workers.state.store import Store
+from dnstap_bgp.workers.state.write_queue import Ticket, WriteQueue
 from tests.workers.state.store_kit import ONE, TWO, Held, Life, SetClock, address, claim, load, read, until
 
 
@@ -54,6 +55,33 @@ def test_what_comes_behind_a_walked_copy_stands_behind_all_of_it(path):
     found = read(path)[0].announced
     assert gone not in found
     assert len(found) == count - 1
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["snapshot", "while the file is read"])
+def test_what_is_prepared_while_the_queue_is_dropped_is_recorded_or_known_to_be_dropped(path, monkeypatch, is_read):
+    """The walk doesn't have it yet: whoever takes it makes the record again where a snapshot has begun since."""
+    life = Life(path)
+    assert life.announce(1)
+    life.end()
+    restart, prepared = WriteQueue.restart, list[tuple[int, Ticket]]()
+
+    def prepare_and_restart(queue):
+        if not prepared:
+            begun = store.snapshots_begun
+            prepared.append((begun, store.append(records=[(address(9), ONE)])))
+        return restart(queue)
+
+    monkeypatch.setattr(WriteQueue, "restart", prepare_and_restart)
+    store, held = reading_again(path, pending=Pending(at_most=0))
+    if is_read:
+        assert store.adopt(held.adopt) is not None
+        store.end_restore()
+    store.append(records=[(address(1), ONE)])
+    until(lambda: bool(prepared) and prepared[0][1].served)
+    ((begun, _),) = prepared
+    assert begun != store.snapshots_begun or address(9) in read(path)[0].announced
+    store.shutdown()
+    assert store.join(10)
 
 
 def test_the_file_is_rewritten_when_it_has_grown(path, monkeypatch):

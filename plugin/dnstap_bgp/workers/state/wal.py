@@ -48,7 +48,9 @@ class WriteAheadLog:
         damaged: The file is to be kept under another name before it changes.
         written_bytes: Bytes written, snapshots included.
         snapshots: How many replaced the file.
-        snapshots_begun: How many were begun; counted before the walk, and before the queue is dropped for it.
+        snapshots_begun: How many were begun; counted between the drop of the queue for it, if there is one, and the
+            walk. So who looks before it appends and sees the new count is behind the drop, and who sees the old one
+            when it takes what it has prepared is before the walk.
         synced: When the disk last had everything, process clock; None: not yet.
         of_views: The file has records that are about the neighbors of one view, and so is of version 2.
         is_held: All that the file has is held, and what came meanwhile is judged. Until then no snapshot is begun, for
@@ -123,9 +125,9 @@ class WriteAheadLog:
         """
         output = self._file.output
         assert output is not None, "it was opened again"
-        self.snapshots_begun += 1
         self._lacks = True
         number, began = self._queue.restart(), process_clock()
+        self.snapshots_begun += 1
         with self._closing(), _undone_by_failure(output):
             for blocks in self._held_blocks(output, self.kind):
                 output.append(blocks)
@@ -260,11 +262,11 @@ class WriteAheadLog:
         Args:
             is_gone: There is no file, so that it can't wait until all is held; once that is so, another one follows.
         """
-        self.snapshots_begun += 1
         was_held, owed, asked = self.is_held, is_gone or self.owed(), self._queue.snapshots.given
         if owed:
             self._file.close_output()  # what comes meanwhile is served with the snapshot, not before
             self._lacks, self._drafted = True, self._queue.restart()
+        self.snapshots_begun += 1
         self._set_aside(self._file.size_on_disk())  # where the damage was found after `prepare`
         draft = self._file.draft()
         try:
