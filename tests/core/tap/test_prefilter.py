@@ -258,6 +258,7 @@ def test_what_a_listed_name_may_bring_instead(reader):
         assert see(reader, message(question, good, flags=0x8380)) == claim(b"www.listed.test")
         assert see(reader, message(question, good, good[:-1], flags=0x8380)) == claim(b"www.listed.test")
         assert see(reader, message(question, good[:-1], flags=0x8380)) == "truncated"
+        assert see(reader, message(question, flags=0x8380)) == "truncated", "as unbound and BIND cut what is too long"
         assert see(reader, message(question, good, answers=2)) == "malformed"
         assert see(reader, message(question, good, rest=b"!")) == "malformed"
         assert see(reader, message(question, good, counts=(0, 1))) == "malformed"

@@ -76,7 +76,7 @@ def read(
 
     Cases, in the order of the code:
 
-        no NOERROR reply, or no records            no sightings
+        no NOERROR reply, or no records and no TC  no sightings
         an odd question, many records, or TC set   the exact parser
         a template fits                            its CNAMEs' TTLs, and the run of addresses behind
         none fits, and the records begin with the  the run of addresses, claimed for the question's name alone
@@ -99,7 +99,7 @@ def read(
     if len(wire) < HEADER_BYTES:
         return None
     flags, questions, answers, authority, additional = _header(wire, 2)
-    if flags & REPLY_MASK != REPLY or not answers:
+    if flags & REPLY_MASK != REPLY or not (answers or flags & TRUNCATED):
         return []
     kind = rest[:4]  # type and class of the question, and so of all records
     width = _WIDTHS.get(kind)
