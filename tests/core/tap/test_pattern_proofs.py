@@ -41,6 +41,16 @@ def test_what_is_ruled_out_is_on_no_list(monkeypatch):
     assert proved > 500
 
 
+def test_what_is_longer_than_a_name_is_not_remembered():
+    """A sender may fill a frame with labels: 4,096 such domains would take a gigabyte."""
+    assert RULES.domain_tails is not None
+    assert RULES.patterns is not None
+    proofs = PatternProofs(TailProofs(RULES.domain_tails).rules_out, RULES.patterns)
+    parents = [size * b"\1a" + b"\3net" for size in (1, 124, 125, 126, 1000, 100_000)]
+    assert all(proofs.rules_out(b"\1b" + parent) for parent in parents)
+    assert list(proofs._ends) == parents[:3]
+
+
 def test_a_set_that_has_failed_rules_nothing_out():
     made = with_patterns(RuleSet.build([("l", [])]), [(0, expression("^a"))])
     assert made.domain_tails is not None
