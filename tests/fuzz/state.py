@@ -22,7 +22,7 @@ from dnstap_bgp.core.model import (
     ViewPrefix,
 )
 from dnstap_bgp.core.state.blocks import BlockKind, file_header, frame
-from dnstap_bgp.core.state.records import Decoder, encode, frames
+from dnstap_bgp.core.state.records import STATE_TTL_MAX_S, Decoder, encode, frames
 from dnstap_bgp.core.state.timestamps import GAP_MAX_S, Stamp
 from dnstap_bgp.core.validation import clean_name
 from dnstap_bgp.errors import ForeignFileError
@@ -88,6 +88,7 @@ def check_claim(claim: Claim) -> None:
     assert claim.list.isprintable()
     assert 0 < len(claim.list) < 64
     assert claim.seen + claim.ttl_s > NOW.boottime_s
+    assert claim.ttl_s <= STATE_TTL_MAX_S
     assert math.isfinite(claim.first)
     assert math.isfinite(claim.seen)
 

@@ -11,6 +11,7 @@ from dnstap_bgp.core.model import (
     is_of_views,
     unknown_attributes,
 )
+from dnstap_bgp.core.routes.claim_store import ClaimStore
 from dnstap_bgp.core.state.blocks import Block, BlockKind, file_header, scan
 from dnstap_bgp.core.state.records import (
     NEIGHBORS_MAX,
@@ -75,6 +76,17 @@ def test_an_endless_ttl_becomes_a_century():
     payload = encode([CLAIM._replace(ttl_s=float("inf"))], [], 1000.0)
     (claim,), _ = Decoder(0.0).decode_claims(payload, 1000.0)
     assert claim.ttl_s == STATE_TTL_MAX_S
+
+
+def test_a_ttl_that_only_a_stranger_wrote_is_read_as_the_longest():
+    """A claim added by hand keeps it, and an expiry wheel has no second for a deadline in 900 years."""
+    columns = msgpack.unpackb(encode([CLAIM._replace(name=BY_HAND)], [], 1000.0))
+    columns[0][0][1] = round(9 * STATE_TTL_MAX_S) * 1000
+    (claim,) = Decoder(now=1000.0).decode_claims(msgpack.packb(columns), 1000.0)[0]
+    assert claim.ttl_s == STATE_TTL_MAX_S
+    store = ClaimStore()
+    store.begin(claim)
+    assert store.by_list["ads"].by_hand.due(1000.0 + claim.ttl_s, 9)[0], "it can be held"
 
 
 def test_any_number_of_records_becomes_full_blocks():

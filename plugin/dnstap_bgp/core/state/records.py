@@ -52,7 +52,7 @@ RECORDS_MAX = 1024
 """Records of one kind in a block: one call of msgpack holds the interpreter for about 0.2 ms."""
 
 STATE_TTL_MAX_S = 100 * 365 * 86_400.0
-"""A longer TTL, or an endless one, is written as this."""
+"""A longer TTL, or an endless one, is written and read as this: a deadline beyond has no second in an expiry wheel."""
 
 NEIGHBORS_MAX = 1_000
 """Neighbors that the records of a file may name: each may make a view of its own, with a table of its own."""
@@ -306,7 +306,7 @@ class Decoder:
             raise TypeError("no list's name")
         if not isinstance(ttl_ms, int) or not 0 <= ttl_ms <= _TIME_MAX_MS:
             raise TypeError("no TTL")
-        return self._lists.setdefault(list_name, list_name), ttl_ms / 1000
+        return self._lists.setdefault(list_name, list_name), min(ttl_ms / 1000, STATE_TTL_MAX_S)
 
     def _attributes_of(self, values: object) -> Attributes | None:
         """Read an attribute set; None: it has something that no configuration could give."""
