@@ -20,7 +20,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder that everybody may pass, on a system without resolvers."""
-    monkeypatch.setattr(reach, "RESOLVERS", ())
+    monkeypatch.setattr(reach, "RESOLVER_USERS", ())
     for path in (tmp_path, *tmp_path.parents):
         if path.owner() == pwd.getpwuid(os.geteuid()).pw_name and path.stat().st_mode & 0o7777 == 0o700:
             path.chmod(0o711)
@@ -66,7 +66,7 @@ def test_what_check_says(folder):
 
 @needs_root
 def test_a_resolver_that_will_not_reach_the_socket(folder, monkeypatch):
-    monkeypatch.setattr(reach, "RESOLVERS", ("nobody",))
+    monkeypatch.setattr(reach, "RESOLVER_USERS", ("nobody",))
     config = write_config(folder)
     finding = kinds(doctor.run(config))["socket-permissions"]
     assert finding.text.startswith(f"nobody can't connect to {folder}/dnstap.sock: {folder}/dnstap.sock has mode 0660")
@@ -81,7 +81,7 @@ def test_a_resolver_that_will_not_reach_the_socket(folder, monkeypatch):
 
 @needs_root
 def test_one_resolver_of_several_is_enough(folder, monkeypatch):
-    monkeypatch.setattr(reach, "RESOLVERS", ("nobody", "root"))
+    monkeypatch.setattr(reach, "RESOLVER_USERS", ("nobody", "root"))
     report = doctor.run(write_config(folder, top='cache = "state"'))
     assert [finding.level for finding in report.findings] == ["note"]
     assert report.exit_status == 0
