@@ -64,3 +64,16 @@ def test_the_last_moments_are_remembered_and_no_longer(acknowledgments):
     for number in range(1000):
         note(acknowledgments, 2 + number / 100, C)
     assert len(acknowledgments._recent) < 10
+
+
+@pytest.mark.parametrize("keep_s", [0.0, 0.5])
+def test_a_moment_is_remembered_for_just_so_long(keep_s):
+    made = Acknowledgments()
+    made.keep_s = keep_s
+    note(made, 1.0, A)
+    assert made.last(A, 1.0 + keep_s) == 1.0
+    assert made.last(A, 1.25 + keep_s) is None
+    note(made, 1.0 + keep_s, B)
+    assert len(made._recent) == 2
+    note(made, 1.25 + keep_s, C, done=False)
+    assert len(made._recent) == (1 if keep_s else 0)

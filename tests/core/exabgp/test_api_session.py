@@ -174,7 +174,17 @@ def test_a_fresh_address_goes_at_once_in_a_line_of_its_own():
     assert talk.say() == "announce attributes next-hop 192.0.2.1 nlri 10.0.0.1/32\n"
     assert talk.say() is None
     talk.hear(DONE)
-    assert talk.talk.acknowledged == 2
+    assert (talk.talk.acknowledged, talk.talk.errors, talk.talk.stray) == (2, 0, 0)
+
+
+def test_answers_are_counted_also_those_that_nothing_was_asked_for():
+    talk = Talk().ready()
+    talk.hear(DONE, b"error")
+    assert (talk.talk.acknowledged, talk.talk.errors, talk.talk.stray) == (1, 0, 2)
+    talk.views.sole.put([Change(X, ONE)])
+    talk.say()
+    talk.hear(b"error")
+    assert (talk.talk.acknowledged, talk.talk.errors, talk.talk.stray) == (1, 1, 2)
 
 
 def test_nothing_is_said_while_there_is_no_neighbor():
@@ -337,6 +347,31 @@ def test_a_neighbor_that_drains_holds_up_its_own_view_alone():
     assert said == ["neighbor 192.0.2.7 announce attributes next-hop 192.0.2.1 med 7 nlri 10.0.0.1/32"]
     nine.draining = False
     assert said_with(talk, rows) == ["neighbor 192.0.2.9 announce attributes next-hop 192.0.2.1 med 7 nlri 10.0.0.1/32"]
+
+
+def test_other_views_wait_for_a_look_at_the_neighbors_not_oftener_than_it_may_be():
+    """One view's change waits for it, and it for a moment with nothing in flight: that costs the others a pause."""
+    talk = in_two_views()
+    for neighbor in talk.talk.tasks.neighbors:
+        neighbor.draining = False
+    talk.views.put([Change(X, per_view(ONE, None))])
+    assert talk.say().startswith("neighbor 192.0.2.9 announce")
+    talk.hear(DONE)
+    talk.views.put([Change(X, per_view(Attributes(ONE.next_hop, med=7), None))])
+    prefixes = [bytes([10, 1, 0, number]) for number in range(5 * 49)]
+    talk.views.put([Change(prefix, per_view(None, ONE)) for prefix in prefixes], bulk=True)
+    talk.now += LOW_LATENCY_S
+    talk.talk._neighbors_asked = talk.now - 0.4
+    talk.talk._neighbors_due = talk.now + 60
+    for _ in range(2):
+        assert talk.say().startswith("neighbor 192.0.2.7 announce")
+    talk.hear(DONE)
+    assert talk.say().startswith("neighbor 192.0.2.7 announce")
+    talk.now += 0.1
+    talk.hear(DONE)
+    assert talk.say() is None
+    talk.hear(DONE)
+    assert talk.say() == "show neighbor json\n"
 
 
 def test_an_attribute_change_is_alone_in_flight():

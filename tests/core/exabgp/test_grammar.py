@@ -16,6 +16,7 @@ from dnstap_bgp.core.exabgp.grammar import (
     StateEvent,
     Verb,
     end_of_rib_line,
+    family,
     flush_line,
     nlri_text,
     read_line,
@@ -119,6 +120,20 @@ def test_the_end_and_signals():
 
 def test_a_huge_event_is_not_parsed():
     assert read_line(event("state", {"state": "up", "reason": "x" * EVENT_MAX_BYTES})) is None
+    room = EVENT_MAX_BYTES - len(event("state", {"state": "up", "reason": ""}))
+    assert read_line(event("state", {"state": "up", "reason": "x" * room})) == StateEvent("127.0.0.2", "up", SESSION, 7)
+    assert read_line(event("state", {"state": "up", "reason": "x" * (room + 1)})) is None
+
+
+def test_the_type_of_an_event_is_looked_for_behind_the_longest_host_name_and_not_in_all_of_it():
+    line = event("state", {"state": "up"}).decode()
+    assert read_line(line.replace("router", "r" * 255).encode()) is not None
+    assert read_line(line.replace("router", "r" * 1024).encode()) is None
+
+
+@pytest.mark.parametrize(("prefix", "name"), [(bytes(4), IPV4), (bytes(5), IPV4), (bytes(16), IPV6), (bytes(17), IPV6)])
+def test_a_prefix_tells_its_family_by_its_size(prefix, name):
+    assert family(prefix) == name
 
 
 @pytest.mark.parametrize("reason", ['done"', "\\", "error\ndone", "neighbor 1 up", "ü"])
@@ -135,6 +150,8 @@ def test_what_a_neighbor_says_is_never_an_answer(reason):
         (b'{"version": "6.0.0", "application": "exabgp"}', ("6.0.0", 6)),
         (b"exabgp " + b"5" * 100, ("5" * 64, None)),
         (b'{"version": "%b"}' % (b"6" * 100), ("6" * 64, None)),
+        (b'{"version": "6.0"}'.ljust(EVENT_MAX_BYTES - 1), ("6.0", 6)),
+        (b'{"version": "6.0"}'.ljust(EVENT_MAX_BYTES), None),
         (b'{"answer": "done"}', None),
         (b"Peer            AS", None),
     ],
@@ -173,6 +190,18 @@ def test_rows_of_neighbors():
     assert (row.up, row.age_s, row.updates) == (True, 12, 3)
     assert row.configured == {IPV4, IPV6}
     assert row.negotiated == {IPV4}
+
+
+def test_as_numbers_that_a_session_has_yet_to_learn_are_0():
+    rows = [neighbor_row(peer={"address": "127.0.0.2", "as": None}), neighbor_row()]
+    rows[1]["local"]["as"] = None
+    assert [(row.session.local_as, row.session.peer_as) for row in read_rows(rows)] == [(65001, 0), (0, 65002)]
+
+
+def test_families_that_are_switched_off_are_not_configured():
+    row = neighbor_row()
+    row["local"]["families"] = {IPV4: True, IPV6: False}
+    assert read_rows([row])[0].configured == {IPV4}
 
 
 def test_a_session_of_this_second_is_up():

@@ -4,6 +4,8 @@ import ast
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
+
 from dnstap_bgp.core.exabgp import neighbors as module
 from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, NeighborRow, SessionIdentity, StateEvent
 from dnstap_bgp.core.exabgp.neighbors import FLUSH_EVERY_S, NEIGHBORS_MAX, Neighbor, Neighbors, NeighborTasks
@@ -79,6 +81,25 @@ def test_numbers_that_begin_again_tell_of_a_configuration_that_was_read():
     neighbors.on_state(event("down", 1), 3.0)
     neighbors.on_state(event("up", 2), 4.0)
     assert neighbor.replay == BOTH
+
+
+@pytest.mark.parametrize(
+    ("up", "events", "rereads"),
+    [
+        (False, [(1, 60.0)], False),
+        (False, [(1, 60.5)], True),  # down for so long, and no event was ever seen: it may have been away
+        (True, [(1, 60.5)], False),
+        (False, [(1, 1.0), (2, 100.0)], False),
+        (False, [(3, 1.0), (3, 2.0)], True),
+        (False, [(3, 1.0), (4, 2.0)], False),
+        (False, [(3, 1.0), (2, 2.0), (3, 3.0)], True),
+    ],
+)
+def test_numbers_of_events_tell_whether_the_configuration_was_read_again(up, events, rereads):
+    neighbor = Neighbor(session(), BOTH, 0.0, up=up)
+    for counter, now in events:
+        neighbor.count_event(counter, now)
+    assert neighbor.reread is rereads
 
 
 def test_draining_ends_when_no_more_is_sent_than_was_said():
@@ -182,6 +203,106 @@ def test_a_flush_comes_once_a_minute_and_not_while_draining():
         tasks.on_rows([row()], nothing, 1001.0)
     assert tasks.flush(999.0 + FLUSH_EVERY_S, Views()) is None
     assert tasks.flush(1000.0 + FLUSH_EVERY_S, Views()) is neighbor
+
+
+def test_a_foreign_neighbor_is_left_alone_for_longer_and_longer():
+    neighbor = Neighbor(session(), BOTH, 0.0)
+    pauses = []
+    for _ in range(8):
+        neighbor.refuse(1000.0)
+        pauses.append(neighbor.probe_at - 1000.0)
+    assert pauses == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0]
+    neighbor.expect_back(1001.0)
+    assert neighbor.probe_at == 1006.0, "as soon as ExaBGP has read its configuration"
+    neighbor.refuse(1006.0)
+    assert neighbor.probe_at == 1066.0, "and then as in the beginning"
+    neighbor.expect_back(1064.0)
+    assert neighbor.probe_at == 1066.0, "no later by it"
+
+
+def test_a_foreign_neighbor_and_one_in_doubt_are_tried_when_their_time_has_come():
+    tasks = NeighborTasks()
+    tasks.on_rows([row(), row("192.0.2.7"), row("192.0.2.6")], nothing, 0.0)
+    foreign, doubted, _ = tasks.neighbors
+    foreign.refuse(0.0)
+    doubted.doubt(None, 50.0)
+    found = [tasks.take_probes(now) for now in (54.9, 55.0, 59.9, 60.0)]
+    assert found == [[], ["192.0.2.7"], ["192.0.2.7"], ["192.0.2.9", "192.0.2.7"]]
+
+
+def test_an_answer_proves_something_only_once_the_configuration_was_read():
+    neighbor = Neighbor(session(), BOTH, 0.0)
+    assert not neighbor.adopt(0.0)
+    assert neighbor.proven
+    neighbor.doubt(None, 10.0)
+    assert (neighbor.proven, neighbor.missed) == (False, False)
+    assert not neighbor.adopt(14.9)
+    assert not neighbor.proven, "it may be of before"
+    assert not neighbor.adopt(15.0), "it was ours all the time"
+    assert (neighbor.proven, neighbor.replay, neighbor.flush_due) == (True, frozenset(), False)
+    neighbor.doubt(None, 20.0)
+    neighbor.doubt(None, 22.0)
+    assert not neighbor.adopt(26.9)
+    assert neighbor.adopt(27.0), "nobody knows of the time between the two"
+    assert (neighbor.proven, neighbor.replay, neighbor.flush_due) == (True, BOTH, True)
+
+
+def test_an_attribute_change_waits_a_minute_at_most_for_a_neighbor_that_drains():
+    tasks = NeighborTasks()
+    tasks.on_rows([row()], nothing, 0.0)
+    (view,) = Views()
+    calm = [tasks.is_calm(view, now, waiting=True) for now in (0.0, 59.9, 60.0)]
+    assert calm == [False, False, True]
+    assert not tasks.is_calm(view, 70.0, waiting=False)
+    assert not tasks.is_calm(view, 71.0, waiting=True), "another one waits from now on"
+    assert tasks.is_calm(view, 131.0, waiting=True)
+    tasks.on_rows([row()], nothing, 132.0)
+    assert tasks.is_calm(view, 132.0, waiting=True), "it drains no more"
+    assert view.draining_since is None
+
+
+def test_end_of_rib_waits_half_a_minute_at_most_for_what_is_live_and_for_all_of_bulk():
+    tasks, views = NeighborTasks(), Views()
+    tasks.on_rows([row()], nothing, 0.0)
+    tasks.restored = True
+    one = Attributes(bytes(4))
+    views.put([Change(bytes(4), one)])
+    assert not tasks.is_any_due(29.9, views)
+    assert tasks.end_of_rib(29.9, views) is None
+    assert tasks.is_any_due(30.0, views)
+    due = tasks.end_of_rib(30.0, views)
+    assert due is not None
+    assert due[1] == IPV4
+    views.put([Change(bytes([0, 0, 0, 1]), one)], bulk=True)
+    assert tasks.end_of_rib(300.0, views) is None
+
+
+def test_a_family_that_a_neighbor_s_configuration_gains_is_replayed_alone():
+    neighbors = Neighbors()
+    neighbors.on_rows([row(configured=frozenset({IPV4}))], nothing, 0.0)
+    neighbors.on_rows([row()], nothing, 1.0)
+    (neighbor,) = neighbors
+    assert neighbor.replay == {IPV6}
+
+
+@pytest.mark.parametrize(("age_s", "missed"), [(5, False), (4, True)])
+def test_a_session_that_is_younger_than_before_is_another_one(age_s, missed):
+    neighbors = Neighbors()
+    neighbors.on_rows([row(age_s=5)], nothing, 0.0)
+    neighbors.on_rows([row(age_s=age_s)], nothing, 1.0)
+    (neighbor,) = neighbors
+    assert (neighbor.flush_due, bool(neighbor.replay)) == (missed, missed)
+
+
+def test_addresses_over_the_bound_are_bounded_too(monkeypatch):
+    monkeypatch.setattr(module, "NEIGHBORS_MAX", 1)
+    monkeypatch.setattr(module, "OTHERS_MAX", 2)
+    rows = [row(f"192.0.2.{number}") for number in range(4)]
+    neighbors, found = Neighbors(), []
+    for count in (3, 4):
+        neighbors.on_rows(rows[:count], nothing, 0.0)
+        found.append((len(neighbors.others), neighbors.incomplete, neighbors.reachable))
+    assert found == [(2, False, frozenset(one.session.address for one in rows[:3])), (0, True, None)]
 
 
 def test_a_foreign_neighbor_is_due_nothing_until_its_events_come():

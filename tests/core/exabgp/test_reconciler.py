@@ -1,3 +1,5 @@
+import pytest
+
 from dnstap_bgp.core.exabgp.adj_rib_out import Replay
 from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, Verb
 from dnstap_bgp.core.exabgp.reconciler import DECIDED_AT_ONCE, Reconciler
@@ -128,11 +130,45 @@ def test_other_attributes_wait_until_the_last_command_is_settled():
     put(reconciler, (X, TWO))
     assert take(reconciler) is None
     assert reconciler.awaits_settling
+    assert reconciler.awaits_attribute_change
     reconciler.settle(batch)
+    assert not reconciler.awaits_settling
+    assert reconciler.awaits_attribute_change
     move = take(reconciler)
+    assert not reconciler.awaits_attribute_change
     assert move.transition.is_attribute_change
     assert (move.transition.announced, move.transition.wanted) == (ONE, TWO)
     assert take(reconciler, 0, attribute_changes=False) is None
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_what_waits_for_other_attributes_is_known_in_either_queue(bulk):
+    reconciler = Reconciler()
+    say(reconciler, (X, ONE))
+    put(reconciler, (Y, ONE), (Z, ONE), bulk=bulk)
+    assert not reconciler.awaits_attribute_change
+    put(reconciler, (X, TWO), bulk=bulk)
+    assert reconciler.awaits_attribute_change
+    put(reconciler, (X, ONE), bulk=bulk)
+    assert not reconciler.awaits_attribute_change
+
+
+def test_what_is_tried_alone_waits_for_room_too():
+    reconciler = Reconciler()
+    put(reconciler, (X, ONE), (Y, ONE))
+    reconciler.answered(take(reconciler), done=False)
+    reconciler.announced_max = 1
+    first = take(reconciler)
+    assert len(first.prefixes) == 1
+    reconciler.answered(first, done=True)
+    assert reconciler.backlog.suspects == 1
+    assert take(reconciler) is None, "the one that was taken has the room"
+    put(reconciler, (first.prefixes[0], None))
+    withdraw = take(reconciler)
+    assert withdraw.transition.verb is Verb.WITHDRAW
+    assert take(reconciler, 1) is None
+    reconciler.answered(withdraw, done=True)
+    assert {*take(reconciler).prefixes, *first.prefixes} == {X, Y}
 
 
 def test_a_prefix_that_comes_back_under_other_attributes_waits_too():

@@ -317,6 +317,23 @@ def test_nobody_waits_for_what_gave_way_while_budgets_are_adjusted(monkeypatch):
     assert (view.budget.given_way, woken) == ([], [True])
 
 
+def test_budgets_are_adjusted_in_steps_that_they_share():
+    views = Views()
+    views.configure([ONLY_A, Audience((B,)), Audience((A, B), is_except=True)], {A: 1, B: 1})
+    prefixes = [bytes([10, 0, 0, number]) for number in range(1, 7)]
+    for budget in (first := of(views, A).budget, second := of(views, B).budget):
+        assert budget is not None
+        budget.decide([Change(prefix, ONE) for prefix in prefixes])
+        budget.limit = 5
+    assert first is not None
+    assert second is not None
+    sizes = []
+    for at_most in (0, 1, 2, 4):
+        assert views.adjust(at_most) is (at_most < 4)
+        sizes.append((len(first), len(second)))
+    assert sizes == [(2, 2), (3, 3), (4, 4), (5, 5)]
+
+
 def test_a_budget_has_decided_about_what_it_has_seen():
     (view,) = Views()
     assert not view.has_decided(X)

@@ -117,7 +117,8 @@ class ApiSession:
         self._in_flight: deque[InFlight] = deque()
         self._doubts = Doubts(views, self.tasks, self.notes)
         self._lost: list[UpdateBatch] = []  # batches whose answers are lost; said again once the place is found
-        # An attribute change whose old attributes are withdrawn where they must be: it is written next.
+        # An attribute change whose old attributes are withdrawn where they must be: it is written next. Until then
+        # nothing is in flight, as the line whose answer has made it due was alone.
         self._change: UpdateBatch | None = None
         self._answer_wait = Backoff(ANSWER_WAIT_S, ANSWER_WAIT_MAX_S)
         self._answer_wait_s = ANSWER_WAIT_S  # its delay: looked at in each turn
@@ -413,9 +414,6 @@ class ApiSession:
             # as that change: both are made again.
             no_commands = (LineKind.CLEAN, LineKind.KEPT)
             self._lost += [line.batch for line in self._in_flight if line.batch and line.kind not in no_commands]
-            if self._change is not None:
-                self._lost.append(self._change)
-            self._change = None
             self._in_flight.clear()
             self.tasks.end_change()
             self.stage = Stage.OPENING

@@ -420,10 +420,9 @@ class Views:
             Whether there is more.
         """
         more = False
-        at_most = max(1, at_most // max(1, len(self.budgeted)))
         for view in self.budgeted:
             if view.budget is not None:
-                changes, has_more = view.budget.adjust(at_most)
+                changes, has_more = view.budget.adjust(max(1, at_most // len(self.budgeted)))
                 view.reconciler.put(changes, bulk=True)
                 more = more or has_more
         self._note_given_way()
