@@ -107,6 +107,42 @@ def test_all_are_released_at_once(held):
     assert held.release() == []
 
 
+def test_how_late_an_answer_is_is_told(held):
+    hold(held, "given up", A)
+    hold(held, "installed", B)
+    held.acknowledged(B, 0.01)
+    found = [(one.question.what, one.late_s) for one in held.due(0.06)]
+    assert found == [("installed", pytest.approx(0.047)), ("given up", pytest.approx(0.01))]
+    hold(held, "off", A)
+    assert [one.late_s for one in held.release()] == [0.0]
+
+
+def test_some_are_released_and_others_go_on(held):
+    for what in "abc":
+        hold(held, what, A)
+    first, second, _ = held
+    assert [one.question.what for one in held.release([first, second])] == ["a", "b"]
+    assert held.release([first, second]) == [], "each is answered once"
+    assert [question.what for question in held] == ["c"]
+    assert [question.what for question in held.by_prefix[A]] == ["c"]
+
+
+def test_what_was_acknowledged_before_a_refusal_of_the_rest_is_installed_and_not_sooner(held):
+    hold(held, "q", A, B, margin_s=0.01)
+    held.acknowledged(A, 0.02)
+    held.refused(B)
+    assert held.next_at == pytest.approx(0.03)
+    assert due(held, 0.029) == []
+    assert due(held, 0.031) == [("q", Verdict.INSTALLED)]
+
+
+def test_the_latest_of_several_margins_counts(held):
+    hold(held, "q", A, B, ready_at=0.03)
+    held.acknowledged(A, 0.001)
+    held.acknowledged(B, 0.002)
+    assert held.next_at == 0.03
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_every_question_is_answered_once_and_never_after_its_bound(seed):
     dice = random.Random(seed)

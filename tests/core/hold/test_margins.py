@@ -11,6 +11,11 @@ def test_a_named_neighbor_has_its_own_margin_and_others_the_default():
     assert margins.largest_s == 0.07
 
 
+def test_where_nothing_is_said_a_route_stands_after_3_ms_and_is_waited_for_50():
+    margins = Margins()
+    assert (margins.of("192.0.2.1"), margins.largest_s, margins.bound_s) == (0.003, 0.003, 0.05)
+
+
 @pytest.mark.parametrize(
     ("default_s", "named_s", "give_up_s", "bound_s"),
     [

@@ -81,6 +81,7 @@ def test_a_reply_is_sixteen_bytes():
 
 def test_the_id_of_what_is_no_question_is_told_if_it_has_one():
     assert id_of(packed(version=9)) == ID
+    assert id_of(packed()[:10]) == ID
     assert id_of(packed()[:9]) is None
 
 

@@ -70,7 +70,7 @@ def test_a_new_route_is_awaited_and_then_installed():
     found = scene.reckon(A)
     assert (found.verdict, found.awaited, found.margin_s) == (None, (), 0.003)
     assert found.ready_at == pytest.approx(100.003)
-    scene.now += 0.0031
+    scene.now = found.ready_at
     assert scene.reckon(A) == Reckoning(Verdict.THERE)
 
 
@@ -83,6 +83,26 @@ def test_the_slowest_neighbor_counts():
     assert scene.reckon(A).verdict is None
     scene.now += 0.002
     assert scene.reckon(A).verdict is Verdict.THERE
+
+
+def test_of_several_routes_the_last_one_counts():
+    scene = Scene(row(FAST), row(SLOW))
+    scene.announce(A)
+    scene.now += 0.02
+    scene.announce(B)
+    for order in ((A, B), (B, A)):
+        found = scene.reckon(*order)
+        assert (found.verdict, found.awaited) == (None, ())
+        assert (found.ready_at, found.margin_s) == (pytest.approx(100.09), 0.07)
+    scene.now = 100.08
+    assert scene.reckon(A).verdict is Verdict.THERE
+    assert scene.reckon(A, B).verdict is None
+
+
+def test_a_prefix_that_is_asked_for_twice_is_awaited_once():
+    scene = Scene()
+    scene.put(A)
+    assert scene.reckon(A, A).awaited == (A,)
 
 
 def test_a_neighbor_that_is_down_is_not_waited_for():

@@ -1,6 +1,7 @@
 """Notes of names: whose question an answer is for, and that they are bounded."""
 
 import dns.message
+import dns.rrset
 import pytest
 
 from dnstap_bgp.core.refresh import asked_names
@@ -53,6 +54,8 @@ def test_our_id_depends_on_name_and_type_alone():
     assert question_id(wire("WWW.example", 1)) == question_id(wire("www.example", 9))
     assert question_id(wire(kind="A")) != question_id(wire(kind="AAAA"))
     answer = dns.message.make_response(dns.message.from_wire(own("wWw.example")))
+    assert question_id(answer.to_wire()) == answer.id
+    answer.answer.append(dns.rrset.from_text("www.example.", 300, "IN", "A", "11.0.0.1"))
     assert question_id(answer.to_wire()) == answer.id
 
 

@@ -1,15 +1,6 @@
 """Pace: bounded in rate and outstanding, nearly quiet before a silent resolver and a blind tap."""
 
-from dnstap_bgp.core.refresh.pace import (
-    BLIND_AFTER,
-    BLIND_AFTER_S,
-    BLIND_S,
-    OUTSTANDING_MAX,
-    SILENT_AFTER,
-    SILENT_FIRST_S,
-    SILENT_MAX_S,
-    RefreshPace,
-)
+from dnstap_bgp.core.refresh.pace import RefreshPace
 
 
 def leave(pace: RefreshPace, start: float, end: float, rate: float = 10.0, outstanding: int = 0) -> list[float]:
@@ -29,13 +20,13 @@ def test_so_many_a_second_leave():
 
 def test_so_many_wait_for_answers():
     pace = RefreshPace()
-    assert not pace.may_ask(10.0, OUTSTANDING_MAX, 0.0)
-    assert pace.may_ask(10.0, OUTSTANDING_MAX - 1, 0.0)
+    assert not pace.may_ask(10.0, 32, 0.0)
+    assert pace.may_ask(10.0, 31, 0.0)
 
 
 def test_a_silent_resolver_is_asked_after_growing_pauses_until_it_answers():
     pace = RefreshPace()
-    for _ in range(SILENT_AFTER - 1):
+    for _ in range(3):
         pace.take_failure("no answer", 0.0)
     assert not pace.is_silent
     for _ in range(10):  # all that were on their way
@@ -50,8 +41,8 @@ def test_a_silent_resolver_is_asked_after_growing_pauses_until_it_answers():
         pauses.append(now - before)
         assert not pace.may_ask(10.0, 1, now), "one at a time"
         pace.take_failure("no answer", now)
-    assert pauses[:3] == [SILENT_FIRST_S, 2 * SILENT_FIRST_S, 4 * SILENT_FIRST_S]
-    assert pauses[-1] == SILENT_MAX_S
+    assert pauses[:3] == [5.0, 10.0, 20.0]
+    assert pauses[-1] == 300.0
     pace.take_answer(has_address=False, now=now)
     assert not pace.is_silent
     assert pace.problem == ""
@@ -63,26 +54,57 @@ def test_a_tap_that_shows_nothing_leaves_a_question_now_and_then():
     pace = RefreshPace()
     pace.take_returned(1)
     assert pace.knows_own
-    for _ in range(BLIND_AFTER):
-        assert not pace.is_blind(BLIND_AFTER_S)
+    for _ in range(20):
+        assert not pace.is_blind(30.0)
         pace.take_answer(has_address=True, now=0.0)
     assert not pace.knows_own
-    assert not pace.is_blind(BLIND_AFTER_S - 1)
-    assert pace.is_blind(BLIND_AFTER_S)
-    times = leave(pace, BLIND_AFTER_S, BLIND_AFTER_S + 10 * BLIND_S)
+    assert not pace.is_blind(29.5)
+    assert pace.is_blind(30.0)
+    times = leave(pace, 30.0, 130.0)
     assert len(times) == 10
     pace.take_returned(2)
     assert pace.knows_own
     assert not pace.is_blind(times[-1])
-    assert len(leave(pace, times[-1], times[-1] + 2 * BLIND_S)) >= 90
+    assert len(leave(pace, times[-1], times[-1] + 20.0)) >= 90
 
 
 def test_answers_without_an_address_say_nothing_of_the_tap():
     pace = RefreshPace()
-    for _ in range(5 * BLIND_AFTER):
+    for _ in range(100):
         pace.take_answer(has_address=False, now=0.0)
     assert not pace.is_blind(1000.0)
 
 
 def test_before_the_tap_has_shown_any_nothing_is_known():
     assert not RefreshPace().knows_own
+
+
+def test_a_silent_resolver_that_answers_is_asked_at_once():
+    pace = RefreshPace()
+    for _ in range(4):
+        pace.take_failure("no answer", 0.0)
+    assert pace.is_silent
+    assert not pace.may_ask(10.0, 0, 4.9)
+    pace.take_answer(has_address=False, now=4.9)
+    assert pace.may_ask(10.0, 0, 4.9)
+    for _ in range(4):
+        pace.take_failure("no answer", 5.0)
+    assert not pace.may_ask(10.0, 0, 9.9)
+    assert pace.may_ask(10.0, 0, 10.0), "the pauses begin anew"
+
+
+def test_an_answer_ends_no_pause_before_a_blind_tap():
+    pace = RefreshPace()
+    for _ in range(20):
+        pace.take_answer(has_address=True, now=0.0)
+    assert pace.may_ask(10.0, 0, 30.0)
+    pace.take_answer(has_address=True, now=30.5)
+    assert not pace.may_ask(10.0, 0, 39.9)
+    assert pace.may_ask(10.0, 0, 40.0)
+
+
+def test_a_question_waits_for_its_token_and_for_nothing_else():
+    pace = RefreshPace()
+    assert pace.may_ask(1.0, 0, 0.0)
+    assert not pace.may_ask(1.0, 0, 0.5)
+    assert pace.may_ask(1.0, 0, 1.0)

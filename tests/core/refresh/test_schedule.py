@@ -7,15 +7,7 @@ from itertools import pairwise
 import pytest
 
 from dnstap_bgp.core.refresh.asked_names import NotedName
-from dnstap_bgp.core.refresh.schedule import (
-    ANSWERLESS_FIRST_S,
-    ECHO_S,
-    INTERVAL_MIN_S,
-    JITTER_MAX_S,
-    TTL_OVER_S,
-    UNANSWERED_S,
-    RefreshSchedule,
-)
+from dnstap_bgp.core.refresh.schedule import RefreshSchedule
 
 DAY_S = 86_400.0
 WWW = b"www.example"
@@ -50,7 +42,7 @@ def test_a_seen_name_is_due_when_its_ttl_is_over():
     made = schedule()
     made.take(WWW, client(60), DAY_S, 1000.0)
     assert made.next(1060.0) is None
-    assert due_at(made, 1060.0) == (WWW, 1060.0 + TTL_OVER_S)
+    assert due_at(made, 1060.0) == (WWW, 1061.0)
 
 
 def test_a_claim_that_ends_before_the_ttl_is_refreshed_before_it_ends():
@@ -62,15 +54,17 @@ def test_a_claim_that_ends_before_the_ttl_is_refreshed_before_it_ends():
 def test_a_ttl_of_nothing_is_no_flood():
     made = schedule()
     made.take(WWW, client(0), DAY_S, 0.0)
-    assert due_at(made, 0.0) == (WWW, INTERVAL_MIN_S)
+    assert due_at(made, 0.0) == (WWW, 5.0)
 
 
 def test_the_shorter_ttl_of_both_families_counts_and_jitter_only_delays():
     made = schedule(chance=1.0)
     made.take(WWW, client(300), DAY_S, 0.0)
     made.take(WWW, client(30), DAY_S, 0.0)
-    _, at = due_at(made, 0.0)
-    assert 31.0 <= at <= 31.0 + JITTER_MAX_S
+    assert due_at(made, 0.0) == (WWW, 35.0), "31 s and a tenth, in whole seconds"
+    made = schedule(chance=1.0)
+    made.take(WWW, client(300), DAY_S, 0.0)
+    assert due_at(made, 0.0) == (WWW, 306.0), "never more than 5 s"
 
 
 def test_a_name_that_only_we_ask_for_ends():
@@ -99,12 +93,12 @@ def test_while_own_answers_are_not_known_what_comes_soon_after_a_question_is_non
     made.knows_own = False
     made.take(WWW, client(60), 100.0, 0.0)
     _, asked = due_at(made, 0.0)
-    made.take(WWW, client(60), 100.0, asked + ECHO_S)  # by a proxy, our own answer looks like this
+    made.take(WWW, client(60), 100.0, asked + 10.0)  # by a proxy, our own answer looks like this
     assert made.next(asked + 100.0) is None
     assert not len(made)
     made.take(WWW, client(60), 100.0, 1000.0)
     _, asked = due_at(made, 1000.0)
-    made.take(WWW, client(60), 100.0, asked + ECHO_S + 1)
+    made.take(WWW, client(60), 100.0, asked + 10.5)
     assert due_at(made, asked + 100.0) == (WWW, asked + 100.0)
 
 
@@ -122,7 +116,7 @@ def test_what_tells_no_id_soon_after_a_question_is_none_of_a_client_though_the_t
             made.take(WWW, ours(60), 1000.0, now)
     made.take(WWW, unknown, 100.0, 3000.0)
     _, asked = due_at(made, 3000.0)
-    made.take(WWW, unknown, 100.0, asked + ECHO_S + 1)
+    made.take(WWW, unknown, 100.0, asked + 10.5)
     assert due_at(made, asked + 100.0) == (WWW, asked + 100.0), "a client's by a hook counts"
 
 
@@ -177,17 +171,17 @@ def test_without_an_address_questions_grow_seldom():
     for _ in range(6):
         times.append(due_at(made, times[-1] + 1)[1])
     pauses = [after - before for before, after in pairwise(times)]
-    assert pauses == [ANSWERLESS_FIRST_S, 600.0, 1200.0, 2400.0, 3600.0, 3600.0]
+    assert pauses == [300.0, 600.0, 1200.0, 2400.0, 3600.0, 3600.0]
 
 
 def test_a_lost_question_is_asked_soon_again():
     made = schedule()
     made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
     for number in range(5):
-        assert made.next(number * UNANSWERED_S) == WWW
-        made.put_back(WWW, number * UNANSWERED_S)
-        made.put_back(WWW, number * UNANSWERED_S)  # of both families
-        assert made.next((number + 1) * UNANSWERED_S - 1) is None
+        assert made.next(number * 10.0) == WWW
+        made.put_back(WWW, number * 10.0)
+        made.put_back(WWW, number * 10.0)  # of both families
+        assert made.next(number * 10.0 + 9.5) is None
     made.put_back(b"gone.example", 0.0)
 
 
@@ -248,7 +242,7 @@ def test_whatever_comes_memory_is_bounded_and_no_name_is_asked_too_often(seed):
             made.replace_exact(exact, lambda _: "tunnel", now)
             last.clear()
         elif (asked := made.next(now)) is not None:
-            assert now - last.get(asked, -math.inf) >= INTERVAL_MIN_S - 1e-6
+            assert now - last.get(asked, -math.inf) >= 5.0 - 1e-6
             last[asked] = now
             if chance.random() < 0.8:
                 made.take(asked, ours(chance.choice((0, 30, 300))), 600.0, now)
@@ -278,3 +272,47 @@ def test_an_owner_s_share_is_one_name_where_there_are_as_many_owners():
     for number, name in enumerate((b"1.a", b"1.b", b"2.b")):
         made.take(name, client(), DAY_S, float(number))
     assert [name for name in (b"1.a", b"1.b", b"2.b") if made.list_of(name)] == [b"1.a", b"2.b"]
+
+
+def test_a_question_that_is_lost_counts_as_none():
+    made = schedule()
+    made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
+    assert made.next(0.0) == WWW
+    for number in range(3):
+        made.put_back(WWW, number * 10.0)
+        assert made.next((number + 1) * 10.0) == WWW
+    assert due_at(made, 31.0) == (WWW, 330.0), "as after the first question without an address"
+
+
+def test_what_is_due_soon_enough_is_not_put_back():
+    made = schedule()
+    made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
+    made.next(0.0)
+    made.take(WWW, ours(14), DAY_S, 0.0)  # the answer for the other family
+    made.put_back(WWW, 0.0)
+    assert due_at(made, 0.0) == (WWW, 15.0)
+
+
+def test_a_seen_name_is_asked_until_its_claim_ends_and_not_after():
+    for late, asked in ((100.0, WWW), (100.5, None)):
+        made = schedule()
+        made.take(WWW, client(60), 100.0, 0.0)
+        assert made.next(late) == asked
+        assert len(made) == (asked is not None)
+
+
+def test_what_was_exact_and_is_not_any_more_is_seen_by_a_client_first():
+    made = schedule()
+    made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
+    made.replace_exact({}, lambda _: "tunnel", 1.0)
+    assert len(made) == 0
+    made.take(WWW, ours(), DAY_S, 2.0)
+    assert len(made) == 0
+    made.take(WWW, client(), DAY_S, 3.0)
+    assert (len(made), made.exact) == (1, 0)
+
+
+def test_without_a_name_nothing_is_late_or_due():
+    made = schedule(names_max=0)
+    made.take(WWW, client(), DAY_S, 0.0)
+    assert (len(made), made.next(DAY_S), made.late_s(DAY_S), made.list_of(WWW)) == (0, None, None, None)
