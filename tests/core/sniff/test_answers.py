@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnstap_bgp.core.sniff import answers
-from dnstap_bgp.core.sniff.answers import QUESTION_S, AnswerReader
+from dnstap_bgp.core.sniff.answers import AnswerReader
 from dnstap_bgp.core.tap import dnstap_pb2
 from tests.core.sniff.wire import fragments4, ip, ipv4, ipv6, tcp, udp
 
@@ -285,14 +285,112 @@ def test_an_answer_that_nobody_asked_for_is_counted_and_dropped():
     ):
         assert answered(found, forged) == []
     assert answered(found, port=1001) == [], "another port"
-    assert answered(found, now=QUESTION_S + 1) == [], "too late"
+    assert answered(found, now=5.5) == [], "too late"
     assert found.counters.unasked == 5
+    passed(found, now=10.0)
+    assert len(answered(found, now=15.0)) == 1, "just in time"
+
+
+def test_a_question_counts_from_when_it_was_seen_last():
+    found = router()
+    passed(found)
+    passed(found, now=4.0)
+    assert len(answered(found, now=9.0)) == 1
+
+
+@pytest.mark.parametrize("flaw", ["short", "opcode", "no question", "two questions", "query"])
+def test_what_is_no_answer_is_none_though_it_comes_from_a_server(flaw: str):
+    found, wire = reader(), bytearray(answer())
+    if flaw == "short":
+        del wire[11:]
+    elif flaw == "opcode":
+        wire[2] |= 0x28  # UPDATE
+    elif flaw == "query":
+        wire[2] &= 0x7F
+    else:
+        wire[5] = 0 if flaw == "no question" else 2
+    assert answered(found, bytes(wire), outgoing=True) == []
+    assert (found.counters.answers, found.counters.empty, found.counters.unasked) == (0, 0, 0)
+    assert found.counters.packets == 1
+
+
+def test_the_server_s_own_questions_are_no_questions_to_it():
+    found = router()
+    data = query().to_wire()
+    found.read(ipv4(SERVER, EVE, 17, udp(53, 53, data)), 0.0, outgoing=False, interface=LAN)
+    found.read(ipv4(CLIENT, SERVER, 17, udp(1000, 54, data)), 0.0, outgoing=False, interface=LAN)
+    assert found.counters.questions == 0
+
+
+@pytest.mark.parametrize(("address", "is_own"), [("127.1.2.3", True), ("128.0.0.1", False), ("7f00::1", False)])
+def test_what_is_this_host_s_own_without_being_told(address: str, is_own: bool):
+    found = AnswerReader(frozenset({ip(address)}), b"me", b"v1")
+    carry = ipv6 if ":" in address else ipv4
+    client = CLIENT6 if ":" in address else CLIENT
+    frames = found.read(carry(address, client, 17, udp(53, 9, answer())), 0, outgoing=True, interface=WAN)
+    assert (len(frames), found.counters.passed_on) == ((1, 0) if is_own else (0, 1))
 
 
 def test_upper_case_is_the_same_question():
     found = router()
     passed(found, query("WwW.eXample.com").to_wire())
     assert len(answered(found)) == 1
+
+
+def test_a_frame_tells_all_that_the_tap_and_others_read_of_it():
+    """As dnstap.proto numbers the fields; the message is longer than a datagram, so each length has its bytes."""
+    found, wire = reader(), big() + bytes(30_000)
+    segments = (
+        tcp(53, 1000, 9, flags=2),
+        *(
+            tcp(53, 1000, 10 + at, (struct.pack("!H", len(wire)) + wire)[at : at + 1400])
+            for at in range(0, 40_000, 1400)
+        ),
+    )
+    frames = [
+        frame
+        for segment in segments
+        for frame in found.read(ipv4(SERVER, CLIENT, 6, segment), 0, outgoing=True, interface=WAN)
+    ]
+    asked6(found, WAN)
+    for frame, expected in (
+        (frames[0], {1: [6], 2: [1], 3: [2], 4: [ip(CLIENT)], 5: [ip(SERVER)], 6: [1000], 7: [53], 14: [wire]}),
+        (answered6(found, WAN)[0], {1: [6], 2: [2], 3: [1], 4: [ip(CLIENT6)], 5: [ip(SERVER6)], 6: [9], 7: [53]}),
+    ):
+        outer = fields(frame)
+        assert (outer[1], outer[2], outer[15]) == ([b"me"], [b"v1"], [1])
+        [message] = outer[14]
+        assert isinstance(message, bytes)
+        inner = fields(message)
+        assert inner | expected == inner
+
+
+def fields(data: bytes) -> dict[int, list[int | bytes]]:
+    """A protobuf message by the numbers of its fields: varints and bytes."""
+    found: dict[int, list[int | bytes]] = {}
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(data):
+        key = varint()
+        number = varint()
+        if key & 7 == 2:
+            found.setdefault(key >> 3, []).append(data[at : at + number])
+            at += number
+        else:
+            found.setdefault(key >> 3, []).append(number)
+    assert at == len(data)
+    return found
 
 
 def test_servers_of_others_do_not_count():

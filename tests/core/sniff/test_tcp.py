@@ -2,6 +2,7 @@
 
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from dnstap_bgp.core.sniff.tcp import TcpMessages
 from tests.core.sniff.wire import ip, tcp
 
 FLOW = (ip("192.0.2.53"), 53, ip("192.0.2.1"), 1000, 2, False)
-SYN, FIN = 2, 1
+SYN, FIN, RST = 2, 1, 4
 
 
 def framed(messages: list[bytes]) -> bytes:
@@ -46,6 +47,84 @@ def test_a_connection_that_was_there_before():
     assert list(stream.read(FLOW, tcp(53, 1000, 77, b"not a length" * 9))) == []
     assert list(stream.read(FLOW, tcp(53, 1000, 500, framed([message])))) == [message]
     assert list(stream.read(FLOW, tcp(53, 1000, 542, framed([message])))) == [message]
+
+
+@pytest.mark.parametrize("flags", [FIN, RST, FIN | RST])
+def test_a_connection_that_ends_without_data_is_forgotten(flags):
+    stream = TcpMessages()
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    list(stream.read(FLOW, tcp(53, 1000, 1, b"\0\x14begun")))
+    assert stream._held == 7
+    assert list(stream.read(FLOW, tcp(53, 1000, 8, flags=flags))) == []
+    assert (len(stream._streams), stream._held, stream.lost) == (0, 0, 0)
+
+
+def test_a_connection_that_begins_anew_forgets_what_it_had():
+    stream = TcpMessages()
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    list(stream.read(FLOW, tcp(53, 1000, 1, b"\0\x14begun")))
+    list(stream.read(FLOW, tcp(53, 1000, 70, flags=SYN)))
+    assert list(stream.read(FLOW, tcp(53, 1000, 71, framed([b"m" * 20])))) == [b"m" * 20]
+    assert (stream._held, stream.lost) == (0, 0)
+
+
+@pytest.mark.parametrize(("words", "is_read"), [(4, False), (5, True), (6, True), (7, False)])
+def test_a_header_s_length_is_that_of_a_header_within_the_segment(words, is_read):
+    """Twenty bytes at least; what lies between that and the data are options."""
+    segment = bytearray(tcp(53, 1000, 1, bytes(4) * (words - 5) + framed([b"m" * 20])[: 4 if words > 6 else None]))
+    if words > 6:
+        segment = segment[:24]
+    segment[12] = words << 4
+    stream = TcpMessages()
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    assert list(stream.read(FLOW, bytes(segment))) == ([b"m" * 20] if is_read else [])
+
+
+def test_what_is_too_short_for_a_message_is_passed_over():
+    stream = TcpMessages()
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    messages = [b"m" * 11, b"n" * 12, b"", b"o" * 13]
+    assert list(stream.read(FLOW, tcp(53, 1000, 1, framed(messages)))) == [b"n" * 12, b"o" * 13]
+
+
+def test_a_segment_that_is_repeated_with_more_gives_what_is_new_of_it():
+    stream, data = TcpMessages(), framed([b"m" * 20, b"n" * 20])
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    assert list(stream.read(FLOW, tcp(53, 1000, 1, data[:30]))) == [b"m" * 20]
+    assert list(stream.read(FLOW, tcp(53, 1000, 1, data[:30]))) == []
+    assert list(stream.read(FLOW, tcp(53, 1000, 11, data[10:]))) == [b"n" * 20]
+
+
+@pytest.mark.parametrize(("ahead", "lost"), [(70_000, 0), (70_001, 1)])
+def test_what_is_too_far_ahead_is_given_up(ahead, lost):
+    """A message and what begins behind it are no longer."""
+    stream = TcpMessages()
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    list(stream.read(FLOW, tcp(53, 1000, 1 + ahead, b"x")))
+    assert stream.lost == lost
+
+
+def test_a_message_of_the_longest_length_comes_whole():
+    stream, message = TcpMessages(), bytes(range(256)) * 256
+    data = framed([message[:65_535]])
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    found = [
+        one for at in range(0, len(data), 1460) for one in stream.read(FLOW, tcp(53, 1000, 1 + at, data[at:][:1460]))
+    ]
+    assert found == [message[:65_535]]
+    assert stream.lost == 0
+
+
+def test_the_connection_that_was_silent_longest_gives_way(monkeypatch):
+    monkeypatch.setattr(module, "CONNECTIONS_MAX", 2)
+    stream = TcpMessages()
+    flows = [(*FLOW[:3], port, 2, False) for port in (1, 2, 3)]
+    for flow in flows[:2]:
+        list(stream.read(flow, tcp(53, flow[3], 0, flags=SYN)))
+    list(stream.read(flows[0], tcp(53, 1, 1, b"\0\x14")))
+    list(stream.read(flows[2], tcp(53, 3, 0, flags=SYN)))
+    assert list(stream._streams) == [flows[0], flows[2]]
+    assert stream.lost == 1
 
 
 def test_an_end_is_forgotten():

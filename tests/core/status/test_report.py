@@ -4,12 +4,13 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from dnstap_bgp.core.status.report import SILENT_S, Finding, ListStatus, PeerStatus, not_ready
+from dnstap_bgp.core.status.report import Finding, ListStatus, PeerStatus, not_ready
 from tests.core.doctor.cases import HOST, WELL
 
 
 def test_ready():
     assert not_ready(WELL) == []
+    assert not_ready(replace(WELL, exabgp=replace(HOST, silent_s=9.9, stalled_s=9.9))) == []
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,8 @@ def test_ready():
         ({"restored": False}, ["state"]),
         ({"exabgp": None}, ["exabgp"]),
         ({"exabgp": replace(HOST, stage="barrier")}, ["exabgp"]),
-        ({"exabgp": replace(HOST, silent_s=SILENT_S)}, ["exabgp"]),
-        ({"exabgp": replace(HOST, stalled_s=SILENT_S)}, ["exabgp"]),
+        ({"exabgp": replace(HOST, silent_s=10.0)}, ["exabgp"]),
+        ({"exabgp": replace(HOST, stalled_s=10.0)}, ["exabgp"]),
         ({"lists_loaded": False, "restored": False, "exabgp": None}, ["lists", "state", "exabgp"]),
     ],
 )
