@@ -3,7 +3,7 @@ import zlib
 
 import pytest
 
-from dnstap_bgp.core.lists.inflate import MEMBERS_MAX, Inflate
+from dnstap_bgp.core.lists.inflate import Inflate
 from dnstap_bgp.errors import ListError
 
 TEXT = b"foo.com\nbar.com\n" * 1000
@@ -89,9 +89,28 @@ def test_a_second_member_that_is_cut_or_damaged():
         decode("deflate", zlib.compress(TEXT) + zlib.compress(TEXT))
 
 
+def test_content_may_have_just_as_many_bytes_and_members_as_are_allowed():
+    for encoding, body in (("", bytes(1_000)), ("gzip", gzip.compress(bytes(1_000)))):
+        assert decode(encoding, body, max_bytes=1_000) == bytes(1_000)
+        with pytest.raises(ListError, match="more than 999 bytes"):
+            decode(encoding, body, max_bytes=999)
+    assert decode("gzip", gzip.compress(b"") * 9_999 + gzip.compress(b"x")) == b"x"
+
+
+def test_what_is_wrong_is_told_with_its_numbers():
+    with pytest.raises(ListError, match=r"encoded as 'x{40}', which was not asked for"):
+        Inflate("x" * 1000, 1)
+    with pytest.raises(ListError, match=r"ends in the middle, after 16000 bytes of content"):
+        decode("gzip", gzip.compress(TEXT)[:-1])
+    with pytest.raises(ListError, match=r"^1 bytes of something else follow"):
+        decode("gzip", gzip.compress(TEXT) + b"\x1f")
+    with pytest.raises(ListError, match=r"something else follows its compressed content: b'x{20}'$"):
+        decode("gzip", gzip.compress(TEXT) + b"x" * 30)
+
+
 def test_members_are_bounded_and_so_is_their_content():
     with pytest.raises(ListError, match="gzip members"):
-        decode("gzip", gzip.compress(b"") * (MEMBERS_MAX + 1))
+        decode("gzip", gzip.compress(b"") * (10_001))
     with pytest.raises(ListError, match="more than 1000000 bytes"):
         decode("gzip", gzip.compress(bytes(600_000)) * 2, max_bytes=1_000_000)
 

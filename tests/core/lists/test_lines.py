@@ -2,9 +2,21 @@ import pytest
 
 from dnstap_bgp.core.lists.formats import FORMATS
 from dnstap_bgp.core.lists.formats.plain import LINE_MAX_BYTES, PLAIN
-from dnstap_bgp.core.lists.lines import NAME_TEXT_MAX, Complaint, FileLines, Skipped, name, plain_rule, read_lines
+from dnstap_bgp.core.lists.lines import (
+    Complaint,
+    Document,
+    FileLines,
+    Skipped,
+    before_spaced_hash,
+    name,
+    open_document,
+    plain_rule,
+    read_document,
+    read_lines,
+    rule,
+)
 from dnstap_bgp.core.lists.rules import Rule, RuleKind
-from dnstap_bgp.errors import BadNameError
+from dnstap_bgp.errors import BadNameError, ListError
 
 
 def read(*lines: bytes) -> tuple[list[str], list[Complaint]]:
@@ -181,5 +193,52 @@ def test_a_name_of_a_document_is_as_long_as_names_may_be():
 
 
 def test_a_text_that_is_far_too_long_is_not_even_looked_at():
-    with pytest.raises(BadNameError, match=f"{NAME_TEXT_MAX + 1} characters, {NAME_TEXT_MAX} are allowed"):
-        name("a" * (NAME_TEXT_MAX + 1))
+    with pytest.raises(BadNameError, match="1025 characters, 1024 are allowed"):
+        name("a" * 1025)
+    with pytest.raises(BadNameError, match="1024 bytes"):
+        name("a" * 1024)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("a..b" + "c" * 59, f"'a..b{'c' * 59}'"), ("a..b" + "c" * 60, f"'a..b{'c' * 59}...'")]
+)
+def test_a_bad_name_among_others_is_shown_up_to_a_label_s_length(text: str, shown: str):
+    found = rule(text)
+    assert isinstance(found, Skipped)
+    assert found.reason.startswith(f"{shown}: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"), [(b"(" + b"y" * 59, "(" + "y" * 59), (b"(" + b"y" * 60, "(" + "y" * 59 + "...")]
+)
+def test_a_line_of_60_characters_is_shown_whole(line: bytes, shown: str):
+    _, (complaint,) = read(line)
+    assert complaint.reason.startswith(f"`{shown}`: ")
+
+
+def test_a_line_and_a_document_are_as_long_as_they_may_be():
+    long = b"keyword:" + b"a" * 1016
+    _, (complaint,) = read(long + b"  # why")
+    assert "1016 bytes" in complaint.reason, "its reader has seen it"
+    _, (complaint,) = read(long + b"a")
+    assert "the line has 1025 bytes, 1024 are allowed" in complaint.reason
+    document = Document(lambda content: lambda _: iter([(len(content), Rule(b"a"))]), 10)
+    assert list(read_document(open_document(document, bytes(10)), "")) == [(10, Rule(b"a"))]
+    with pytest.raises(ListError, match="it has 11 bytes, 10 are allowed"):
+        open_document(document, bytes(11))
+
+
+@pytest.mark.parametrize(
+    ("line", "rest"),
+    [
+        (b"a # b", b"a "),
+        (b"a\t#b", b"a\t"),
+        (b"# b", b""),
+        (b"a#b", b"a#b"),
+        (b"a#b #c # d", b"a#b "),
+        (b"a", b"a"),
+        (b"a#", b"a#"),
+    ],
+)
+def test_a_comment_behind_white_space(line: bytes, rest: bytes):
+    assert before_spaced_hash(line) == rest

@@ -27,6 +27,18 @@ def test_what_is_no_name_is_refused(bad: str):
         make_edit([bad], [], "alice")
 
 
+def test_a_comment_and_a_name_are_as_long_as_they_may_be():
+    edit = make_edit(["a.example"], [], "w" * 65, "x" * 200)
+    assert (edit.who, edit.comment) == ("w" * 64, "x" * 200)
+    assert make_edit(["a.example"], [], " a:b\x1b ").who == "ab"
+    assert make_edit(["a.example"], [], ":").who == "somebody"
+
+
+def test_of_a_line_that_is_longer_than_we_write_them_as_much_is_kept():
+    [entry] = parse(f"a.example  # 2026-01-01T00:00:00Z {'w' * 65}: {'x' * 201}\n").values()
+    assert (entry.who, entry.comment) == ("w" * 64, "x" * 200)
+
+
 @pytest.mark.parametrize("comment", ["two\nlines", "\x1b[2J", "x" * 201, "\u2028"])
 def test_a_comment_is_one_short_printable_line(comment: str):
     with pytest.raises(CommandError, match="comment"):
@@ -51,13 +63,21 @@ def test_nothing_is_removed_where_one_name_is_not_there():
     old = {"a.example": ManagedName("a.example")}
     with pytest.raises(CommandError, match=r"c.example is not on the list: nothing is changed"):
         edited(old, make_edit([], ["a.example", "c.example"], "alice"), NOW)
+    with pytest.raises(CommandError, match=r"b.example is not on the list, and 1 other: nothing is changed"):
+        edited(old, make_edit([], ["b.example", "a.example", "c.example"], "alice"), NOW)
+    with pytest.raises(CommandError, match=r"b.example is not on the list, and 2 others: nothing is changed"):
+        edited(old, make_edit([], ["b.example", "c.example", "d.example"], "alice"), NOW)
     assert edited(old, make_edit([], ["a.example"], "alice"), NOW) == {}
 
 
 def test_adding_what_is_there_says_so():
     old = {"a.example": ManagedName("a.example")}
-    with pytest.raises(CommandError, match="already"):
+    with pytest.raises(CommandError, match=r"a.example is on the list already"):
         edited(old, make_edit(["a.example"], [], "alice"), NOW)
+    both = old | {"b.example": ManagedName("b.example")}
+    with pytest.raises(CommandError, match="all are on the list"):
+        edited(both, make_edit(["a.example", "b.example"], [], "alice"), NOW)
+    assert edited(both, make_edit(["a.example"], ["b.example"], "alice"), NOW) == old
 
 
 def test_removing_half_of_a_full_list_takes_no_longer_than_reading_it():
@@ -72,6 +92,7 @@ def test_names_are_bounded():
     old = {f"n{number}.example": ManagedName(f"n{number}.example") for number in range(NAMES_MAX)}
     with pytest.raises(CommandError, match="100000 names"):
         edited(old, make_edit(["one.more.example"], [], "alice"), NOW)
+    assert len(edited(old, make_edit(["one.more.example"], ["n0.example"], "alice"), NOW)) == 100_000
 
 
 def test_of_a_file_no_more_names_count(monkeypatch):

@@ -21,6 +21,11 @@ def test_what_is_none(text: str):
         keyword(text)
 
 
+def test_how_long_they_may_be():
+    assert len(keyword("a" * 63).text) == 63
+    assert len(expression("a" * 512).text) == 512
+
+
 def test_what_is_an_expression():
     assert str(expression(r"^r\d+\.example\.com$")) == r"regexp:^r\d+\.example\.com$"
     assert not expression("a").exception
@@ -100,6 +105,15 @@ def test_the_same_as_one_by_one(seed: int, kinds: str):
             if pattern.text in name if is_keyword else re.search(pattern.text, name):
                 expected |= 1 << number
         assert made.match(name.encode()) == expected, (name, given)
+
+
+def test_just_as_many_as_are_allowed():
+    made = PatternSet((0, Pattern(f"k{number:04}", PatternKind.KEYWORD)) for number in range(5000))
+    assert made.match(b"xk4999.example") == 1
+    assert made.match(b"xk5000.example") == 0
+    assert PatternSet((0, Pattern(f"^a{number:03}$", PatternKind.EXPRESSION)) for number in range(1000)).match(b"a999")
+    with pytest.raises(ListError, match="1001 expressions"):
+        PatternSet((0, Pattern(f"^a{number}$", PatternKind.EXPRESSION)) for number in range(1001))
 
 
 def test_too_many():

@@ -12,6 +12,7 @@ from dnstap_bgp.core.lists.rules import (
     RuleKind,
     RuleSet,
     size_text,
+    skipped_text,
 )
 
 
@@ -85,6 +86,45 @@ def test_who_decides(lines: list[str], name: str, deciding: str):
         rules = rule_set(*order)
         assert [str(rule) for _, rule in rules.explain(name.encode())] == [deciding]
         assert rules.lists(name.encode()) == (() if deciding.startswith("!") else ("default",))
+
+
+def test_what_a_domain_says_of_children_reaches_one_label_and_not_two():
+    """Also where a longer domain has a rule that doesn't speak for itself."""
+    rules = rule_set("=*.foo.com", "*.a.foo.com", "*.c.b.foo.com", second=["!=*.net", "=*.x.net", "=z.y.x.net"])
+    on = {b"a.foo.com": True, b"x.a.foo.com": True, b"b.foo.com": True, b"c.b.foo.com": False, b"d.c.b.foo.com": True}
+    assert {name: bool(rules.lists(name)) for name in on} == on
+    on = {b"x.net": False, b"y.x.net": True, b"z.y.x.net": True, b"w.y.x.net": False, b"q.z.y.x.net": False}
+    assert {name: bool(rules.lists(name)) for name in on} == on
+
+
+def test_whether_any_rule_is_an_exception():
+    assert not RuleSet.build([]).has_exceptions
+    assert not rule_set("foo.com", "=bar.com", "*.x.com", "=*.y.com", second=["net"]).has_exceptions
+    for line in ("!foo.com", "!=foo.com", "!*.foo.com", "!=*.foo.com"):
+        assert rule_set(line).has_exceptions
+        assert rule_set("foo.com", second=["net", line], third=["foo.com"]).has_exceptions
+
+
+@pytest.mark.parametrize("keys", [1, 2, 3, 1_000])
+def test_the_rules_of_a_list_come_in_steps(keys: int):
+    """A step looks at so many domains of all lists, and gives none where none is of that list."""
+    lines = ["a.com", "=a.com", "!b.com", "*.c.com"]
+    rules = rule_set(*lines, second=["d.com", "e.com"])
+    steps = list(rules.of_list_in_steps("default", keys))
+    assert len(steps) == -(-5 // keys)
+    assert sorted(str(rule) for step in steps for rule in step) == sorted(lines)
+    assert sorted(str(rule) for rule in rules.of_list("second")) == ["d.com", "e.com"]
+    assert len(rules.patterns_of("default")) == 0
+
+
+def test_a_name_that_an_exception_keeps_off_a_list_is_told_unless_the_list_is_off():
+    rules = rule_set("foo.com", "!x.foo.com", second=["net"])
+    assert [rules.is_excepted(name) for name in (b"x.foo.com", b"foo.com", b"a.net", b"org")] == [True, *[False] * 3]
+    off = rules.without({"default"})
+    assert not off.is_excepted(b"x.foo.com")
+    assert (off.lists(b"foo.com"), off.lists(b"net")) == ((), ("second",))
+    assert off.without({"none"}).list_names == ("default", "second")
+    assert rules.without(set()) is rules
 
 
 def test_lists_are_apart_and_in_order():
@@ -260,6 +300,11 @@ def test_rules_in_batches_are_the_same_rules():
         assert together.tails == apart.tails
         for name, _ in lists:
             assert set(together.of_list(name)) == set(apart.of_list(name)) == set(dict(alone)[name])
+
+
+def test_skipped_lines_are_told_by_kind():
+    assert skipped_text({"keywords": 3, "directives": 0, "malformed": 1}) == "keywords 3, malformed 1"
+    assert skipped_text({}) == ""
 
 
 @pytest.mark.parametrize(

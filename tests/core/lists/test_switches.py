@@ -82,6 +82,40 @@ def test_a_file_of_somebody_else_is_refused(text: str):
         Switches.from_json(text)
 
 
+def as_file(**changes: object) -> str:
+    return json.dumps({"a": {"enabled": True, "until": None, "at": 1, "who": ""} | changes})
+
+
+def test_a_name_is_as_long_as_it_may_be():
+    assert Switches.from_json(as_file(who="x" * 128)).by_list["a"].who == "x" * 128
+    with pytest.raises(ValueError, match="a: `enabled`, `until`, `at` or `who` is missing or wrong"):
+        Switches.from_json(as_file(who="x" * 129))
+
+
+TOO_LATE = 4_102_444_800 + 10 * 366 * 86_400
+"""Ten years after the year 2100 began: no switch is for longer."""
+
+
+@pytest.mark.parametrize("key", ["at", "until"])
+@pytest.mark.parametrize(
+    ("time", "is_one"), [(0, True), (0.5, True), (-1, False), (4_102_444_800, True), (TOO_LATE, False), ("1", False)]
+)
+def test_times_are_of_this_century_or_the_next_years(key: str, time: object, *, is_one: bool):
+    if is_one:
+        assert Switches.from_json(as_file(**{key: time})).by_list["a"]._asdict()[key] == time
+    else:
+        with pytest.raises(ValueError, match="a: "):
+            Switches.from_json(as_file(**{key: time}))
+
+
+@pytest.mark.parametrize("missing", ["enabled", "at", "who"])
+def test_what_a_switch_must_have(missing: str):
+    found = json.loads(as_file())
+    del found["a"][missing]
+    with pytest.raises(ValueError, match="missing"):
+        Switches.from_json(json.dumps(found))
+
+
 def test_who_has_switched_a_list_off_is_told_and_until_when():
     found = switches(
         a=Switch(False, 1_800_000_000.0, 1.0, "alice"), c=Switch(False, None, 1.0), gone=Switch(False, None, 1.0)

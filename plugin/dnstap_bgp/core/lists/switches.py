@@ -155,7 +155,7 @@ def _read(name: str, found: Any) -> Switch:  # noqa: ANN401 - JSON
     is_whole = isinstance(enabled, bool) and _is_time(at) and (until is None or _is_time(until))
     if not is_whole or not isinstance(who, str) or len(who) > WHO_MAX or not who.isprintable():
         raise ValueError(f"{name}: `enabled`, `until`, `at` or `who` is missing or wrong")
-    return Switch(bool(enabled), until, float(at or 0), who)
+    return Switch(enabled, until, at, who)
 
 
 def _is_time(found: object) -> bool:
