@@ -63,6 +63,21 @@ def test_within_a_second_the_least_recently_seen_goes_too():
     }
 
 
+def test_a_list_that_is_configured_no_more_hides_nobody_who_was_seen_least_recently():
+    """A list that had claims once is known for good: with none it is not the one furthest above its share."""
+    table = capped(SECOND, routes_max=200, evicts=True)
+    table.observe([sighting(host(0), b"n0.example", "second")], 0.0)
+    table.configure(Policies([POLICY], Guard(), Caps(routes_max=200, evicts=True)))
+    revise_all(table, {b"n0.example": ("default",)}, 1.0)
+    assert table.claims.routes_of("second") == 0
+    for number in range(1, 200):
+        table.observe([sighting(host(number), b"n%d.example" % number)], 1.0 + number)
+    for number in range(20):
+        table.observe([sighting(host(200 + number), b"m%d.example" % number)], 2000.0)
+        assert not table.claims.of_address(host(number))
+    assert len(table) == 200
+
+
 def test_over_the_cap_the_newcomer_is_refused():
     table = capped(routes_max=2)
     assert replayed(table, [sighting(host(number)) for number in range(1, 5)]) == {host(1), host(2)}

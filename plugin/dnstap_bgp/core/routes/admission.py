@@ -401,7 +401,8 @@ class Admission:
             share = 0 if policy is None else min(equal, policy.routes_max or equal)
             return claims.by_list[list_name].routes - share
 
-        self._fullest = max(claims.by_list, key=above)
+        # One that holds nothing, and is configured no more perhaps, has nothing that could give way.
+        self._fullest = max((name for name, of_list in claims.by_list.items() if of_list.routes), key=above)
         self._fullest_left = policies.caps.routes_max // FULLEST_HOLDS_FOR
         return self._fullest
 
