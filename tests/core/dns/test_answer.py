@@ -4,7 +4,15 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from dnstap_bgp.core.dns.answer import ADDRESSES_MAX, NAMES_MAX, RECORDS_MAX, SVCB_MAX, Answer, parse
+from dnstap_bgp.core.dns.answer import (
+    ADDRESSES_MAX,
+    NAMES_MAX,
+    RECORDS_MAX,
+    SVCB_MAX,
+    Answer,
+    is_truncated,
+    parse,
+)
 from dnstap_bgp.core.dns.labels import RECORD_UNITS, WorkBudget
 from dnstap_bgp.errors import DnsError, WorkExceededError
 
@@ -235,3 +243,41 @@ def test_a_cname_must_fill_its_record():
     assert parse(head + b"\0\3\1b\0").names == (b"a", b"b")
     with pytest.raises(DnsError, match="ends at"):
         parse(head + b"\0\4\1b\0\0")
+
+
+def test_the_shortest_and_the_longest_message():
+    """Neither is an answer, which is no error."""
+    assert parse(bytes(12)) == parse(bytes(65535)) == NOTHING
+    with pytest.raises(DnsError, match="11 bytes"):
+        parse(bytes(11))
+
+
+def test_as_many_records_as_may_be_are_walked():
+    others = [f"a.test. 60 IN TXT {number}" for number in range(RECORDS_MAX - 1)]
+    answer = read("a.test.", *others, "a.test. 60 IN A 192.0.2.1")
+    assert [address for address, _, _ in answer.addresses] == [b"\xc0\0\2\1"]
+
+
+def test_the_longest_ttl_is_none_beyond_the_limit():
+    wire = response("a.test.", "a.test. 4660 IN A 192.0.2.1").to_wire().replace(b"\0\0\x12\x34", b"\x7f\xff\xff\xff")
+    assert parse(wire).addresses == ((b"\xc0\0\2\1", 0, 0x7FFFFFFF),)
+
+
+def test_a_sighting_has_the_smallest_ttl_from_its_name_to_the_address():
+    """Links before the name, and behind the address's owner, don't count."""
+    answer = Answer(
+        (b"a", b"b", b"c"),
+        (50, 20),
+        ((b"1111", 0, 90), (b"2222", 1, 40), (b"3333", 2, 10)),
+        claims=(("one", b"a", 0), ("two", b"b", 1)),
+    )
+    assert answer.sightings() == [
+        (b"1111", "one", b"a", 90),
+        (b"2222", "one", b"a", 40),
+        (b"3333", "one", b"a", 10),
+        (b"1111", "two", b"b", 90),
+        (b"2222", "two", b"b", 40),
+        (b"3333", "two", b"b", 10),
+    ]
+    assert is_truncated(b"\0\0\x82\x80")
+    assert not is_truncated(b"\0\2\x80\x82")

@@ -1,7 +1,7 @@
 import pytest
 
-from dnstap_bgp.core.dns.labels import read_name, skip_name, spans, to_name
-from dnstap_bgp.errors import DnsError
+from dnstap_bgp.core.dns.labels import WorkBudget, read_name, skip_name, spans, to_name
+from dnstap_bgp.errors import DnsError, WorkExceededError
 
 HEADER = bytes(12)
 NAME = b"\3www\7Example\3com\0"
@@ -74,6 +74,7 @@ def test_pointers_to_pointers_have_a_limit():
         (b"\3a.b\1c", rb"a\046b.c"),
         (b"\2a\\\1c", rb"a\092.c"),
         (b"\3n\0l\1c", rb"n\000l.c"),
+        (b"\3n\0l", rb"n\000l"),
         (b"\2\xc3\xa4", rb"\195\164"),
         (b"\x20" + b"x" * 32 + b"\1y", b"x" * 32 + b".y"),
         (b"\x21" + b"x" * 33 + b"\1y", b"x" * 33 + b".y"),
@@ -93,6 +94,8 @@ def test_presentation(labels, name):
         b"\xc0\x0c",
         b"\x3f" + b"x" * 62,
         pytest.param(b"\1a" * 128, id="short ones, too long together"),
+        pytest.param(b"\1a" * 126 + b"\2ab", id="short ones, one byte too long"),
+        pytest.param(b"\x3f" + b"x" * 63 + b"\1a" * 94 + b"\2ab", id="a long one, one byte too long"),
         pytest.param((b"\x3f" + b"x" * 63) * 4, id="long ones, too long together"),
     ],
 )
@@ -107,3 +110,23 @@ def test_skipping_does_not_follow_pointers():
     for wire in (b"", b"\3www", b"\x40a\0"):
         with pytest.raises(DnsError):
             skip_name(wire, 0)
+
+
+def test_a_name_is_charged_for_by_its_length_and_its_pointers():
+    wire = HEADER + NAME + b"\3cdn\xc0\x10" + b"\1a\xc0\x1d"
+    for offset, units in ((12, 2 + 0 + 16 // 8), (29, 2 + 1 + 16 // 8), (35, 2 + 2 + 18 // 8)):
+        budget = WorkBudget(100)
+        read_name(wire, offset, budget)
+        assert budget.left == 100 - units
+    with pytest.raises(DnsError):
+        read_name(wire[:-1], 35, budget)
+    assert budget.left == 100 - units, "what could not be read is not charged for"
+
+
+def test_a_budget_is_spent_below_zero():
+    budget = WorkBudget(1)
+    budget.left -= 1
+    budget.check()
+    budget.left -= 1
+    with pytest.raises(WorkExceededError):
+        budget.check()

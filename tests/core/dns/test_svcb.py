@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from dnstap_bgp.core.dns.svcb import address_hints
+from dnstap_bgp.core.dns.svcb import REMEMBERED_MAX_BYTES, address_hints
 from dnstap_bgp.errors import DnsError
 
 HTTPS = 65
@@ -92,3 +92,18 @@ def test_a_record_cut_anywhere():
         if end not in borders:
             with pytest.raises(DnsError):
                 address_hints(HTTPS, whole[:end])
+
+
+def test_the_longest_target_and_the_longest_label():
+    """255 bytes with its end (RFC 1035, 2.3.4), and one more."""
+    longest = (b"\x3f" + b"x" * 63) * 3 + b"\x3d" + b"x" * 61 + b"\0"
+    assert address_hints(HTTPS, data((4, IPV4), target=longest)) == (IPV4,)
+    with pytest.raises(DnsError, match="target"):
+        address_hints(HTTPS, data((4, IPV4), target=b"\1x" + longest.replace(b"\x3d" + b"x" * 61, b"\x3c" + b"x" * 60)))
+
+
+def test_hints_are_read_in_any_number_and_long_records_each_time():
+    many = [bytes((11, 0, number >> 8, number & 255)) for number in range(300)]
+    whole = data((4, b"".join(many)), (6, IPV6 * 2))
+    assert len(whole) > REMEMBERED_MAX_BYTES
+    assert address_hints(HTTPS, whole) == (*many, IPV6, IPV6)

@@ -6,6 +6,7 @@ import pytest
 
 from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.model import BY_HAND, Attributes, Claim, DnsTtl
+from dnstap_bgp.core.routes.admission import CROWDED_OWNERS_MAX
 from dnstap_bgp.core.routes.claim_columns import owner_key
 from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.core.routes.policy import CLAIMS_PER_ROUTE, Caps, Policies
@@ -700,3 +701,31 @@ def test_at_the_cap_of_a_name_what_a_peer_saw_at_the_same_time_pushes_out_nothin
     assert [number for number in (1, 2) if table.wanted(host(number))] == [1]
     table.merge([claims[1]._replace(seen=90.5)], 95.0, 0.0)
     assert [number for number in (1, 2) if table.wanted(host(number))] == [2]
+
+
+def test_a_list_that_is_no_longer_configured_has_no_share():
+    table = fair(routes_max=10)
+    observed(table, range(6), b"a%d.attacker.example")
+    observed(table, range(10, 14), b"a%d.second.example", "second")
+    table.configure(Policies([POLICY], Guard(), Caps(routes_max=10, evicts=True)))
+    for number in range(20, 23):
+        observed(table, [number], b"a%d.bystander.example", now=float(number))
+    assert (table.claims.routes_of("default"), table.claims.routes_of("second")) == (9, 1)
+
+
+def test_a_list_has_no_more_of_a_share_than_its_own_cap():
+    """Of ten a list that may hold two is above its share with three; the other one has five."""
+    table = fair(routes_max=10, policies=(replace(POLICY, routes_max=7), SECOND))
+    observed(table, range(4), b"a%d.attacker.example")
+    observed(table, range(10, 16), b"a%d.second.example", "second")
+    table.configure(Policies([replace(POLICY, routes_max=2), SECOND], Guard(), Caps(routes_max=10, evicts=True)))
+    observed(table, [30], b"a%d.third.example", "second", now=9.0)
+    assert (table.claims.routes_of("default"), table.claims.routes_of("second")) == (3, 7)
+
+
+@pytest.mark.parametrize("routes", [CROWDED_OWNERS_MAX + 1])
+def test_so_many_crowded_owners_are_named(routes):
+    table = fair(rule_routes_max=1)
+    table.owner_of = lambda _list, name: name
+    observed(table, range(routes), b"a%d.attacker.example")
+    assert len(table.admission.crowded_owners()) == CROWDED_OWNERS_MAX == 64

@@ -265,3 +265,23 @@ def test_more_newcomers_in_the_file_than_may_wait_do_not_let_a_rule_grow_past_it
     table.adopt(new, 30.0, are_newcomers=True)
     judged(table, 30.0)
     assert len(table) == 20
+
+
+def test_what_is_back_of_a_full_address_has_its_place_beside_newcomers(monkeypatch):
+    """As many as may be, whatever was seen meanwhile; of what is back itself the least recently seen gives way."""
+    monkeypatch.setattr(admission, "CLAIMS_PER_ROUTE", 3)
+    table = restoring()
+    table.observe([sighting(host(9), b"new%d.example" % number) for number in range(3)], 1.0)
+    old = [claim(9, seen=number / 10)._replace(name=b"old%d.example" % number) for number in range(4)]
+    table.adopt(old, 1.0)
+    names = {one.name for one in table.claims.of_address(host(9))}
+    assert names == {
+        b"new0.example",
+        b"new1.example",
+        b"new2.example",
+        b"old1.example",
+        b"old2.example",
+        b"old3.example",
+    }
+    judged(table)
+    assert {one.name for one in table.claims.of_address(host(9))} == {one for one in names if one[:3] == b"new"}

@@ -109,11 +109,11 @@ def test_adopt_never_believes_the_future(table):
 def test_dirty_tells_new_claims_and_moved_deadlines_sparsely(table):
     table.observe([sighting(A)], 0.0)
     assert [claim.seen for claim in table.claims.dirty()] == [0.0]
-    table.observe([sighting(A)], 4.0)
+    table.observe([sighting(A)], 5.0)
     assert table.claims.dirty() == []
-    assert [claim.seen for claim in table.claims.unrecorded(A[-1])] == [4.0]
-    table.observe([sighting(A)], 6.0)
-    assert [claim.seen for claim in table.claims.dirty()] == [6.0]
+    assert [claim.seen for claim in table.claims.unrecorded(A[-1])] == [5.0]
+    table.observe([sighting(A)], 5.1)
+    assert [claim.seen for claim in table.claims.dirty()] == [5.1], "a twentieth of its lifetime"
     assert table.claims.unrecorded(A[-1]) == []
 
 
@@ -165,3 +165,32 @@ def test_a_prefix_was_last_seen_with_the_latest_of_its_names():
     assert table.last_seen(packed("203.0.113.0") + b"\x18") == math.inf
     table.add(Claim(A, "default", BY_HAND, 40.0, 40.0, 100.0), 40.0)
     assert table.last_seen(A) == math.inf
+
+
+def test_refreshes_are_recorded_half_a_lifetime_before_the_recorded_deadline(table):
+    """In steps; what was not refreshed, or hardly, is not."""
+    addresses = [bytes((198, 51, 100, host)) for host in (1, 2, 3, 4, 5)]
+    table.observe([sighting(address) for address in addresses], 0.0)
+    table.observe([sighting(address) for address in addresses[:3]], 4.0)
+    table.observe([sighting(addresses[3])], 0.5)
+    table.claims.dirty()
+    assert not table.remind(50.9, 1, 0.5), "until 101 it is more than half"
+    assert table.claims.dirty() == []
+    steps = 0
+    while table.remind(51.0, 2, 0.5):
+        steps += 1
+    assert steps == 2
+    assert {(claim.address, claim.seen) for claim in table.claims.dirty()} == {(one, 4.0) for one in addresses[:3]}
+    assert not table.remind(60.0, 100, 0.5)
+    assert table.claims.dirty() == [], "once is enough"
+
+
+def test_a_list_without_a_policy_wants_nothing_and_lets_its_claims_be_reminded_of(table):
+    table.observe([sighting(A)], 0.0)
+    table.observe([sighting(A)], 4.0)
+    table.claims.dirty()
+    table.configure(Policies([SECOND], Guard()))
+    assert table.wanted(A) is None
+    assert not table.remind(60.0, 10, 0.5)
+    assert not table.remind(101.0, 10, 0.5)
+    assert [claim.seen for claim in table.claims.dirty()] == [4.0]

@@ -92,3 +92,14 @@ def test_past_the_limit_nothing_is_kept():
     pending.clear()
     pending.add([CLAIM], [])
     assert (len(pending), pending.dropped) == (1, False)
+
+
+def test_all_that_waits_counts_towards_the_limit():
+    """Claims, prefixes, and the attributes before a change."""
+    pending = Pending(at_most=4)
+    pending.add([CLAIM], [(b"aaaa", ONE), (b"bbbb", ONE)])
+    pending.add([], [(b"aaaa", TWO)])
+    assert (len(pending), pending.dropped) == (4, False)
+    pending.add([], [(b"bbbb", TWO)])
+    assert (len(pending), pending.dropped) == (0, True)
+    assert pending.take().records == []

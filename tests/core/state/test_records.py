@@ -18,7 +18,9 @@ from dnstap_bgp.core.state.records import (
     RECORDS_MAX,
     STATE_TTL_MAX_S,
     Decoder,
+    _columns,
     attributes_object,
+    audience_object,
     claim_object,
     encode,
     frames,
@@ -369,3 +371,54 @@ def test_audiences_that_are_none_are_refused(columns):
     whole = msgpack.unpackb(encode([], [(V4, PLAIN)], 0.0))
     with pytest.raises(StateFileError):
         Decoder(0.0).decode_told(msgpack.packb([*whole, *columns]))
+
+
+def test_a_claim_is_over_at_its_deadline():
+    payload = encode([CLAIM._replace(seen=900.0, ttl_s=100.0)], [], 1000.0)
+    assert Decoder(now=1000.0).decode_claims(payload, 1000.0) == ([], 1)
+    found, expired = Decoder(now=999.999).decode_claims(payload, 1000.0)
+    assert ([claim.seen for claim in found], expired) == ([900.0], 0)
+
+
+TIME_MAX_MS = 1000 * 366 * 86_400_000
+"""A thousand years."""
+
+
+@pytest.mark.parametrize("column", [4, 5])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_times_have_bounds_on_either_side(column: int, sign: int):
+    values = list(GOOD)
+    values[column] = [sign * TIME_MAX_MS]
+    Decoder(0.0).decode_told(msgpack.packb(values))
+    values[column] = [sign * (TIME_MAX_MS + 1)]
+    with pytest.raises(StateFileError):
+        Decoder(0.0).decode_told(msgpack.packb(values))
+
+
+def test_lifetimes_have_bounds_on_either_side():
+    for ttl_ms, is_right in ((0, True), (TIME_MAX_MS, True), (-1, False), (TIME_MAX_MS + 1, False)):
+        payload = msgpack.packb([[("ads", ttl_ms)], *GOOD[1:]])
+        if is_right:
+            assert Decoder(0.0)._check(_columns(payload)) == [("ads", ttl_ms / 1000)]
+        else:
+            with pytest.raises(StateFileError):
+                Decoder(0.0).decode_told(payload)
+
+
+def test_a_record_too_many_of_any_kind_makes_a_block():
+    for claims, announced, withdrawn, blocks in (
+        (1025, 0, 0, 2),
+        (0, 1025, 0, 2),
+        (0, 0, 1025, 2),
+        (1024, 1024, 1024, 1),
+    ):
+        records: list[RibRecord] = [(number.to_bytes(4), PLAIN) for number in range(announced)]
+        records += [(number.to_bytes(4), None) for number in range(5000, 5000 + withdrawn)]
+        some = [CLAIM._replace(address=number.to_bytes(4)) for number in range(claims)]
+        made = list(frames(BlockKind.CHANGES, some, records, Stamp(0.0, 1000.0, bytes(16))))
+        assert len(made) == blocks
+
+
+def test_an_audience_as_json():
+    assert audience_object(A) == {"neighbors": ["192.0.2.9"], "except_these": False}
+    assert audience_object(B) == {"neighbors": ["192.0.2.9"], "except_these": True}

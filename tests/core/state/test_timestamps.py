@@ -37,3 +37,18 @@ def test_an_unknown_boot_is_like_no_other():
     then, last = Stamp(NOON, 1000.0, UNKNOWN_BOOT), Stamp(NOON + 50, 10.0, UNKNOWN_BOOT)
     assert not same_boot(then, last)
     assert elapsed_s(then, last, Stamp(NOON + 60, 20.0, UNKNOWN_BOOT)) == 60
+
+
+def test_the_longest_gap_counts():
+    then = Stamp(NOON, 1000.0, ONE)
+    assert elapsed_s(then, then, Stamp(NOON + GAP_MAX_S, 30.0, TWO)) == GAP_MAX_S == 366 * 86_400
+
+
+def test_a_stamp_of_another_boot_than_the_last_stands_for_itself():
+    then, last = Stamp(NOON, 1000.0, ONE), Stamp(NOON + 50, 5000.0, TWO)
+    assert elapsed_s(then, last, Stamp(NOON + 60, 20.0, b"3" * 16)) == 60
+
+
+def test_a_last_stamp_before_the_first_counts_as_no_time():
+    then, last = Stamp(NOON, 1000.0, ONE), Stamp(NOON + 10, 900.0, ONE)
+    assert elapsed_s(then, last, Stamp(NOON + 60, 20.0, TWO)) == 50

@@ -34,3 +34,26 @@ def test_a_time_by_any_date_can_be_written(year, zone):
 @pytest.mark.parametrize("date", [None, "", "now", "Sun, 99 Nov 2026 01:00:00 GMT", "x" * 1000])
 def test_without_a_date_clocks_count_as_equal(date):
     assert offset_by_date(date, 1e9, 1e9) == Offset()
+
+
+@pytest.mark.parametrize(
+    ("date_s", "asked_s", "answered_s", "offset"),
+    [
+        (100, 100.0, 100.0, Offset()),
+        (100, 101.0, 101.5, Offset()),
+        (100, 101.25, 101.5, Offset(-1.5, -0.25)),
+        (100, 99.0, 100.0, Offset()),
+        (100, 99.0, 99.75, Offset(0.25, 2.0)),
+    ],
+)
+def test_clocks_that_may_agree_count_as_equal(date_s: int, asked_s: float, answered_s: float, offset: Offset):
+    """The second that a date names is 100 up to 101; what was asked at 101.0 may still have been answered in it."""
+    assert offset_by_date(formatdate(date_s, usegmt=True), asked_s, answered_s) == offset
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_date_a_century_off_is_a_clock_s_and_one_further_off_is_none(sign: int):
+    century_s = sign * 100 * 366 * 86_400
+    for date_s, is_one in ((century_s, True), (century_s + sign, False)):
+        found = offset_by_date(formatdate(10**10 + date_s, usegmt=True), 1e10, 1e10)
+        assert found == (Offset(date_s, date_s + 1) if is_one else Offset())

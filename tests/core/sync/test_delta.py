@@ -159,3 +159,42 @@ def test_a_list_s_name_has_a_longest_length():
     assert [found.list for found in frame.claims] == [claim.list]
     with pytest.raises(PeerError):
         delta.decode(delta.encode_claims([claim._replace(list=claim.list + "l")], 1e6, 7))
+
+
+def test_a_frame_has_so_many_claims():
+    claims = [Claim(number.to_bytes(4), "l", b"a.test", 1e6, 1e6, 60.0) for number in range(501)]
+    frame = delta.decode(delta.encode_claims(claims[:500], 1e6, 7))
+    assert isinstance(frame, Claims)
+    assert len(frame.claims) == 500
+    with pytest.raises(PeerError):
+        delta.decode(delta.encode_claims(claims, 1e6, 7))
+
+
+def test_lifetimes_and_ages_are_kept_within_their_bounds():
+    """A lifetime is none below nothing and none beyond ten years; a sighting is never later than its frame."""
+    columns = [
+        1,
+        3,
+        5000,
+        [("a", -7), ("b", 1 << 60), ("c", 1500)],
+        [b"abcd"] * 3,
+        [0, 1, 2],
+        [b"a.test"] * 3,
+        [-9, 0, 9],
+    ]
+    frame = delta.decode(msgpack.packb(columns))
+    assert isinstance(frame, Claims)
+    assert [(one.list, one.ttl_s, one.seen) for one in frame.claims] == [
+        ("a", 0.0, 5.0),
+        ("b", 10 * 366 * 86_400.0, 5.0),
+        ("c", 1.5, 4.991),
+    ]
+    endless = Claim(b"abcd", "l", b"a.test", 1.0, 1.0, math.inf)
+    written = delta.decode(delta.encode_claims([endless], 2.0))
+    assert isinstance(written, Claims)
+    assert (written.seq, written.claims[0].ttl_s, written.claims[0].seen) == (0, 10 * 366 * 86_400.0, 1.0)
+
+
+def test_a_node_has_sixteen_hexadecimal_digits():
+    assert delta.is_node("0123456789abcdef")
+    assert not any(map(delta.is_node, ("", "0" * 15, "0" * 17, "0" * 15 + "g", "0" * 15 + "A", "0" * 16 + "\n")))

@@ -22,3 +22,19 @@ def test_a_log_has_eight_mebibytes():
         log.append("", 1, lambda _: payload)
     assert len(log.after(2, 100 << 20)) == 8
     assert not log.reaches(1)
+
+
+def test_a_frame_that_fills_what_is_asked_for_is_the_last():
+    log = ReplicationLog()
+    for _ in range(5):
+        log.append("", 1, lambda seq: seq.to_bytes(10, "big"))
+    for bytes_max, count in ((1, 1), (10, 1), (11, 2), (20, 2), (21, 3), (1000, 4)):
+        assert len(log.after(1, bytes_max)) == count
+
+
+def test_one_frame_stays_whatever_its_size():
+    log = ReplicationLog(10)
+    for number in (1, 2):
+        log.append("node", 7, lambda seq: bytes([seq]) * 1000)
+        assert log.after(number - 1, 1) == [("node", bytes([number]) * 1000, 7)]
+        assert [seq for seq in range(4) if log.reaches(seq)] == [number - 1, number]

@@ -158,3 +158,20 @@ def test_the_memory_is_about_what_is_estimated(entry: CnameTemplate):
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used < 1.5 * memo.max_bytes
+
+
+def test_the_longest_name_has_a_place():
+    memo = Memo(100_000)
+    memo.put(b"x" * NAME_MAX_BYTES, ())
+    assert len(memo) == 1
+
+
+def test_names_that_were_asked_once_are_forgotten_when_they_fill_the_memory():
+    memo = Memo(10 * (96 + 4))
+    assert memo.asked_again([b"%04d" % number for number in range(9)]) == set()
+    assert memo.used_bytes == 9 * (96 + 4)
+    assert memo.asked_again([b"0000"]) == {b"0000"}
+    assert memo.used_bytes == memo.max_bytes
+    assert memo.asked_again([b"0001"]) == {b"0001"}, "and with that question all begins anew"
+    assert memo.used_bytes == 96 + 4
+    assert memo.asked_again([b"0002"]) == set()

@@ -197,3 +197,27 @@ def test_any_bytes_are_an_answer(payload: bytes):
     assert (found is None) == (not payload)
     if found is not None:
         assert all(text.isprintable() and len(text) <= SENDER_TEXT_MAX for text in found)
+
+
+def test_a_period_is_over_at_its_end():
+    known = ResolverAddresses()
+    known.note(bytes((9, 9, 9, 9)))
+    known.age(10.0)
+    known.age(10.0 + RESOLVER_AGE_S)
+    assert known == {bytes((9, 9, 9, 9))}, "it has answered in the first period"
+    known.age(10.0 + 2 * RESOLVER_AGE_S - 0.001)
+    assert known
+    known.age(10.0 + 2 * RESOLVER_AGE_S)
+    assert not known
+
+
+def test_as_many_resolvers_as_may_be_are_known():
+    known = ResolverAddresses()
+    for number in range(RESOLVERS_MAX):
+        known.note(number.to_bytes(4, "big"))
+    assert len(known) == RESOLVERS_MAX == 256
+    known.note(bytes((9, 9, 9, 9)))
+    assert bytes((9, 9, 9, 9)) not in known, "all of them have answered of late"
+    mapped = bytes(10) + b"\xff\xff" + (7).to_bytes(4, "big")
+    known.note(mapped)
+    assert len(known) == RESOLVERS_MAX
