@@ -96,6 +96,7 @@ class _Forwarder:
     """The part that all resolvers share: one daemon in the host namespace, tapped as a file of `deploy/` says."""
 
     name: str
+    program: str
     port: int
 
     def __init__(self, lab: Lab, folder: str = "") -> None:
@@ -129,7 +130,7 @@ class _Forwarder:
 class Unbound(_Forwarder):
     """unbound 1.17 or later, tapped over a unix socket, TCP or TLS."""
 
-    name = "unbound"
+    name = program = "unbound"
     port = PORT = 5302
 
     def __init__(
@@ -185,13 +186,13 @@ dnstap:
         )
 
     def _argv(self) -> list[str]:
-        return ["unbound", "-d", "-p", "-c", str(self._config)]
+        return [self.program, "-d", "-p", "-c", str(self._config)]
 
 
 class Bind(_Forwarder):
     """BIND 9.18 or later."""
 
-    name = "bind"
+    name, program = "bind", "named"
     port = PORT = 5303
 
     def __init__(self, lab: Lab, tap: str, *, options: str = "", rewrites: str = "") -> None:
@@ -223,13 +224,13 @@ class Bind(_Forwarder):
             eventually(lambda: "rpz: reload done" in daemon.text(), 15, "the policy is in force")
 
     def _argv(self) -> list[str]:
-        return ["named", "-g", "-c", str(self._config)]
+        return [self.program, "-g", "-c", str(self._config)]
 
 
 class Knot(_Forwarder):
     """Knot Resolver 5."""
 
-    name = "knot"
+    name, program = "knot", "kresd"
     port = PORT = 5304
 
     def __init__(self, lab: Lab, tap: str) -> None:
@@ -248,13 +249,13 @@ dofile('{snippet}')
         )
 
     def _argv(self) -> list[str]:
-        return ["kresd", "-n", "-c", str(self._config), str(self._folder)]
+        return [self.program, "-n", "-c", str(self._config), str(self._folder)]
 
 
 class Dnsdist(_Forwarder):
     """dnsdist 1.7 with a cache of its own, in front of the authority."""
 
-    name = "dnsdist"
+    name = program = "dnsdist"
     port = PORT = 5305
 
     def __init__(self, lab: Lab, tap: str) -> None:
@@ -272,13 +273,13 @@ dofile('{snippet}')
         )
 
     def _argv(self) -> list[str]:
-        return ["dnsdist", "--supervised", "--disable-syslog", "-C", str(self._config)]
+        return [self.program, "--supervised", "--disable-syslog", "-C", str(self._config)]
 
 
 class Recursor(_Forwarder):
     """PowerDNS Recursor 4.8 or 5, which taps what it asks others for, and not what it answers."""
 
-    name = "recursor"
+    name, program = "recursor", "pdns_recursor"
     port = PORT = 5306
 
     def __init__(self, lab: Lab, tap: str) -> None:
@@ -319,12 +320,13 @@ recursor:
         )
 
     def _argv(self) -> list[str]:
-        return ["pdns_recursor", f"--config-dir={self._folder}"]
+        return [self.program, f"--config-dir={self._folder}"]
 
 
 ClientTap: TypeAlias = Unbound | Bind | Knot | Dnsdist
 RESOLVERS: tuple[type[ClientTap], ...] = (Unbound, Bind, Knot, Dnsdist)
 """Those that tap what they answer their clients."""
+PROGRAMS = tuple(resolver.program for resolver in RESOLVERS)
 
 
 def ask(

@@ -18,7 +18,7 @@ from tests.integration.neighborhood import (
     ShippedFrr,
     ShippedGoBgp,
 )
-from tests.integration.resolvers import RESOLVERS, ZONE, Authority, ClientTap, ask
+from tests.integration.resolvers import PROGRAMS, RESOLVERS, ZONE, Authority, ClientTap, ask
 from tests.integration.shipped import shipped_bgp, shipped_rules
 from tests.integration.speaker import COMMAND, ENVIRONMENT, Speaker
 from tests.integration.tap_sender import send, sightings
@@ -46,7 +46,7 @@ def lab(neighborhood: Neighborhood) -> Lab:
     return neighborhood
 
 
-@pytest.mark.real("unbound", "named", "kresd", "dnsdist", "bird", "birdc", "gobgpd", "gobgp", "vtysh")
+@pytest.mark.real(*PROGRAMS, "named", "bird", "birdc", "gobgpd", "gobgp", "vtysh")
 @pytest.mark.real("/usr/lib/frr/bgpd", "/usr/lib/frr/staticd", "/usr/lib/frr/zebra")
 @pytest.mark.usefixtures("lab")
 def test_every_resolver_with_every_router(neighborhood: Neighborhood):

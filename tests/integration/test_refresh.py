@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from tests.integration.lab import Lab, becomes, eventually
-from tests.integration.resolvers import AUTHORITY_PORT, RESOLVERS, ZONE, Authority, ClientTap, Unbound, ask
+from tests.integration.resolvers import AUTHORITY_PORT, PROGRAMS, RESOLVERS, ZONE, Authority, ClientTap, Unbound, ask
 from tests.integration.routers import Bird, Session
 from tests.integration.speaker import Speaker
 
 pytestmark = [
     pytest.mark.netns,
     pytest.mark.long,
-    pytest.mark.real("unbound", "named", "kresd", "dnsdist", "bird", "birdc"),
+    pytest.mark.real(*PROGRAMS, "named", "bird", "birdc"),
 ]
 
 

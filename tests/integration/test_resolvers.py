@@ -5,14 +5,14 @@ import time
 import pytest
 
 from tests.integration.lab import HOST_V4, HOST_V6, Lab, becomes, ends, eventually, stays
-from tests.integration.resolvers import RESOLVERS, Authority, Bind, ClientTap, Recursor, Unbound, ask
+from tests.integration.resolvers import PROGRAMS, RESOLVERS, Authority, Bind, ClientTap, Recursor, Unbound, ask
 from tests.integration.routers import Bird, GoBgp, Route, Session
 from tests.integration.shipped import tls_folder
 from tests.integration.speaker import Speaker
 
 pytestmark = [
     pytest.mark.netns,
-    pytest.mark.real("unbound", "named", "kresd", "dnsdist", "bird", "birdc", "gobgpd", "gobgp"),
+    pytest.mark.real(*PROGRAMS, "named", "bird", "birdc", "gobgpd", "gobgp"),
 ]
 
 ResolverType = type[ClientTap]
