@@ -1,5 +1,6 @@
 """Costs of expressions: the costly ones are found, and few others with them."""
 
+import math
 import time
 
 import pytest
@@ -7,9 +8,22 @@ import pytest
 from dnstap_bgp.core.lists.patterns import Pattern, PatternKind, PatternSet, expression, keyword
 from dnstap_bgp.core.model import Name
 from dnstap_bgp.workers.lists import pattern_costs
+from dnstap_bgp.workers.lists.hostile_names import PLACES_MAX
 from dnstap_bgp.workers.lists.pattern_costs import costly, hostile_names, usual_names
 
 EXPLODING = [r"(a|b)*a(a|b){24}c", r"x.{40}y.{40}z", r"[ab]*a[ab]{60}c", r"(.*a){20}.*b.{30}c", r"\d*5\d{40}x"]
+HIDDEN = [
+    "zyxwvutsrqponmlkjih|^[ab]*a[ab]{100}c",
+    "^hidden(?:x|y|z|w|v|u[ab]*a[ab]{50}q)",
+    "zyxwvutsrqponmlkjih|a" + 24 * "[ab]" + "c",
+    "^(?:p|q(?:p|q(?:p|q(?:p|q[ab]*a[ab]{60}))))",
+    "^[^c-z0-9.-]*a[^c-z0-9.-]{200}c",
+    r"^[\x61\x62]*\x61[\x61\x62]{200}c",
+    "^[[:xdigit:]]*a[[:xdigit:]]{200}",
+    "^(?:a1|b2|c3)+b2(?:a1|b2|c3){40}x",
+    r"^\w*_\w{200}",
+]
+"""The same where no name of a few letters that follow in the text gets to it."""
 GOOD = [r"^r\d+---sn-.+\.googlevideo\.com$", r"(^|\.)ads?\d*\.", "^track", r"analytics[0-9]+\."]
 
 
@@ -23,7 +37,7 @@ def test_names_are_the_same_for_the_same_round_and_expression():
     assert len(usual_names(1)) == pattern_costs.NAMES
     hostile = [list(hostile_names(expression(text))) for text in GOOD]
     assert hostile == [list(hostile_names(expression(text))) for text in GOOD]
-    assert all(groups and len(groups) <= pattern_costs.PARTS_MAX for groups in hostile)
+    assert all(groups and len(groups) <= pattern_costs.PARTS_MAX + PLACES_MAX for groups in hostile)
     names = (*usual_names(1), *(name for groups in hostile for group in groups for name in group))
     assert all(0 < len(name) <= 253 for name in names)
     assert list(hostile_names(expression("^$"))) == []
@@ -55,11 +69,24 @@ def test_a_set_that_cannot_be_made_costs_too_much(monkeypatch: pytest.MonkeyPatc
     PatternSet(one for one in many if one[1] not in left_out)
 
 
-@pytest.mark.parametrize("text", EXPLODING)
+@pytest.mark.parametrize("text", EXPLODING + HIDDEN)
 def test_expressions_built_to_explode_are_left_out(text: str):
     """By their ratio to good ones, which no load changes: their states are built anew for each name."""
     good = pattern_costs._cost([(0, expression(one)) for one in GOOD], 2)
-    assert pattern_costs._cost([(0, expression(text))], 1) > 10 * good
+    assert pattern_costs._cost([(0, expression(text))], 1) > 4 * good
+
+
+@pytest.mark.parametrize("text", ["[ab]{2,9}" * (PLACES_MAX + 1), "(" * 30 + "a" + ")*" * 30, r"a\pL*", r"\Qa.\E+"])
+def test_what_nobody_can_make_names_for_is_left_out(text: str):
+    found = expression(text)
+    assert costly([(0, found), (0, expression("^track"))]) == [found]
+
+
+def test_names_of_a_measurement_take_bounded_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pattern_costs, "_share", lambda *_: 0.0)
+    assert pattern_costs._cost([(0, expression("[ab]*c"))], 1) == 0
+    monkeypatch.setattr(pattern_costs, "CPU_S", 0.0)
+    assert pattern_costs._cost([(0, expression("[ab]*c"))], 1) == math.inf
 
 
 def test_what_is_surely_too_much_is_not_measured_to_its_end():

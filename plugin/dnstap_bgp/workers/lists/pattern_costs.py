@@ -4,7 +4,8 @@ RE2 is linear in a name, but what a byte costs depends on the expressions: some 
 anew for each name, at 2 us a byte instead of 5 ns. That shows only in use, so it is tried with
 
     2,000 names as a resolver sees them, new ones in each round, as states that are there already cost nothing;
-    names as an attacker would ask for: long, and of the few letters that a part of an expression repeats.
+    names as an attacker would ask for: long, and of the few letters that a part of an expression repeats, or made for
+    each place where a name may stay (hostile_names.py).
 
 What counts is the worse of both.
 """
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dnstap_bgp.core.lists.patterns import Pattern, PatternKind, PatternSet
 from dnstap_bgp.core.model import Name
 from dnstap_bgp.errors import ListError, PatternsFailedError
+from dnstap_bgp.workers.lists.hostile_names import names_for_places
 
 NAME_COST_MAX_S = 3e-6
 """CPU time for a usual name that nothing is known of: as much as all else that is done with it."""
@@ -36,7 +38,8 @@ SURE = 20.0
 """So many times what a name may cost is too much whatever else the machine does, and not measured to its end."""
 
 CPU_S = 20.0
-"""CPU time for finding the costly ones, in each of its two steps; what is not found cheap by then is left out."""
+"""CPU time for the names of one measurement, and for finding the costly ones, in each of its two steps; what is not
+found cheap by then is left out."""
 
 PARTS_MAX = 12
 """Parts of an expression that such names are made for."""
@@ -83,7 +86,11 @@ def usual_names(number: int) -> list[Name]:
 
 
 def hostile_names(pattern: Pattern) -> Iterator[list[Name]]:
-    """Make names of an attacker for an expression, in groups: each of two or three letters that follow in its text."""
+    """Make names of an attacker for an expression, in groups: of a few letters of its text, or for a place in it.
+
+    Raises:
+        ListError: There can't be names for all of its places.
+    """
     pick = random.Random(pattern.text)  # noqa: S311 - names, no secrets
     text = _NOT_OWN.sub("", pattern.text.lower())
     for sign, letters in _CLASSES:
@@ -93,6 +100,7 @@ def hostile_names(pattern: Pattern) -> Iterator[list[Name]]:
     for part in list(parts)[:PARTS_MAX]:
         few = sorted(part)
         yield ["".join(pick.choices(few, k=pick.randint(60, 200))).encode() for _ in range(HOSTILE_NAMES)]
+    yield from names_for_places(pattern.text)
 
 
 def _cost(patterns: Sequence[tuple[int, Pattern]], rounds: int) -> float:
@@ -101,6 +109,7 @@ def _cost(patterns: Sequence[tuple[int, Pattern]], rounds: int) -> float:
     What costs too much is not measured to its end: a thousand expressions that explode would take an hour.
     """
     expressions = dict.fromkeys(pattern for _, pattern in patterns if pattern.kind is PatternKind.EXPRESSION)
+    deadline = time.thread_time() + CPU_S
     try:
         match = PatternSet(patterns).match
         cost = math.inf
@@ -111,6 +120,8 @@ def _cost(patterns: Sequence[tuple[int, Pattern]], rounds: int) -> float:
         for names in (names for one in expressions for names in hostile_names(one)):
             if cost > 1:
                 break
+            if time.thread_time() > deadline:
+                return math.inf
             cost = max(cost, _share(match, names, HOSTILE_COST_MAX_S))
     except (ListError, PatternsFailedError):
         return math.inf
