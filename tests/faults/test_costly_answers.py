@@ -83,6 +83,17 @@ def pointers(name: bytes, messages: int, count: int, links: int) -> list[bytes]:
     return wires
 
 
+def long_targets(name: bytes, messages: int, links: int) -> list[bytes]:
+    """CNAME records that are a pointer each, to one target of as many labels as a name can have."""
+    wires = []
+    for number in range(messages):
+        start = 12 + len(spell(name % number)) + 4 + 12
+        found = [record(QUESTION, CNAME, b"\1x" * 125 + b"\0")]
+        found += [record(QUESTION, CNAME, pointer(start))] * (links - 1)
+        wires.append(message(name % number, found))
+    return wires
+
+
 def owners(name: bytes, messages: int, count: int) -> list[bytes]:
     """Address records whose owners are spelled by long rows of pointers, each by another one."""
     wires = []
@@ -167,6 +178,16 @@ def test_the_work_for_a_chunk_is_bounded(attack: str, name: bytes):
         work, counted = fed(ingest, data)
         assert work.lines < LINES_MAX, counted
         assert counted.sightings < SIGHTINGS_MAX, counted
+
+
+@pytest.mark.parametrize("links", [8, 16])
+def test_the_work_for_targets_that_a_pointer_spells_is_bounded(links: int):
+    """Once the names are known, their CNAMEs change each time, and what is learnt of them is of no use."""
+    chunks = [stream(frames(long_targets(NAMES[0], 120, links - less))) for less in (0, 1)]
+    ingest = Ingest(RULES, frozenset({6}))
+    for chunk in [chunks[0]] * 9 + [chunks[1], chunks[0]]:
+        work, counted = fed(ingest, chunk)
+        assert work.lines < LINES_MAX, counted
 
 
 def count_hints(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:

@@ -148,7 +148,8 @@ NAME = QUESTION[:-1]
 
 def cnames_of(*records):
     rest = message(QUESTION, *records)[BEHIND:]
-    return learn_cnames(NAME, rest), read_targets(NAME, rest)
+    targets = read_targets(NAME, rest)
+    return learn_cnames(NAME, rest, targets), targets
 
 
 def test_cnames_of_an_unlisted_name_are_learnt_without_their_ttls():

@@ -471,11 +471,17 @@ def test_a_usual_answer_is_read_though_others_have_spent_the_budget(reader, more
     assert reader.work.left == -count * prefilter._SIGHTING_UNITS
 
 
+def units_for(targets: list[bytes]) -> int:
+    """What is charged for targets that are ruled out together."""
+    joined = b"\0".join(name(target)[:-1] for target in targets)
+    return prefilter._TARGET_UNITS * len(targets) + len(joined) // prefilter._TARGET_BYTES
+
+
 def test_targets_are_judged_until_the_budget_is_spent(monkeypatch):
     """The targets that no tail rules out, one by one."""
     reader = without_tails(RULES)
     wires = [chained(name(b"www.plain.test"), name(b"cdn%d.plain.test" % number)) for number in range(50)]
-    monkeypatch.setattr(prefilter, "WORK_UNITS_MAX", 50 * prefilter._TARGET_UNITS + 100)
+    monkeypatch.setattr(prefilter, "WORK_UNITS_MAX", units_for([b"cdn%d.plain.test" % at for at in range(50)]) + 100)
     candidates = reader.scan(wires)
     units = prefilter._JUDGE_UNITS + NAME_UNITS + (len(name(b"cdn10.plain.test")) >> 3)
     assert len(candidates) == 50 - (100 // units + 1)
@@ -488,7 +494,23 @@ def test_targets_of_new_names_are_charged_for():
     reader = Prefilter(RULES)
     wires = [chained(name(b"www%d.plain.test" % number), name(b"cdn.plain.test")) for number in range(15)]
     assert reader.scan(wires) == []
-    assert reader.work.left == prefilter.WORK_UNITS_MAX - 15 * prefilter._TARGET_UNITS
+    assert reader.work.left == prefilter.WORK_UNITS_MAX - units_for([b"cdn.plain.test"] * 15)
+
+
+def test_beyond_the_budget_no_target_is_ruled_out_and_none_learnt(monkeypatch):
+    question, targets = b"www.plain.test", [b"cdn%d.plain.test" % at for at in range(3)]
+    wires = [chained(name(question), name(target)) for target in targets]
+    monkeypatch.setattr(prefilter, "WORK_UNITS_MAX", units_for(targets))
+    reader = Prefilter(RULES)
+    reader.memo.put(name(question)[:-1], ())
+    assert reader.scan(wires) == []
+    assert reader.memo.entries[name(question)[:-1]] == (), "what would be learnt is beyond it"
+    monkeypatch.setattr(prefilter, "WORK_UNITS_MAX", units_for(targets) - 1)
+    candidates = reader.scan(wires)
+    assert [candidate[0] for candidate in candidates] == [0, 1, 2]
+    for candidate in candidates:
+        with pytest.raises(WorkExceededError):
+            reader.read(candidate)
 
 
 def test_the_second_of_two_targets_that_nothing_rules_out_is_read_where_it_stands(reader):

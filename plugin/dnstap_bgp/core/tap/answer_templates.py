@@ -322,12 +322,13 @@ def _pointed(at: int, records: list[bytes], found: list[bytes]) -> bytes:
     return b""
 
 
-def learn_cnames(name: bytes, rest: bytes) -> CnameTemplate | None:
+def learn_cnames(name: bytes, rest: bytes, targets: list[bytes]) -> CnameTemplate | None:
     """Make a template of the CNAME records behind an unlisted question's name; None: they are not of the usual kind.
 
     Args:
-        name: The labels of the name, in lower case.
-        rest: The bytes behind it, of which `read_targets` gives names that are on no list.
+        name: The labels of the name, as they are spelled.
+        rest: The bytes behind it.
+        targets: What `read_targets` gives of them, which are on no list.
     """
     first, *links = rest.split(CNAME_IN)
     owner = first[QUESTION.size :]
@@ -337,7 +338,6 @@ def learn_cnames(name: bytes, rest: bytes) -> CnameTemplate | None:
         pieces = [owner + CNAME_IN]
     else:
         return None
-    targets = read_targets(name, rest)
     # A target whose pointer leads into a label goes on behind the question's name, to TTLs that the template skips.
     if not targets or not all(map(has_lengths, targets)):
         return None

@@ -27,8 +27,8 @@ labels is half of one, and they are asked for the other half (pattern_proofs.py)
 The memo belongs to one rule set and dies with it, so that a reload can't keep a stale no.
 """
 
-from itertools import chain, islice, repeat
-from operator import itemgetter
+from itertools import chain, compress, islice, repeat
+from operator import itemgetter, not_
 from typing import TypeAlias, final
 
 from dnstap_bgp.core.dns.answer import HEADER_BYTES, NAMES_MAX, QUESTION, Answer, parse
@@ -72,7 +72,8 @@ _behind_header = itemgetter(slice(HEADER_BYTES, None))
 _EXCEPTED_ONLY = (EXCEPTED,)
 _CNAME_BYTE = 5
 _TARGET = 6  # where a CNAME's target begins behind the record's class: behind TTL and length
-_TARGET_UNITS = 3  # a CNAME's target that is ruled out with all others of the chunk
+_TARGET_UNITS = 3  # a CNAME's target that is ruled out with all others of the chunk, beside its bytes
+_TARGET_BYTES = 4  # so many bytes of targets are a unit: two labels of a byte each, walked twice
 _JUDGE_UNITS = 12  # of work: a name that is new, looked up in the trie
 _PARSE_UNITS = 40  # a message that is read exactly, beside its names and records
 _SIGHTING_UNITS = 10  # one sighting, made and observed
@@ -191,7 +192,8 @@ class Prefilter:
         Returns:
             The others of `chained` that are on no list.
         """
-        names = _lower([name for _, name in new])
+        spelled = [name for _, name in new]
+        names = _lower(spelled, _END.join(spelled))
         judged: dict[int, MemoEntry] = {}
         doubtful = self._doubtful(names)
         for place in doubtful:
@@ -229,35 +231,44 @@ class Prefilter:
             changed: Alike; their CNAME records are remembered, if the name is.
             candidates: Gets those that may lead to a list.
         """
-        targets: list[bytes] = []
-        owners: list[tuple[int, bytes, bytes]] = []
-        single: dict[int, tuple[int, bytes, bytes]] = {}
-        for message in chain(chained, changed):
-            found = read_targets(message[1], message[2])
-            targets += found
-            owners += [message] * len(found)
-            if not found:
-                single[message[0]] = message
-        self.work.left -= _TARGET_UNITS * len(targets)
-        for place in self._doubtful(_lower(targets)):
-            single[owners[place][0]] = owners[place]
+        both = [*chained, *changed]
+        found = [read_targets(name, rest) for _, name, rest in both]
+        targets = list(chain.from_iterable(found))
+        joined = _END.join(targets)
+        # A few bytes spell a long target, by a pointer into another one: all together, their bytes are bounded by this.
+        self.work.left -= _TARGET_UNITS * len(targets) + len(joined) // _TARGET_BYTES
+        is_spent = self.work.left < 0
+        single = {message[0]: message for message in (both if is_spent else compress(both, map(not_, found)))}
+        if not is_spent and (places := self._doubtful(_lower(targets, joined))):
+            owners = [message for message, some in zip(both, found, strict=True) for _ in some]
+            single.update((owners[place][0], owners[place]) for place in places)
         doubtful: set[int] = set()
         for index, name, rest in single.values():
             if not self._targets_unlisted(messages[index], name, rest):
                 candidates.append((index, messages[index], rest, None))
                 doubtful.add(index)
-        for index, name, rest in changed:
+        for (index, name, rest), some in zip(changed, found[len(chained) :], strict=True):
             if index not in doubtful:
-                self._learn_cnames(name, rest)
+                self._learn_cnames(name, rest, some)
 
-    def _learn_cnames(self, name: bytes, rest: bytes) -> None:
-        """Remember the CNAME records behind an unlisted question, if the name is in the memo."""
+    def _learn_cnames(self, name: bytes, rest: bytes, targets: list[bytes]) -> None:
+        """Remember the CNAME records behind an unlisted question, if the name is in the memo and the budget not spent.
+
+        Args:
+            name: The labels of the question's name, as they are spelled.
+            rest: The bytes behind that name.
+            targets: What `read_targets` gives of them.
+        """
         labels = name.lower()
         known = self.memo.entries.get(labels)
-        if known is not None and not isinstance(known, ListedName):
-            template = learn_cnames(name, rest)
-            if template is not None:
-                self.memo.put(labels, template)
+        if known is None or isinstance(known, ListedName):
+            return
+        self.work.left -= sum(map(len, targets)) // _TARGET_BYTES
+        if self.work.left < 0:
+            return
+        template = learn_cnames(name, rest, targets)
+        if template is not None:
+            self.memo.put(labels, template)
 
     def _doubtful(self, labels: list[bytes]) -> list[int]:
         """Tell by their places which names nothing rules out, neither of the rules nor of the patterns.
@@ -418,11 +429,15 @@ class Prefilter:
         return True
 
 
-def _lower(names: list[bytes]) -> list[bytes]:
-    """Turn names into lower case, mostly all are already; what has a zero byte, and so is none, becomes nothing."""
+def _lower(names: list[bytes], joined: bytes) -> list[bytes]:
+    """Turn names into lower case, mostly all are already; what has a zero byte, and so is none, becomes nothing.
+
+    Args:
+        names: The names' labels.
+        joined: The same with a zero byte in between.
+    """
     if not names:
         return names
-    joined = _END.join(names)
     if joined.count(_END) >= len(names):
         return [b"" if _END in name else name.lower() for name in names]
     return names if joined.islower() else joined.lower().split(_END)
