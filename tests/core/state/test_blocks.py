@@ -1,12 +1,17 @@
 import math
+import random
+import struct
+import zlib
 
 import pytest
 
+from dnstap_bgp.core.state import blocks
 from dnstap_bgp.core.state.blocks import (
     BLOCK_HEADER_BYTES,
     HEADER_BYTES,
     MARKER,
     PAYLOAD_MAX_BYTES,
+    STEP_BYTES,
     WINDOW_BYTES,
     Block,
     BlockKind,
@@ -118,6 +123,37 @@ def test_markers_in_a_damaged_payload_deceive_nobody():
     damaged[-1] ^= 1
     good = frame(BlockKind.CHANGES, STAMP, b"good")
     assert payloads(file_header() + bytes(damaged) + good) == [b"good"]
+
+
+@pytest.mark.parametrize("are_parted", [False, True])
+def test_markers_of_blocks_that_seem_to_be_long_take_linear_work(monkeypatch, are_parted: bool):
+    """Each was followed to the end of its block: a damaged file of 20 MB could take hours."""
+    monkeypatch.setattr(blocks, "WINDOW_BYTES", 8 * STEP_BYTES)  # so that what is looked at has to be read
+    good = frame(BlockKind.CHANGES, STAMP, b"good")
+
+    def bytes_read(count: int) -> int:
+        marker = (MARKER + struct.pack(">BII", BlockKind.CHANGES, 32 * count, 7)).ljust(64, b"x")
+        data = file_header() + (marker + good * are_parted) * count + good
+        lengths = []
+
+        def read(offset: int, length: int) -> bytes:
+            found = data[offset : offset + length]
+            lengths.append(len(found))
+            return found
+
+        found = [part.payload for part in scan(read, len(data)) if isinstance(part, Block)]
+        assert found == [b"good"] * (1 + count * are_parted)
+        return sum(lengths)
+
+    assert bytes_read(2000) < 2.2 * bytes_read(1000)
+
+
+def test_the_checksum_of_any_stretch_is_that_of_its_bytes():
+    data = random.Random(1).randbytes(5 * STEP_BYTES)
+    checksums = blocks._Checksums(reader(data))
+    for start in (0, 1, STEP_BYTES - 1, STEP_BYTES, 2 * STEP_BYTES + 7):
+        for end in (start, start + 1, start + 77, 3 * STEP_BYTES, len(data)):
+            assert checksums.of(start, end, 12345) == zlib.crc32(data[start:end], 12345)
 
 
 def test_a_file_that_grows_while_it_is_read_ends_where_it_began_to():

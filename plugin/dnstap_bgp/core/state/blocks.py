@@ -11,8 +11,10 @@ which a checksum is right. The marker begins with 0xC1, which msgpack never uses
 import enum
 import struct
 import zlib
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 from dnstap_bgp.core.state.timestamps import Stamp
@@ -31,6 +33,9 @@ PAYLOAD_MAX_BYTES = 4 << 20
 
 WINDOW_BYTES = 1 << 20
 """Read at once: enough that the calls don't count, little enough that memory doesn't."""
+
+STEP_BYTES = 512
+"""Of a damaged file a checksum is kept for so many bytes: 4 bytes each, and half as many to be read for each marker."""
 
 _VERSION = struct.Struct(">16sI")
 _CHECK = struct.Struct(">I")
@@ -143,15 +148,16 @@ def scan(read: Read, size: int) -> Iterator[Block | Hole]:
         read: Gives the file's bytes.
         size: The file's length in bytes.
     """
-    window = _Window(read)
+    window, checksums = _Window(read), None
     offset = HEADER_BYTES
     while offset < size:
-        found = _block_at(window, offset, size)
+        found = _block_at(window, offset, size, checksums)
         if isinstance(found, Block):
             yield found
             offset = found.end
             continue
-        following = _find_block(window, offset + 1, size)
+        checksums = checksums or _Checksums(read)
+        following = _find_block(window, offset + 1, size, checksums)
         torn = following == size and (found is _CUT or _is_zero(window, offset, size))
         yield Hole(offset, following - offset, torn, found)
         offset = following
@@ -173,16 +179,56 @@ class _Window:
         return self._bytes[start : start + length]
 
     def rest(self, offset: int) -> bytes:
-        """Give the window's bytes from an offset on; at least a block's header unless the file ends."""
-        self.at(offset, BLOCK_HEADER_BYTES)
+        """Give the window's bytes from an offset on; at least one unless the file ends."""
+        self.at(offset, 1)
         return self._bytes[offset - self._base :]
+
+    def find(self, marker: bytes, offset: int) -> tuple[int, bool]:
+        """Find a marker: where, or where to look on; and whether it is there."""
+        self.at(offset, BLOCK_HEADER_BYTES)
+        at = self._bytes.find(marker, offset - self._base)
+        if at >= 0:
+            return self._base + at, True
+        return max(offset + 1, self._base + len(self._bytes) - len(marker) + 1), False
+
+
+class _Checksums:
+    """Checksums of any stretches of the file, for which it is read once, however many are asked for.
+
+    A false marker is followed by the length of up to 4 MB, and a damaged file may have one every few bytes. So the
+    checksum of a stretch is not taken over its bytes but from those of all that is before either end. It is linear:
+    what distinguishes two checksums before the same bytes goes on as if these were zeros (`_zeros_behind`).
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._steps = array("I", [0])  # of the file's first bytes: none, STEP_BYTES, twice as many, ...
+
+    def of(self, start: int, end: int, before: int) -> int:
+        """Give the checksum of a stretch, begun with `before`."""
+        return self._up_to(end) ^ _zeros_behind(self._up_to(start) ^ before, end - start)
+
+    def _up_to(self, offset: int) -> int:
+        steps, rest = divmod(offset, STEP_BYTES)
+        while len(self._steps) <= steps:
+            data = self._read((len(self._steps) - 1) * STEP_BYTES, WINDOW_BYTES)
+            for at in range(0, WINDOW_BYTES, STEP_BYTES):
+                self._steps.append(zlib.crc32(data[at : at + STEP_BYTES], self._steps[-1]))
+        return zlib.crc32(self._read(offset - rest, rest), self._steps[steps])
 
 
 _CUT = "the file ends within a block"
 
 
-def _block_at(window: _Window, offset: int, size: int) -> Block | str:
-    """Read the block at this offset, or say why there is none."""
+def _block_at(window: _Window, offset: int, size: int, checksums: _Checksums | None = None) -> Block | str:
+    """Read the block at this offset, or say why there is none.
+
+    Args:
+        window: Over the file.
+        offset: Of the block.
+        size: Of the file.
+        checksums: Of a damaged file; else a block is read to the end before its checksum is known.
+    """
     header = window.at(offset, BLOCK_HEADER_BYTES)
     if len(header) < BLOCK_HEADER_BYTES:
         return _CUT
@@ -194,25 +240,26 @@ def _block_at(window: _Window, offset: int, size: int) -> Block | str:
     end = offset + BLOCK_HEADER_BYTES + length
     if end > size:
         return _CUT
-    stamped = window.at(offset + _BLOCK.size, _STAMP.size + length)
-    stamp = Stamp(*_STAMP.unpack_from(stamped))
-    is_whole = _checksum(kind, length, stamped) == checksum
+    stamp = Stamp(*_STAMP.unpack_from(header, _BLOCK.size))
+    start = offset + _BLOCK.size
+    if checksums is None:
+        found = _checksum(kind, length, window.at(start, end - start))
+    else:
+        found = checksums.of(start, end, _checksum(kind, length, b""))
+    is_whole = found == checksum
     if not is_whole or not all(map(is_instant, stamp[:2])):
         return "the time is none" if is_whole else "the checksum is wrong"
-    return Block(offset, end, kind, stamp, stamped[_STAMP.size :])
+    return Block(offset, end, kind, stamp, window.at(offset + BLOCK_HEADER_BYTES, length))
 
 
-def _find_block(window: _Window, offset: int, size: int) -> int:
+def _find_block(window: _Window, offset: int, size: int, checksums: _Checksums) -> int:
     """Find the offset of the next whole block, or `size`."""
     while offset < size:
-        part = window.rest(offset)
-        at = part.find(MARKER)
-        if at < 0:
-            offset += max(1, len(part) - len(MARKER) + 1)
-        elif isinstance(_block_at(window, offset + at, size), Block):
-            return offset + at
-        else:
-            offset += at + 1
+        offset, is_there = window.find(MARKER, offset)
+        if is_there:
+            if isinstance(_block_at(window, offset, size, checksums), Block):
+                return offset
+            offset += 1
     return size
 
 
@@ -220,10 +267,37 @@ def _checksum(kind: int, length: int, stamped: bytes) -> int:
     return zlib.crc32(stamped, zlib.crc32(_BLOCK.pack(MARKER, kind, length, 0)))
 
 
+def _zeros_behind(checksum: int, count: int) -> int:
+    """Give what a checksum is after so many zero bytes, but for what that makes of 0 (zlib's `crc32_combine`)."""
+    for matrix in _zero_matrices():
+        if count & 1:
+            checksum = _product(matrix, checksum)
+        count >>= 1
+    return checksum
+
+
+@cache
+def _zero_matrices() -> tuple[tuple[int, ...], ...]:
+    """Make the matrices over GF(2), as columns, that put 1, 2, 4, ... zero bytes behind a checksum."""
+    none = zlib.crc32(b"\0")
+    matrices = [tuple(zlib.crc32(b"\0", 1 << bit) ^ none for bit in range(32))]
+    while 1 << len(matrices) <= _STAMP.size + PAYLOAD_MAX_BYTES:
+        matrices.append(tuple(_product(matrices[-1], column) for column in matrices[-1]))
+    return tuple(matrices)
+
+
+def _product(matrix: tuple[int, ...], vector: int) -> int:
+    product = 0
+    for column in matrix:
+        if vector & 1:
+            product ^= column
+        vector >>= 1
+    return product
+
+
 def _is_zero(window: _Window, offset: int, size: int) -> bool:
     """Tell whether only zero bytes follow: a length that a power cut wrote before the data."""
-    while offset < size:
-        part = window.rest(offset)
+    while offset < size and (part := window.rest(offset)):
         if part.count(0) < len(part):
             return False
         offset += len(part)
