@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -14,6 +17,7 @@ import pytest
 from dnstap_bgp.errors import ListenerError
 from dnstap_bgp.workers.hold import datagrams
 from dnstap_bgp.workers.hold.datagrams import AdmittedUsers, ensure_folder, ensure_token
+from tests.commands.running import environment
 from tests.integration.hook_asker import INSTALLED, NOT_OURS, NOT_UNDERSTOOD, answer, question, read_reply
 from tests.ports import free_port
 from tests.workers.hold.hold_kit import DEADLINE_S, stage, wait_until
@@ -306,6 +310,23 @@ def test_a_token_is_made_once_and_read_after_that(folder):
     assert len(token) == 16
     assert ensure_token(path, -1) == token
     assert ensure_token(folder / "other", -1) != token
+
+
+DIES = """
+import resource, signal, sys
+from pathlib import Path
+from dnstap_bgp.workers.hold.datagrams import ensure_token
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # the first byte that is written ends the process
+ensure_token(Path(sys.argv[1]), -1)
+"""
+
+
+def test_who_dies_while_the_token_is_written_leaves_none(folder):
+    path = folder / "token"
+    done = subprocess.run([sys.executable, "-c", DIES, str(path)], env=environment(), check=False)
+    assert done.returncode == -signal.SIGXFSZ
+    assert ensure_token(path, -1) == bytes.fromhex(path.read_text())
 
 
 @pytest.mark.parametrize("content", ["", "short", "zz" * 16, "00" * 17, "00" * 3000, "é" * 32])

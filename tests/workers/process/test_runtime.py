@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import stat
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,18 @@ def test_the_folders_of_the_fifos_have_their_mode_whatever_the_umask(tmp_path):
         os.umask(before)
     folders = {fifo.parent for fifo in runtime.fifos(tmp_path)}
     assert {folder.stat().st_mode & 0o777 for one in folders for folder in (one, one.parent)} == {0o711}
+
+
+def test_the_folder_has_its_mode_from_the_beginning(tmp_path, monkeypatch):
+    """Who died before it was given kept others from the sockets in it for good: a folder that is there stays so."""
+    monkeypatch.delattr(Path, "chmod")
+    before = os.umask(0o077)
+    try:
+        runtime.ensure_folder(tmp_path / "run")
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == runtime.FOLDER_MODE
 
 
 def test_what_is_no_folder_is_refused(tmp_path):

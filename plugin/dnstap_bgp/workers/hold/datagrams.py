@@ -26,6 +26,7 @@ from dnstap_bgp.errors import HoldMessageError, ListenerError
 from dnstap_bgp.workers.hold.carriers import Ask
 from dnstap_bgp.workers.net.listeners import UCRED, give_to_group
 from dnstap_bgp.workers.process.clocks import process_clock
+from dnstap_bgp.workers.process.runtime import write_atomically
 
 TURN_MAX = 16
 """Datagrams that one turn takes: a flood doesn't keep those who wait for their replies waiting longer."""
@@ -278,7 +279,7 @@ def ensure_folder(folder: Path, gid: int) -> None:
 
 
 def ensure_token(path: Path, gid: int) -> bytes:
-    """Read the token of questions over UDP; make it where the file is missing.
+    """Read the token of questions over UDP; make it where the file is missing, whole or not at all.
 
     Returns:
         16 bytes.
@@ -286,26 +287,12 @@ def ensure_token(path: Path, gid: int) -> bytes:
     Raises:
         ListenerError: The file can't be read or made, or holds something else.
     """
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return _read_token(path, gid)
-    except OSError as error:
-        raise ListenerError(f"token_file {path} can't be made: {error.strerror}") from None
-    try:
-        token = secrets.token_bytes(TOKEN_BYTES)
-        os.write(fd, f"{token.hex()}\n".encode())
-        _give_ours(fd, gid, f"token_file {path}")
-        os.fchmod(fd, _TOKEN_FILE_MODE)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise ListenerError(f"token_file {path} can't be made: {error.strerror}") from None
-    except ListenerError:
-        path.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(fd)
-    return token
+    if not os.path.lexists(path):  # `Path.exists` follows a link, which would be replaced
+        try:
+            write_atomically(path, f"{secrets.token_hex(TOKEN_BYTES)}\n", _TOKEN_FILE_MODE, durable=True)
+        except OSError as error:
+            raise ListenerError(f"token_file {path} can't be made: {error.strerror}") from None
+    return _read_token(path, gid)
 
 
 def _give_ours(made: Path | int, gid: int, name: str) -> None:

@@ -110,9 +110,13 @@ def prepare_folder(runtime_dir: Path, uid: int, gid: int) -> None:
 
 def _make_folder(runtime_dir: Path) -> None:
     runtime_dir.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        runtime_dir.mkdir(mode=0o700)
-        runtime_dir.chmod(FOLDER_MODE)
+    # With its mode from the beginning, since one that is there keeps its own: a death before a `chmod` would close it
+    before = os.umask(0o777 & ~FOLDER_MODE)
+    try:
+        with contextlib.suppress(FileExistsError):
+            runtime_dir.mkdir(mode=FOLDER_MODE)
+    finally:
+        os.umask(before)
 
 
 def _give(folder: Path, uid: int, gid: int) -> None:
