@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def app(config: Path) -> Iterator[App]:
-    """All parts, built and not started: the end has begun already."""
+    """All parts, built and not started: the end seems to have begun meanwhile."""
     stopping, crashed = threading.Event(), threading.Event()
     null = os.open(os.devnull, os.O_RDWR)
     settings, loop = load(config), Loop(crashed.set)
@@ -43,6 +43,7 @@ def app(config: Path) -> Iterator[App]:
         end=crashed.set,
         send=lambda _errand: None,
     )
+    stopping.clear()
     yield app
     app.stop()
     os.close(null)
@@ -149,6 +150,13 @@ def test_nobody_who_waits_for_the_restore_waits_for_a_revision(app: App, monkeyp
     app._is_revision_due = True
     app._start(threading.Event())
     assert told == [True]
+
+
+def test_an_end_in_the_middle_of_a_preview_is_told(app: App, config: Path):
+    app._keeper.stopping.set()
+    outcome = app.preview(config)
+    assert not outcome.ok
+    assert outcome.messages[0].startswith("the plugin ends")
 
 
 @pytest.mark.parametrize("step", ["recall", "resync"])

@@ -59,6 +59,8 @@ STOP_S = 1.5
 LAST_SAVE_S = 0.5
 """The part of `STOP_S` that the last refreshes may take."""
 
+_ENDING = "the plugin ends: what would come and go was not worked out"
+
 GUARD_S = 1.0
 """How soon a neighbor that ExaBGP has told of, or an address of this machine, is protected from becoming a route; and a
 signal heeded that came right before the main thread began to wait, or to another thread after a SIGSTOP: no such signal
@@ -240,6 +242,8 @@ class App:
             return Outcome(ok=False, messages=(f"lists: {loaded.refused}",))
         troubles = (*loaded.held.values(), *loaded.failed.values(), *loaded.awaited.values())
         differences = self._difference(config, loaded)
+        if differences is None:
+            return Outcome(ok=False, messages=(_ENDING,))
         return Outcome(loaded.is_whole, (*troubles, *differences), in_part=not loaded.is_whole)
 
     def switch_list(self, request: SwitchRequest) -> Outcome:
@@ -421,12 +425,13 @@ class App:
             copy.unlink(missing_ok=True)
         return Outcome(_is_in_force(loaded, path.name), tuple(_changes_only(self._difference(self.config, loaded))))
 
-    def _difference(self, config: Config, loaded: Loaded) -> list[str]:
-        """Tell what would come and go with a configuration, lists, and the switches of now."""
+    def _difference(self, config: Config, loaded: Loaded) -> list[str] | None:
+        """Tell what would come and go with a configuration, lists, and the switches of now; None: the end has begun."""
         off = self._off(config)
         policies = self._guard_inputs.policies(config.without(off), loaded.prefixes)
         rules = loaded.rules.without(off)
-        return self._keeper.reload_diff(rules, policies, self._unknown(loaded, config)).lines()
+        diff = self._keeper.reload_diff(rules, policies, self._unknown(loaded, config))
+        return None if diff is None else diff.lines()
 
     def _policies(self) -> Policies:
         policies = self._guard_inputs.policies(self.config.without(self._off(self.config)), self._prefixes)
@@ -630,8 +635,10 @@ def _unknown(loaded: Loaded | None, config: Config) -> frozenset[str]:
     return frozenset((*loaded.pending, *loaded.unproven))
 
 
-def _changes_only(lines: Sequence[str]) -> list[str]:
-    """Leave out the lists that a change doesn't touch."""
+def _changes_only(lines: Sequence[str] | None) -> list[str]:
+    """Leave out the lists that a change doesn't touch; None: the end has begun."""
+    if lines is None:
+        return [_ENDING]
     return [line for line in lines if not line.endswith(": no change")] or ["no change"]
 
 

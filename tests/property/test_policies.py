@@ -94,6 +94,7 @@ def test_routers_have_what_the_policies_say(
                 drain(held.views)
                 before = by_prefix(held.views)
                 preview = held.reload_diff(step.rules(), step.made(), frozenset())
+                assert preview is not None
                 held.switch(step.rules(), step.made())
                 held.revise()
                 held.expire()  # what a shorter TTL ends is withdrawn by the timer's next tick

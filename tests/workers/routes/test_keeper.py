@@ -178,6 +178,16 @@ def test_an_end_in_the_middle_of_a_revision_leaves_the_rest(keeper):
     assert say_all(keeper) == {}
 
 
+@pytest.mark.parametrize("are_new", [True, False])
+def test_an_end_in_the_middle_of_a_diff_is_heeded_between_rules_and_between_claims(keeper, are_new):
+    """A million of either take longer than ExaBGP waits."""
+    keeper.observe([sighting(A, b"a.example")], keeper.rules)
+    rules = rule_set(b"b.example") if are_new else keeper.rules
+    assert keeper.reload_diff(rules, policies(NEW), frozenset()).routes
+    keeper.stopping.set()
+    assert keeper.reload_diff(rules, policies(NEW), frozenset()) is None
+
+
 def test_what_is_announced_stays_while_its_claim_is_not_back(restoring):
     """A sighting for the second list comes before the record of the first list's claim."""
     restoring.observe([sighting(A, b"b.example"), sighting(B, b"b.example")], restoring.rules)

@@ -69,8 +69,9 @@ class Keeper:
         turn: Called with the lock held when the reconciler has something new: says what can be said; must not block.
         rules: The rule set by which sightings are valid now.
         unknown: Lists whose rules are not known yet, or not all: what they hold stays.
-        stopping: Set when the end has begun: `end_recall`, `resync` and `revise` are given up then, between two holds
-            of the lock. That leaves what a kill would: what is announced stays, and the next start does the rest.
+        stopping: Set when the end has begun: `end_recall`, `resync`, `revise` and `reload_diff` are given up then,
+            between two holds of the lock. That leaves what a kill would: what is announced stays, and the next start
+            does the rest.
     """
 
     def __init__(
@@ -385,22 +386,29 @@ class Keeper:
             self.views.paused = paused
             self.turn()
 
-    def reload_diff(self, rules: RuleSet, policies: Policies, unknown: AbstractSet[str]) -> ReloadDiff:
+    def reload_diff(self, rules: RuleSet, policies: Policies, unknown: AbstractSet[str]) -> ReloadDiff | None:
         """Work out the difference that other rules and policies would make; some seconds for a million claims or rules.
 
         Args:
             rules: What would be in force.
             policies: What would be in force.
             unknown: Lists whose new rules are not known yet.
+
+        Returns:
+            None: it was given up, since the end has begun.
         """
         diff = ReloadDiff(self.table.policies, policies, unknown)
         for _ in diff.take_rules(self.rules, rules):
             time.sleep(0)  # gives up the interpreter: the others wait for a step at most
+            if self.stopping.is_set():
+                return None
         now = process_clock()
         for claims, _ in self.walk():
             for _, of_address in groupby(claims, key=lambda claim: claim.address):
                 diff.take_claims(list(of_address), rules.lists, now)
             time.sleep(0)
+            if self.stopping.is_set():
+                return None
         diff.take_statics()
         return diff
 
