@@ -178,6 +178,32 @@ def test_no_message_has_a_secret_of_a_url(tmp_path: Path, server: ListServer, ta
     assert "word" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [(b"", b"1;" + b"x" * 60_000 + b"\r\na\r\n"), (b"1;", b"x" * 60_000), (b"1\r\na\r\n", b"0" * 60_000)],
+    ids=["many extensions", "one without an end", "zeros"],
+)
+def test_what_comes_around_the_content_is_bounded(tmp_path: Path, server: ListServer, first: bytes, again: bytes):
+    def act(handler: list_server.Handler) -> None:
+        handler.begin(200, Transfer_Encoding="chunked")
+        handler.wfile.write(first)
+        while not server.released.is_set():
+            handler.wfile.write(again)
+
+    server.acts["/list"] = act
+    with pytest.raises(ListError, match=r"5242880 bytes came.*1048576 at most \(max_bytes\)"):
+        get(tmp_path, server.url("/list"))
+
+
+def test_a_content_in_chunks_of_a_byte_each_may_have_half_of_max_bytes(tmp_path: Path, server: ListServer):
+    def act(handler: list_server.Handler) -> None:
+        handler.begin(200, Transfer_Encoding="chunked")
+        handler.wfile.write(b"1\r\na\r\n" * (1 << 19) + b"0\r\n\r\n")
+
+    server.acts["/list"] = act
+    assert get(tmp_path, server.url("/list")) == b"a" * (1 << 19)
+
+
 @pytest.mark.parametrize("tag", ['"a\x1bb"', '"a\tb"', '"\xe9"', '"' + "a" * 255 + '"'])
 def test_tags_that_can_not_be_sent_back_are_dropped(tmp_path: Path, server: ListServer, tag: str):
     server.acts["/l"] = content("foo.com\n", ETag=tag, Last_Modified=tag)

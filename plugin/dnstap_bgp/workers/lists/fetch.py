@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from io import FileIO
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -23,6 +24,9 @@ from dnstap_bgp.core.routes.guard import Guard
 from dnstap_bgp.errors import ListError
 from dnstap_bgp.workers.lists.url_cache import shown_url, without_secrets
 from dnstap_bgp.workers.process.loop import in_executor
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
 TOTAL_S = 300.0
 """Seconds for all of one fetch: 25 MB at 100 KB/s. A server that drips is left after that."""
@@ -35,6 +39,10 @@ REDIRECTS_MAX = 5
 """Redirects of one fetch; a list that moved has one or two."""
 
 PIECE_BYTES = 1 << 16
+
+AROUND_SHARE, AROUND_BYTES = 4, 1 << 20
+"""A fetch may bring as many times the bytes that its content may have, and as many more: with headers, TLS and chunks
+of a line each it is twice as much. Extensions of chunks (RFC 9112, 7.1.1) may go on for ever and are no content."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _OK = 200
@@ -76,15 +84,61 @@ class Fetched:
 
 
 @dataclass(slots=True)
+class _Incoming:
+    """Budget of a fetch for all that its connections bring, whatever of it is content.
+
+    Attributes:
+        limit: Bytes in all.
+        came: Bytes so far.
+    """
+
+    limit: int
+    came: int = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Tell whether more has come than may."""
+        return self.came > self.limit
+
+    def count(self, size: int) -> None:
+        """Take note of what has come.
+
+        Raises:
+            OSError: It is too much.
+        """
+        self.came += size
+        if self.is_spent:
+            raise OSError(f"more than {self.limit} bytes came")
+
+
+class _CountedSocket(socket.socket):
+    """Socket that charges what it receives to the fetch that it was made for: asyncio calls no other methods for it."""
+
+    incoming: _Incoming
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        data = super().recv(size, flags)
+        self.incoming.count(len(data))
+        return data
+
+    def recv_into(self, buffer: "Buffer", size: int = 0, flags: int = 0) -> int:
+        received = super().recv_into(buffer, size, flags)
+        self.incoming.count(received)
+        return received
+
+
+@dataclass(slots=True)
 class _Hop:
     """A request on the way of redirects, and the addresses that it may go to.
 
     Attributes:
+        incoming: The budget of the fetch.
         zones: Zones (see `_zone`) of the addresses tried so far.
         allowed: Zones that may be tried; None: any, as at the configured URL itself.
         refused: Addresses that were not tried.
     """
 
+    incoming: _Incoming
     zones: set[str] = field(default_factory=set)
     allowed: frozenset[str] | None = None
     refused: list[str] = field(default_factory=list)
@@ -106,7 +160,9 @@ def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
         hop.refused.append(f"{address[0]} ({zone})")
         raise OSError(f"{address[0]} is a {zone} address")
     hop.zones.add(zone)
-    return socket.socket(family, kind, protocol)
+    made = _CountedSocket(family, kind, protocol)
+    made.incoming = hop.incoming
+    return made
 
 
 def _from_there(zones: set[str]) -> frozenset[str]:
@@ -163,26 +219,36 @@ async def fetch(
         ListError: Nothing whole came: says why.
         OSError: The content can't be written.
     """
+    hop = _Hop(_Incoming(AROUND_SHARE * max_bytes + AROUND_BYTES))
     try:
         async with asyncio.timeout(TOTAL_S):
-            return await _follow(web, url, known, max_bytes, output, disk=disk)
+            return await _follow(web, url, known, max_bytes, output, disk=disk, hop=hop)
     except TimeoutError as error:
         raise ListError(
             f"it takes too long: {CONNECT_S:.0f} s to connect, {IDLE_S:.0f} s without a byte, or {TOTAL_S:.0f} s in all"
         ) from error
     except (aiohttp.ClientError, ValueError) as error:  # ValueError: a URL or header that can't be one
+        if hop.incoming.is_spent:
+            text = f"{hop.incoming.limit} bytes came, and not yet all of a content of {max_bytes} at most (max_bytes)"
+            raise ListError(text) from error
         raise ListError(without_secrets(f"{type(error).__name__}: {error}")[:300]) from error
 
 
 async def _follow(
-    web: aiohttp.ClientSession, url: str, known: Conditions, max_bytes: int, output: FileIO, *, disk: Executor
+    web: aiohttp.ClientSession,
+    url: str,
+    known: Conditions,
+    max_bytes: int,
+    output: FileIO,
+    *,
+    disk: Executor,
+    hop: _Hop,
 ) -> Fetched | None:
     """Follow redirects, to http and https only, never from https back to http, nor inwards.
 
     A list's server could have us ask the machine itself, or its neighbors, in its place. Only a source that is there
     itself may send us there.
     """
-    hop = _Hop()
     headers = {}
     if known.etag is not None:
         headers["If-None-Match"] = known.etag
@@ -200,7 +266,7 @@ async def _follow(
                 raise
             where = f"{shown_url(url)[:200]}, which is {', '.join(hop.refused[:3])}"
             raise ListError(f"it redirects to {where}: only a source that is there itself may do that") from error
-        hop = _Hop(allowed=_from_there(hop.zones) if hop.allowed is None else hop.allowed)
+        hop = _Hop(hop.incoming, allowed=_from_there(hop.zones) if hop.allowed is None else hop.allowed)
         scheme = urlsplit(target).scheme
         if scheme not in ("http", "https") or not urlsplit(target).hostname:
             raise ListError(f"it redirects to {shown_url(target)[:200]!r}, which is no http or https URL")
