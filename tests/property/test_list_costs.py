@@ -1,7 +1,7 @@
 """Costs of hostile lists: whatever stands in a line, or in how many, the work grows with its length and no faster."""
 
 import itertools
-import time
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,15 +13,10 @@ from dnstap_bgp.core.lists.lines import FileLines, read_lines
 from dnstap_bgp.core.lists.source import ListSource
 from dnstap_bgp.workers.lists.compile_child import build_lists
 from dnstap_bgp.workers.lists.files import plan
+from tests.property import costs
 
 LINE_BYTES = 1 << 14
 """A quadratic scan of so much takes 0.2 s, and of the 64 KiB that a line may have 3."""
-
-SHORT_S = 0.03
-"""What takes less needs no closer look."""
-
-RATIO_MAX = 3.0
-"""Twice the input may take so much more; quadratic work takes 4 times as much."""
 
 REPEATED = [
     *(
@@ -81,18 +76,21 @@ def hostile() -> Iterator[bytes]:
         yield f"{before}{repeated * count}{behind}".encode()
 
 
-def seconds(function: Callable[[], object]) -> float:
-    began = time.process_time()
-    function()
-    return time.process_time() - began
+def is_linear(work: Callable[[bytes], object], data: bytes) -> bool:
+    return costs.is_linear(work, data[: len(data) // 4], data)
 
 
-def is_linear(function: Callable[[bytes], object], data: bytes) -> bool:
-    """Whether twice the input takes about twice the work; looked at again, as the machine has other work, too."""
-    if seconds(lambda: function(data)) < SHORT_S:
-        return True
-    half = data[: len(data) // 2]
-    return any(seconds(lambda: function(data)) < RATIO_MAX * seconds(lambda: function(half)) for _ in range(5))
+@pytest.mark.parametrize(
+    ("work", "size", "verdict"),
+    [
+        (lambda data: [bytes(at & 1023) for at in range(len(data))], 1 << 18, True),
+        (lambda data: [data.count(b"b", at) for at in range(0, len(data), 64)], 1 << 17, False),
+        (lambda data: re.match(rb"a*a*b", data), 1 << 13, False),
+    ],
+    ids=["linear", "quadratic in what it calls", "quadratic in an expression"],
+)
+def test_quadratic_work_is_told_from_linear(work: Callable[[bytes], object], size: int, verdict: bool):
+    assert is_linear(work, b"a" * size) == verdict
 
 
 @pytest.mark.parametrize("form", FORMATS)
