@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dnstap_bgp.core.hold.held_questions import Answered, HeldQuestion, HeldQuestions
 from dnstap_bgp.core.hold.hook_answers import HookAnswers
 from dnstap_bgp.core.hold.message import (
-    REPLY_BYTES,
     REWRITTEN,
     TELLS_ONLY,
     Question,
@@ -66,7 +65,7 @@ def check_question(data: bytes) -> None:
     )
     assert question.is_rewritten == bool(data[1] & REWRITTEN)
     assert question.wants_reply != bool(data[1] & TELLS_ONLY)
-    assert len(reply(Verdict.THERE, question.id, 50, 7)) == REPLY_BYTES
+    assert len(reply(Verdict.THERE, question.id, 50, 7)) == 16
     wanted = expected(question.response, RULES.lists)
     answers = HookAnswers(RULES, identities=frozenset({"hook"}))
     for _ in range(2):  # the second time by the memo

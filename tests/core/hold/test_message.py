@@ -7,7 +7,6 @@ import pytest
 
 from dnstap_bgp.core.hold.message import (
     QUESTION_MAX_BYTES,
-    REPLY_BYTES,
     Question,
     Verdict,
     id_of,
@@ -75,7 +74,7 @@ def test_the_longest_question_fits():
 
 def test_a_reply_is_sixteen_bytes():
     data = reply(Verdict.INSTALLED, ID, 110, 7)
-    assert len(data) == REPLY_BYTES == 16
+    assert len(data) == 16
     assert struct.unpack("!BB8sHI", data) == (1, 2, ID, 110, 7)
 
 

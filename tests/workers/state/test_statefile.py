@@ -65,7 +65,7 @@ def test_a_file_that_others_can_write_to_is_refused(path, mode):
     life.end()
     path.chmod(mode)
     before = path.read_bytes()
-    with pytest.raises(ForeignFileError, match=f"has the mode {mode:04o}.*`chmod go-w {path}`"):
+    with pytest.raises(ForeignFileError, match=f"its mode is {mode:04o};.* chmod go-w {path}`"):
         read(path)
     assert path.read_bytes() == before
     path.chmod(0o644)
@@ -80,7 +80,7 @@ def test_a_file_of_another_user_is_refused_with_the_command_that_mends_it(path, 
         os.chown(path, 4711, -1)
     else:
         monkeypatch.setattr("os.geteuid", lambda: 4711)
-    with pytest.raises(ForeignFileError, match=rf"belongs to the user \d+, .*`chown {os.geteuid()} {path}`"):
+    with pytest.raises(ForeignFileError, match=rf"belongs to the user \d+;.*`chown {os.geteuid()} {path}; "):
         read(path)
 
 

@@ -26,7 +26,6 @@ _ID_BYTES = slice(2, 10)
 _IDENTITY = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 QUESTION_MAX_BYTES = _HEAD.size + IDENTITY_MAX_BYTES + RESPONSE_MAX_BYTES
-REPLY_BYTES = _REPLY.size
 
 
 class Verdict(enum.IntEnum):

@@ -61,8 +61,8 @@ _SELF = 1 << RuleKind.SUFFIX | 1 << RuleKind.EXACT  # the kinds that speak for t
 _BELOW = 1 << RuleKind.SUFFIX | 1 << RuleKind.SUBDOMAINS  # the kinds that speak for all names below it
 _CHILD = _BELOW | 1 << RuleKind.CHILDREN  # the kinds that speak for the names one label below it
 _KINDS = len(RuleKind)
-_BITS = 2 * _KINDS  # of each list in a row's `rules`: one for each kind, then one for each as an exception
-_OF_ONE = (1 << _BITS) - 1
+LIST_BITS = 2 * _KINDS  # of each list in a row's `rules`: one for each kind, then one for each as an exception
+_OF_ONE = (1 << LIST_BITS) - 1
 
 
 class Rule(NamedTuple):
@@ -104,7 +104,7 @@ class TrieRow(NamedTuple):
         self_mask: The lists that the domain itself is on.
         child_mask: The lists that a name one label below it is on, unless a longer domain says otherwise.
         below_mask: The lists that a name further below is on, alike.
-        rules: The rules of just this domain, `_BITS` bits a list.
+        rules: The rules of just this domain, `LIST_BITS` bits a list.
         public_suffix: Anybody can register a name right below the domain (publicsuffix.org), as below `co.uk`.
     """
 
@@ -205,7 +205,7 @@ class RuleSet:
     @property
     def has_exceptions(self) -> bool:
         """True where any rule of any list is an exception."""
-        exceptions = sum((1 << _KINDS) - 1 << _BITS * number + _KINDS for number in range(len(self.list_names)))
+        exceptions = sum((1 << _KINDS) - 1 << LIST_BITS * number + _KINDS for number in range(len(self.list_names)))
         return any(row.rules & exceptions for row in self.rows)
 
     @property
@@ -292,7 +292,7 @@ class RuleSet:
             list_name: The list.
             keys: Domains of all lists that a step looks at; it gives none where no rule of the list is among them.
         """
-        place = self.list_names.index(list_name) * _BITS
+        place = self.list_names.index(list_name) * LIST_BITS
         items = self.trie.iteritems()
         while step := list(islice(items, keys)):
             found = []
@@ -325,7 +325,7 @@ class RuleSet:
             row = self.rows[0 if self._row_ids is None else self._row_ids[self._key_id(found)]]
             labels = key.count(b".", len(found))
             speaks = _BELOW if labels > 1 else _CHILD if labels else _SELF
-            rule = _deciding(row.rules >> number * _BITS, speaks)
+            rule = _deciding(row.rules >> number * LIST_BITS, speaks)
             if rule is not None:
                 return Rule(found[::-1][1:], *rule)
         return None
@@ -349,7 +349,7 @@ class RuleSet:
             row = self.rows[0 if self._row_ids is None else self._row_ids[self._key_id(found)]]
             labels = key.count(b".", len(found))
             speaks = _BELOW if labels > 1 else _CHILD if labels else _SELF
-            if _deciding(row.rules >> number * _BITS, speaks) is None:
+            if _deciding(row.rules >> number * LIST_BITS, speaks) is None:
                 continue
             end = len(found) - 1
             if row.public_suffix and labels:
@@ -413,7 +413,7 @@ def _collect(lists: Sequence[tuple[str, Iterable[Rule | RuleBatch]]]) -> tuple[d
     rules_of: dict[bytes, int] = {}
     for number, (list_name, rules) in enumerate(lists):
         # One number for all domains with the same rules: each of its own would take 30 bytes.
-        bits = [1 << number * _BITS + place for place in range(_BITS)]
+        bits = [1 << number * LIST_BITS + place for place in range(LIST_BITS)]
         count = 0
         for each in rules:
             if type(each) is RuleBatch:
@@ -599,7 +599,7 @@ def _masked(rules: int, inherited: int, speaks: int, lists: int) -> int:
     """Work out the lists that say yes, given a domain's rules and what it inherits from shorter domains."""
     mask = inherited
     for number in range(lists):
-        rule = _deciding(rules >> number * _BITS, speaks)
+        rule = _deciding(rules >> number * LIST_BITS, speaks)
         if rule is not None:
             mask = mask & ~(1 << number) if rule[1] else mask | 1 << number
     return mask

@@ -6,15 +6,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 
-from dnstap_bgp.core.lists.rules import Rule, RuleKind, RuleSet
+from dnstap_bgp.core.lists.rules import LIST_BITS, Rule, RuleKind, RuleSet
 from dnstap_bgp.core.model import BY_HAND, Attributes, Audience, Claim, Name, PerView, Prefix
 from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.text import prefix_text
 
 EXAMPLES_MAX = 5
 """Of each kind and list: enough to see what it is about."""
-
-_RULE_BITS = 2 * len(RuleKind)  # of each list in `Row.rules`: one for each kind, then one for each as an exception
 
 
 @dataclass(slots=True)
@@ -219,12 +217,12 @@ def _rules_at(rules: RuleSet, key: bytes) -> dict[str, int]:
     if key not in rules.trie:
         return {}
     row = rules.rows[0 if rules.row_ids is None else rules.row_ids[rules.trie.key_id(key)]]
-    mask = (1 << _RULE_BITS) - 1
-    bits = ((name, row.rules >> number * _RULE_BITS & mask) for number, name in enumerate(rules.list_names))
+    mask = (1 << LIST_BITS) - 1
+    bits = ((name, row.rules >> number * LIST_BITS & mask) for number, name in enumerate(rules.list_names))
     return {name: found for name, found in bits if found}
 
 
 def _rules(key: bytes, bits: int) -> Iterator[Rule]:
-    for number in range(_RULE_BITS):
+    for number in range(LIST_BITS):
         if bits >> number & 1:
             yield Rule(key[::-1][1:], RuleKind(number % len(RuleKind)), number >= len(RuleKind))

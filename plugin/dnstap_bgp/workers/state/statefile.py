@@ -60,27 +60,15 @@ def reading(path: Path, *, ours: bool = False) -> Iterator[tuple[Read, int]]:
         if not stat.S_ISREG(status.st_mode):
             msg = "is no regular file"
             raise ForeignFileError(msg)
-        if ours:
-            _refuse_strangers(path, status)
+        if ours and (others := other_writers(status)) is not None:
+            user = os.geteuid()
+            msg = (
+                f"is not believed: {others}; if nobody else has written to it: `chown {user} {path}; chmod go-w {path}`"
+            )
+            raise ForeignFileError(msg)
         yield (lambda offset, length: os.pread(fd, length, offset)), status.st_size
     finally:
         os.close(fd)
-
-
-def _refuse_strangers(path: Path, status: os.stat_result) -> None:
-    """Refuse a file that somebody else may have written.
-
-    Raises:
-        ForeignFileError: It belongs to neither us nor root, or others can write to it.
-    """
-    user = os.geteuid()
-    if status.st_uid not in (user, 0):
-        msg = f"belongs to the user {status.st_uid}, who may have written anything: if not, `chown {user} {path}`"
-        raise ForeignFileError(msg)
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        mode = stat.S_IMODE(status.st_mode)
-        msg = f"has the mode {mode:04o}, so that others can write to it: if nobody has, `chmod go-w {path}`"
-        raise ForeignFileError(msg)
 
 
 class AppendOnlyFile:
