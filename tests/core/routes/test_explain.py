@@ -6,7 +6,23 @@ import pytest
 
 from dnstap_bgp.core.lists.rules import Rule, RuleKind
 from dnstap_bgp.core.model import BY_HAND, Attributes, Audience, Claim
-from dnstap_bgp.core.routes.explain import AddressFacts, Facts, ViewFacts, Why, of_address, of_name
+from dnstap_bgp.core.routes.explain import (
+    CLAIMANTS_MAX,
+    AddressFacts,
+    ExceptedName,
+    Facts,
+    HeldClaim,
+    OfAddress,
+    OfName,
+    OfView,
+    PastEvent,
+    RuleDecision,
+    SharedAddress,
+    ViewFacts,
+    Why,
+    of_address,
+    of_name,
+)
 from dnstap_bgp.core.routes.history import HistoryEntry
 from dnstap_bgp.core.routes.policy import ViewDecision
 
@@ -313,3 +329,93 @@ def test_what_no_budget_has_room_for_is_not_routed():
 def test_what_happened_once_is_told_without_a_number():
     (reason,) = unrouted(past=[past("refused", "routes")]).reasons[:1]
     assert "was refused 1 min ago at the cap" in reason
+
+
+HELD = HeldClaim("203.0.113.7", "l", "example.com", "www.example.com", 60.0, 600.0, 3600.0, 3540.0, "announced")
+PAST = PastEvent("203.0.113.7", "l", "www.example.com", "refused", "routes", 60.0, 3)
+NETWORK = A[:3] + b"\0\x18"
+
+
+def test_all_that_is_known_of_an_address_stands_in_its_answer():
+    told = replace(WANTED, med=7)
+    only = Audience(("192.0.2.9",))
+    known = facts(
+        claims=[claim()],
+        states={A: "announced"},
+        rules={NAME: [SUFFIX]},
+        past=[past("refused", "routes", 3)],
+        forgotten_until=1600.0,
+        excepted={b"bank.example": [EXCEPTION]},
+    )
+    view = ViewFacts(ViewDecision(3, only, "m", WANTED, NETWORK), told, "covered", 17)
+    more = AddressFacts("l", WANTED, told, "denied", "203.0.113.0/25", NETWORK, static=True, views=[view])
+    found = of_address(A, known, more)
+    wanted: dict[str, object] = {"next_hop": "10.0.0.1", "communities": ("no-export",)}
+    assert found.address == OfAddress(
+        "203.0.113.7",
+        "announced",
+        "l",
+        wanted,
+        wanted | {"med": 7},
+        "denied",
+        "203.0.113.0/25",
+        "203.0.113.0/24",
+        static=True,
+        claims=(HELD,),
+        views=(OfView(("192.0.2.9",), False, "covered", "m", wanted, wanted | {"med": 7}, "203.0.113.0/24", 17),),
+        excepted=(ExceptedName("bank.example", "l", "!bank.example"),),
+    )
+    assert (found.target, found.kind, found.routed, found.name) == ("203.0.113.7", "address", True, None)
+    assert (found.past, found.forgotten_for_s) == ((PAST,), 600.0)
+    assert found.reasons[0] == "it is a static prefix of the configuration"
+    assert found.reasons[1] == "the static prefix 203.0.113.0/24 announces it already"
+
+
+def test_all_that_is_known_of_a_name_stands_in_its_answer():
+    known = facts(
+        claims=[claim()],
+        states={A: "announced"},
+        rules={NAME: [SUFFIX, EXCEPTION]},
+        past=[past("refused", "routes", 3)],
+        forgotten_until=1600.0,
+        shared={A: [claim(b"n%d.example" % number) for number in range(CLAIMANTS_MAX + 1)]},
+        off={"m": "by hand"},
+        cut=frozenset({NAME}),
+    )
+    found = of_name(NAME, known)
+    claimants = tuple((f"n{number}.example", "l") for number in range(CLAIMANTS_MAX))
+    assert found.name == OfName(
+        "www.example.com",
+        (RuleDecision("l", "example.com", False), RuleDecision("l", "!bank.example", True)),
+        (HELD,),
+        (SharedAddress("203.0.113.7", "announced", claimants),),
+    )
+    assert (found.target, found.kind, found.routed, found.address) == ("www.example.com", "name", True, None)
+    assert (found.past, found.forgotten_for_s) == ((PAST,), 600.0)
+    assert [text.partition(" ")[0] for text in found.reasons] == [
+        "it",
+        "list",
+        "list",
+        "203.0.113.7",
+        "its",
+        "203.0.113.7",
+        "answers",
+    ]
+
+
+def test_a_claim_whose_state_is_not_known_is_unrouted():
+    assert not of_name(NAME, facts(claims=[claim()], states={})).routed
+
+
+def test_the_rule_that_is_told_of_a_claim_is_its_own_lists_and_no_exception():
+    rules = {NAME: [("m", Rule(b"com")), ("l", Rule(b"www.example.com", exception=True)), SUFFIX]}
+    found = of_address(A, facts(claims=[claim()], states={A: "announced"}, rules=rules), ROUTED)
+    assert found.address is not None
+    assert [one.rule for one in found.address.claims] == ["example.com"]
+
+
+def test_a_view_that_is_covered_is_routed_though_the_address_itself_is_not():
+    views = [ViewFacts(ViewDecision(0, Audience(("192.0.2.1",)), None, None, NETWORK), None, "covered")]
+    assert of_address(A, facts(), replace(NOTHING, views=views)).routed
+    refused = [replace(views[0], state="left-out")]
+    assert not of_address(A, facts(), replace(NOTHING, views=refused)).routed

@@ -230,3 +230,26 @@ def test_a_budget_of_whom_no_list_serves_is_none():
     found = budgeted({"192.0.2.7": 5}, FOR_ONE)
     assert (found.audiences, found.budgets, found.is_divided) == ((Audience(("192.0.2.9",)),), {}, False)
     assert found.wanted(INSIDE, ["one"]) is ONLY_ONE
+
+
+def test_a_list_of_ipv6_alone_makes_a_view_of_its_neighbors():
+    six = packed("2001:db8::7")
+    only = Policy("six", None, replace(SIX, neighbors=("192.0.2.9",)), 1.0)
+    found = in_views(only, POLICIES[0], six=["2001:db8::/32", "2001:db8::/48"])
+    assert found.audiences == (Audience(("192.0.2.9",)), Audience(("192.0.2.9",), is_except=True))
+    assert [network for network, _ in found.statics.networks_of(six)] == [
+        packed("2001:db8::/48"),
+        packed("2001:db8::/32"),
+    ]
+    assert found.covering(six, ["six"]) == [packed("2001:db8::/48")]
+    assert found.statics.networks_of(packed("2001:db9::7")) == []
+
+
+def test_networks_of_one_family_say_nothing_of_the_other():
+    found = policies(second=["203.0.113.0/24", "2001:db8::/32", "203.0.113.9"])
+    assert len(found.statics) == 3
+    assert found.statics.covering(packed("2001:db8::1")) == packed("2001:db8::/32")
+    assert found.statics.covering(INSIDE) == NETWORK
+    assert found.wanted(packed("2001:db8::1"), ["second"]) is None
+    assert found.wanted(packed("2001:db9::1"), ["second"]) is SIX
+    assert not Statics({})

@@ -149,3 +149,20 @@ def test_nothing_changes():
     preview.take_statics()
     assert preview.lines() == ["list one: no change"]
     assert not preview.routes["one"]
+
+
+def test_rules_are_compared_in_steps():
+    many = rule_set(one=[Rule(b"n%d.example" % number) for number in range(2001)])
+    for before, after in ((many, rule_set(one=[])), (rule_set(one=[]), many)):
+        preview = ReloadDiff(Policies([], Guard()), Policies([policy("one")], Guard()))
+        assert len(list(preview.take_rules(before, after))) == 3
+        assert sum(preview.rules["one"].counts.values()) == 2001
+    assert list(ReloadDiff(Policies([], Guard()), Policies([], Guard())).take_rules(many, many)) == []
+
+
+def test_a_claim_that_a_shorter_lifetime_ends_goes():
+    after = Policies([replace(policy("one"), ttl_s=10.0)], Guard())
+    for now, told in ((9.9, []), (10.0, ["  - 11.0.0.1"])):
+        preview = ReloadDiff(Policies([policy("one")], Guard()), after)
+        preview.take_claims([claim(A, "one", b"a.example")], lambda _: ("one",), now)
+        assert preview.lines()[1:] == told

@@ -208,3 +208,22 @@ def test_a_payload_that_nobody_could_read_again_is_refused():
 def test_a_block_of_the_longest_length_is_read():
     payload = bytes(PAYLOAD_MAX_BYTES)
     assert payloads(file_header() + frame(BlockKind.SNAPSHOT, STAMP, payload)) == [payload]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda block: b"\0" + block[1:], "no block begins here"),
+        (lambda block: block[:4] + b"\0\x40\0\1" + block[8:], "a block of 4194305 bytes, where 4194304 is the limit"),
+        (lambda block: block[:-1] + b"!", "the checksum is wrong"),
+        (lambda block: block[:-1], "the file ends within a block"),
+        (lambda block: block[:9], "the file ends within a block"),
+        (lambda block: block[:4] + b"\0\x40\0\0" + block[8:], "the file ends within a block"),
+    ],
+)
+def test_damage_is_named(spoil, reason: str):
+    [hole] = parts(file_header() + spoil(frame(BlockKind.CHANGES, STAMP, b"hello")))
+    assert isinstance(hole, Hole)
+    assert hole.reason == reason
+    assert str(hole) == f"{hole.length} bytes at offset {HEADER_BYTES}: {reason}"
+    assert hole.torn == (reason == "the file ends within a block")

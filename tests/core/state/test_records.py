@@ -422,3 +422,14 @@ def test_a_record_too_many_of_any_kind_makes_a_block():
 def test_an_audience_as_json():
     assert audience_object(A) == {"neighbors": ["192.0.2.9"], "except_these": False}
     assert audience_object(B) == {"neighbors": ["192.0.2.9"], "except_these": True}
+
+
+def test_names_of_every_length_stand_in_one_block():
+    """Each length that a label may have, and each that a name may have."""
+    names = [b"x" * length for length in range(1, 64)]
+    names += [b"a." * ((length - 1) // 2) + b"a" * (2 - length % 2) for length in range(1, 254)]
+    payload = encode([CLAIM._replace(name=name) for name in names], [], 1000.0)
+    assert [claim.name for claim in Decoder(0.0).decode_claims(payload, 1000.0)[0]] == names
+    for wrong in (b"x" * 64, b"a." * 126 + b"aa", b""):
+        with pytest.raises(StateFileError):
+            Decoder(0.0).decode_told(encode([CLAIM._replace(name=name) for name in (*names, wrong)], [], 1000.0))
