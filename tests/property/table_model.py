@@ -55,7 +55,6 @@ class TableModel:
         evicted: Counts by cap.
         ended: How many ended.
         dirty: What was recorded and not taken since.
-        lists: Those that ever had a claim.
         sees_all: The table is so small that the one with the most claims of all addresses is found.
     """
 
@@ -65,7 +64,6 @@ class TableModel:
     evicted: Counter[str] = field(default_factory=Counter)
     ended: int = 0
     dirty: set[Key] = field(default_factory=set)
-    lists: set[str] = field(default_factory=set)
     sees_all: bool = True
 
     @property
@@ -139,7 +137,6 @@ class TableModel:
             assert gone.intersection(crowding), f"one of {crowding} has to go from the address of {newcomer}"
             self.end(next(key for key in crowding if key in gone))
         self.claims[newcomer.key] = newcomer.held
-        self.lists.add(newcomer.key[1])
         return True
 
     def full(self, key: Key, *, was_held: bool) -> str | None:
@@ -199,7 +196,7 @@ class TableModel:
                 return
         fullest = [list_name] if list_name is not None else []
         if list_name is None:
-            above = {name: self._above_its_share(name) for name in self.lists}
+            above = {name: self._above_its_share(name) for name in {key[1] for key in self.claims}}
             fullest = [name for name, much in above.items() if much == max(above.values())]
         for name in fullest:
             of_list = [key for key in candidates if key[1] == name]
