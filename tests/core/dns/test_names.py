@@ -99,3 +99,16 @@ def test_unicode_for_people_is_the_same_name_and_can_be_seen(label):
     if shown is not None:
         assert shown.isprintable()
         assert names.from_text(shown).decode() == text
+
+
+def test_a_name_as_long_as_may_be_is_shown_in_unicode():
+    name = ".".join(["a" * 49] * 4 + ["b" * 35, "xn--mnchen-3ya"])
+    assert (len(name), names.to_unicode(name)) == (250, name.replace("xn--mnchen-3ya", "münchen"))
+    longest = "ccc" + name
+    assert (len(longest), names.to_unicode(longest)) == (253, longest.replace("xn--mnchen-3ya", "münchen"))
+    assert names.to_unicode("c" + longest) is None
+
+
+def test_what_the_library_says_is_cut():
+    with pytest.raises(BadNameError, match=r"UTS 46\): .{160}\.\.\.$"):
+        names.from_text("\u0308" + "\ufffd\x03" * 500)

@@ -419,3 +419,26 @@ def test_a_view_that_is_covered_is_routed_though_the_address_itself_is_not():
     assert of_address(A, facts(), replace(NOTHING, views=views)).routed
     refused = [replace(views[0], state="left-out")]
     assert not of_address(A, facts(), replace(NOTHING, views=refused)).routed
+
+
+def test_times_are_told_in_whole_milliseconds():
+    known = facts(
+        claims=[claim(seen=940.00049, first=400.00051, ttl_s=100.0)],
+        states={A: "announced"},
+        past=[past("ended", "expired")._replace(at=940.00051)],
+        forgotten_until=1600.00049,
+    )
+    found = of_address(A, known, ROUTED)
+    assert found.address is not None
+    [held] = found.address.claims
+    assert (held.seen_s_ago, held.first_s_ago, held.ends_in_s) == (60.0, 599.999, 40.0)
+    assert (found.past[0].s_ago, found.forgotten_for_s) == (59.999, 600.0)
+
+
+def test_a_rule_that_is_off_is_told_of_beside_one_that_counts():
+    found = of_name(NAME, facts(rules={NAME: [SUFFIX, ("m", Rule(b"com"))]}, off={"m": "by hand"}))
+    assert found.reasons == (
+        "list l: on the list by the rule example.com",
+        "list m: on the list by the rule com, but the list is switched off by hand",
+        "no answer with an address was seen for it, as far as is remembered",
+    )

@@ -1,6 +1,6 @@
 """What is routed no more, or never was: bounded, newest first."""
 
-from dnstap_bgp.core.routes.history import REMEMBERED, History
+from dnstap_bgp.core.routes.history import REMEMBERED, History, HistoryEntry, RefusalCount, Refusals
 
 A, B = b"\1\2\3\4", b"\5\6\7\x08"
 
@@ -50,3 +50,30 @@ def test_ends_since_are_those_that_came_after():
     for number in range(REMEMBERED):
         history.end("expired", address(number), "l", b"a.example", 0.0)
     assert len(history.ended_since(0, 10**6)) == REMEMBERED
+
+
+def test_refusals_since_the_last_time_are_told_with_their_first_example():
+    refusals = Refusals()
+    for number in range(3):
+        refusals.refuse("routes", address(number), "l", b"%d.example" % number)
+    refusals.evict("routes", A, "m", b"m.example")
+    assert sorted(refusals.take()) == [
+        RefusalCount("routes", False, 3, address(0), "l", b"0.example"),
+        RefusalCount("routes", True, 1, A, "m", b"m.example"),
+    ]
+    assert refusals.take() == []
+    refusals.evict("routes", B, "n", b"n.example")
+    assert refusals.take() == [RefusalCount("routes", True, 1, B, "n", b"n.example")]
+    assert (refusals.refused, refusals.evicted) == ({"routes": 3}, {"routes": 2}), "ever"
+
+
+def test_an_end_is_told_with_all_that_is_known_of_it():
+    history = History()
+    history.end("expired", A, "l", b"a.example", 7.0)
+    history.refuse("rate", A, "m", b"b.example", 8.0)
+    assert history.of_address(A, 9) == [
+        HistoryEntry(A, "m", b"b.example", "refused", "rate", 8.0, 1),
+        HistoryEntry(A, "l", b"a.example", "ended", "expired", 7.0, 1),
+    ]
+    assert history.ended_since(0, 9) == history.of_address(A, 9)[1:]
+    assert (history.ends, history.ended_since(0, 0)) == (1, [])

@@ -433,3 +433,8 @@ def test_names_of_every_length_stand_in_one_block():
     for wrong in (b"x" * 64, b"a." * 126 + b"aa", b""):
         with pytest.raises(StateFileError):
             Decoder(0.0).decode_told(encode([CLAIM._replace(name=name) for name in (*names, wrong)], [], 1000.0))
+
+
+def test_ages_are_told_in_whole_milliseconds():
+    found = claim_object(CLAIM._replace(seen=990.00049, first=500.00051), 1000.0)
+    assert (found["seen_s_ago"], found["first_s_ago"]) == (10.0, 499.999)
