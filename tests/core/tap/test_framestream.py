@@ -117,6 +117,8 @@ def test_unknown_control_fields_are_ignored():
     stream, _ = stream_of(control(2, (77, b"new"), (1, CONTENT_TYPE), (78, b"")))
     assert stream.state is StreamState.STREAMING
     assert read_control(control(4, (9, b"x"))) == (ControlType.READY, [])
+    assert read_control(control(4, (77, b"x" * 500))) == (ControlType.READY, []), "512 bytes"
+    assert stream_of(control(4, (77, b"x" * 500)))[0].state is StreamState.ACCEPTED
 
 
 # -- the end
@@ -144,6 +146,12 @@ def test_an_end_inside_a_frame_is_cut(wire):
     assert (stream.state, stream.error.fault) == (StreamState.FAILED, Fault.CUT)
 
 
+def test_an_end_tells_how_much_of_a_frame_there_was():
+    stream, _ = stream_of(START + data(b"cut")[:-1])
+    stream.ended()
+    assert str(stream.error).startswith("the stream ended 6 bytes into a frame (streaming)")
+
+
 def test_an_end_keeps_the_first_error():
     stream, _ = stream_of(b"GET / HTTP/1.1\r\n")
     stream.ended()
@@ -159,6 +167,15 @@ def test_an_end_keeps_the_first_error():
         (bytes.fromhex("160301020001"), Fault.TLS, "dnstap-tls: no"),
         (b"GET /metrics HTTP/1.1\r\n", Fault.HTTP, "HTTP"),
         (b"\x00\x80\x08\x01\x12\x10", Fault.RAW_PROTOBUF, "newRemoteLogger"),
+        (b"\x00\x80\x08\x04", Fault.RAW_PROTOBUF, "newRemoteLogger"),
+        (b"\x00\x80\x08\x00", Fault.NO_START, "00 80 08 00"),
+        (b"\x00\x80\x08\x05", Fault.NO_START, "00 80 08 05"),
+        (b"\x00\x80\x09\x01", Fault.NO_START, "00 80 09 01"),
+        (b"\x12\x07unbound", Fault.RAW_PROTOBUF, "bare protobuf"),
+        (b"\x78\x01\x72\x10", Fault.RAW_PROTOBUF, "bare protobuf"),
+        (b"PRI * HTTP/2.0\r\n", Fault.HTTP, "HTTP"),
+        (control(2, (1, b"x" * 256)), Fault.CONTENT_TYPE, "x" * 256),
+        (control(4, (77, b"x" * 501)), Fault.CONTROL, "513 bytes"),
         (b"\x0a\x07unbound", Fault.RAW_PROTOBUF, "bare protobuf"),
         (b"\x72\x10\x08\x06", Fault.RAW_PROTOBUF, "bare protobuf"),
         (data(b"\x0a" * 0x0801), Fault.NO_START, "before READY or START"),
@@ -233,6 +250,25 @@ def test_a_long_frame_grows_the_buffer_and_gives_it_back():
     assert len(stream._buffer) <= FRAME_MAX_BYTES + 4
     assert push(stream, wire[-1:] + data(b"next")) == [payload, b"next"]
     assert len(stream._buffer) == BUFFER_BYTES
+
+
+def test_a_buffer_doubles_up_to_the_longest_frame():
+    stream, _ = stream_of(START)
+    wire, sizes = data(bytes(FRAME_MAX_BYTES)), set()
+    for start in range(0, len(wire), BUFFER_BYTES):
+        push(stream, wire[start : start + BUFFER_BYTES])
+        sizes.add(len(stream._buffer))
+    assert sizes == {BUFFER_BYTES << doubled for doubled in range(5)} | {FRAME_MAX_BYTES + 4}
+
+
+def test_frames_are_split_up_to_the_limit_and_no_further():
+    """The plainest feed: it stops before a control frame, what is too long and what is not whole."""
+    wire = bytearray(data(b"one") + data(b"four") + data(b"three"))
+    assert split_frames(wire, 0, len(wire), 5) == (len(wire), [b"one", b"four", b"three"])
+    assert split_frames(wire, 0, len(wire), 4) == (15, [b"one", b"four"])
+    assert split_frames(wire, 7, len(wire) - 1, 5) == (15, [b"four"])
+    assert split_frames(wire, 7, 10, 5) == (7, [])
+    assert split_frames(bytearray(data(b"one") + bytes(8)), 0, 15, 5) == (7, [b"one"])
 
 
 def test_a_claimed_length_costs_nothing():
