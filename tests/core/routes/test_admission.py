@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dnstap_bgp.core.lists.rules import Rule, RuleSet
-from dnstap_bgp.core.model import BY_HAND, Attributes, Claim, DnsTtl
+from dnstap_bgp.core.model import BY_HAND, Attributes, Change, Claim, DnsTtl
 from dnstap_bgp.core.routes.admission import CROWDED_OWNERS_MAX
 from dnstap_bgp.core.routes.claim_columns import owner_key
 from dnstap_bgp.core.routes.guard import Guard
@@ -729,3 +729,15 @@ def test_so_many_crowded_owners_are_named(routes):
     table.owner_of = lambda _list, name: name
     observed(table, range(routes), b"a%d.attacker.example")
     assert len(table.admission.crowded_owners()) == CROWDED_OWNERS_MAX == 64
+
+
+def test_at_a_cap_that_was_lowered_far_a_newcomer_ends_so_many_and_is_refused():
+    """The rest is for the trimming that follows a reload: one sighting never takes long."""
+    table = capped(routes_max=20, evicts=True)
+    for number in range(20):
+        table.observe([sighting(host(number), b"%d.example" % number)], float(number))
+    table.configure(Policies([POLICY], Guard(), Caps(routes_max=5, evicts=True)))
+    changes = table.observe([sighting(host(30))], 30.0)
+    assert changes == [Change(host(number), None) for number in range(8)]
+    assert (len(table), table.wanted(host(30))) == (12, None)
+    assert (table.admission.refusals.refused, table.admission.refusals.evicted) == ({"routes": 1}, {"routes": 8})

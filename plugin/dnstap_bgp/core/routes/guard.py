@@ -163,7 +163,7 @@ class Guard:
             return "protected"
         if address in self._resolvers:
             return "resolver"
-        rules = self._of_list.get(list_name, self._rules) if self._of_list else self._rules
+        rules = self._of_list.get(list_name, self._rules)
         table = rules.tables.get(len(address))
         if table is None:
             return "malformed"
