@@ -13,6 +13,9 @@ def test_a_log_forgets_the_oldest_first():
     log.clear()
     assert log.seq == 9
     assert [seq for seq in range(12) if log.reaches(seq)] == [9]
+    for _ in range(5):
+        log.append("", 1, lambda seq: seq.to_bytes(10, "big"))
+    assert [seq for seq in range(16) if log.reaches(seq)] == [9, 10, 11, 12, 13, 14], "as much as before"
 
 
 def test_a_log_has_eight_mebibytes():
