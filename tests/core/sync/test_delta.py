@@ -198,3 +198,13 @@ def test_lifetimes_and_ages_are_kept_within_their_bounds():
 def test_a_node_has_sixteen_hexadecimal_digits():
     assert delta.is_node("0123456789abcdef")
     assert not any(map(delta.is_node, ("", "0" * 15, "0" * 17, "0" * 15 + "g", "0" * 15 + "A", "0" * 16 + "\n")))
+
+
+def test_what_is_too_deep_goes_before_anything_looks_at_it():
+    """Pairs in a column are as deep as a frame may be."""
+    columns = [1, 0, 1000, [("l", 1000)], [b"abcd"], [0], [b"a.test"], [0]]
+    assert delta.decode(msgpack.packb(columns)).stamp_s == 1.0
+    for place in (0, 1, 3, 7):
+        deep = [*columns[:place], [("l", (1000,))], *columns[place + 1 :]]
+        with pytest.raises(PeerError, match="too deep"):
+            delta.decode(msgpack.packb(deep))
