@@ -281,3 +281,10 @@ def test_a_sighting_has_the_smallest_ttl_from_its_name_to_the_address():
     ]
     assert is_truncated(b"\0\0\x82\x80")
     assert not is_truncated(b"\0\2\x80\x82")
+
+
+def test_of_a_chain_on_no_list_the_names_are_known_and_no_address_is_read():
+    wire = response("a.test.", *LINKS).to_wire()
+    assert parse(wire, lambda _: ()) == Answer((b"a.test", b"b.test", b"c.test"), (300, 60))
+    cut = wire[:2] + bytes([wire[2] | 0x02]) + wire[3:]
+    assert parse(cut, lambda _: ()) == Answer((b"a.test", b"b.test", b"c.test"), (300, 60), truncated=True)

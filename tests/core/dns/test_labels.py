@@ -23,6 +23,14 @@ def test_pointers_are_followed_and_the_name_ends_behind_the_first():
     assert spans(wire, 35) == [(35, 39), (29, 35), (16, 29)]
 
 
+def test_a_pointer_leads_anywhere_in_the_first_quarter():
+    for target in (255, 256, 0x1234, 0x3FFF):
+        wire = bytes(target) + NAME + b"\1a" + (0xC000 | target).to_bytes(2)
+        start = target + len(NAME)
+        assert read_name(wire, start) == (b"\1a" + NAME[:-1].lower(), start + 4)
+        assert spans(wire, start) == [(start, start + 4), (target, start)]
+
+
 @pytest.mark.parametrize(
     ("wire", "offset"),
     [
@@ -44,7 +52,9 @@ def test_pointers_are_followed_and_the_name_ends_behind_the_first():
         pytest.param(b"\x40a\0", 0, id="label type 01"),
         pytest.param(b"\x80a\0", 0, id="label type 10"),
         pytest.param((b"\x3f" + b"a" * 63) * 4 + b"\0", 0, id="257 bytes"),
-        pytest.param(b"\1a" * 127 + b"\1\0", 0, id="one byte too long"),
+        pytest.param(b"\1a" * 127 + b"\1\0", 0, id="two bytes too long"),
+        pytest.param(b"\1a" * 126 + b"\2ab\0", 0, id="one byte too long"),
+        pytest.param(b"\1a" * 64 + b"\0" + b"\1b" * 62 + b"\2bb\xc0\0", 129, id="one byte too long by a pointer"),
         pytest.param(b"\1a" * 64 + b"\0" + b"\1b" * 64 + b"\xc0\0", 129, id="too long with what it points to"),
     ],
 )

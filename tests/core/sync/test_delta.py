@@ -69,6 +69,8 @@ def test_a_bomb_is_not_inflated():
     bomb = Deflater().burst([bytes(delta.FRAME_MAX - 4)])
     assert len(bomb) < delta.FRAME_MAX / 100
     assert sum(map(len, inflater.feed(bomb))) == delta.FRAME_MAX - 4
+    behind_others = [b"x" * 100, bytes(delta.FRAME_MAX - 4), b"y"]
+    assert list(Inflater().feed(Deflater().burst(behind_others))) == behind_others
     with pytest.raises(PeerError, match="bytes"):
         list(Inflater().feed(Deflater().burst([bytes(delta.FRAME_MAX)])))
 
