@@ -4,7 +4,10 @@ import errno
 import os
 from pathlib import Path
 
+import pytest
+
 from dnstap_bgp.core.lists.source import ListSource
+from dnstap_bgp.errors import ListError
 from dnstap_bgp.workers.lists import files as listfiles
 from dnstap_bgp.workers.lists.compile_child import build_lists
 from dnstap_bgp.workers.lists.files import plan
@@ -82,3 +85,55 @@ def test_a_glob_may_have_a_selector_and_a_file_with_that_very_name_is_itself(tmp
     built = build_lists(plan(lists, None))
     assert [report.path for report in built.reports] == [f"{tmp_path}/{name}.dat#a" for name in "xyz"]
     assert built.rules.lists(b"a.com") == built.rules.lists(b"z.com") == ("l",)
+
+
+STRANGER = 4711
+
+
+def linked(path: Path, target: Path) -> Path:
+    """Make a link of another user's."""
+    path.symlink_to(target)
+    os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
+    return path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+def test_a_link_of_another_user_shows_nothing_that_he_may_not_read(tmp_path: Path):
+    """The attack: a line that is none is shown to whoever reads the status."""
+    write(tmp_path, **{"secret.txt": "hunter 2\n", "own.txt": "b.com\n"})
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    write(folder, **{"x.txt": "hunter 2\n"})
+    tmp_path.joinpath("secret.txt").chmod(0o600)
+    tmp_path.joinpath("own.txt").chmod(0o600)
+    os.chown(tmp_path / "own.txt", STRANGER, STRANGER)
+    stolen = [linked(tmp_path / "a", Path("secret.txt")), linked(tmp_path / "b", folder / "x.txt")]
+    stolen.append(linked(tmp_path / "c", folder) / "x.txt")
+    for path in stolen:
+        (report,) = build(path).reports
+        assert (
+            report.error == "a link of the user 4711 leads to a file that not everybody may read: name the file itself"
+        )
+        assert "hunter" not in str(report)
+    with listfiles.opened(linked(tmp_path / "d", Path("/etc/passwd"))):
+        pass
+    assert rules(build(linked(tmp_path / "e", tmp_path / "own.txt")), "b.com") == [True]
+    (tmp_path / "f").symlink_to("secret.txt")
+    assert build(tmp_path / "f").reports[0].error is None
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_what_is_no_file_leaves_no_descriptor_open(tmp_path: Path, is_folder: bool):
+    path = tmp_path / "x"
+    path.mkdir() if is_folder else os.mkfifo(path)
+    before = sorted(Path("/proc/self/fd").iterdir())
+    for _ in range(3):
+        with pytest.raises(ListError, match="Is a directory" if is_folder else "not a file"):
+            listfiles.digest_of(path)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_links_that_go_round_end(tmp_path: Path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    assert build(tmp_path / "a").reports[0].error == os.strerror(errno.ELOOP)

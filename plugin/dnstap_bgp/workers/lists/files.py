@@ -4,6 +4,7 @@ The plugin's process does no more than this with a list's file, to tell whether 
 (`contents`) is the business of the child that compiles, with all that knows the formats.
 """
 
+import errno
 import glob
 import io
 import mmap
@@ -11,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -35,6 +36,8 @@ INCLUDES_MAX = 1000
 
 INCLUDE_DEPTH_MAX = 16
 """Includes on the way to a file; geosite needs 4."""
+
+_LINKS_MAX = 40  # as the kernel has it
 
 PATTERNS_USED, PATTERNS_OFF, PATTERNS_WAITING = "used", "off", "waiting"
 """Keywords and expressions count; they don't, as the configuration says; they don't until it says so, as a version that
@@ -210,15 +213,77 @@ def digest_of(path: Path) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[io.FileIO]:
-    """Open a list file; what the caller's reading raises becomes a `ListError` too."""
+    """Open a list file; what the caller's reading raises becomes a `ListError` too.
+
+    Lines that are none are shown to people. So a link of somebody else's, in whose folder a list may lie, leads to no
+    file that he may not read himself.
+    """
     try:
-        # Not blocking: a FIFO in place of the list would wait for a writer for ever.
-        with io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+        with io.FileIO(_open(path)) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ListError("not a file")
             if status.st_size > SOURCE_MAX_BYTES:
                 raise ListError(f"it has {status.st_size} bytes, {SOURCE_MAX_BYTES} are allowed")
             yield file
     except OSError as error:
         raise ListError(error.strerror or str(error)) from error
+
+
+def _open(path: Path) -> int:
+    """Open a file to read it; a pipe, which would wait for a writer, or a device is not opened.
+
+    Raises:
+        ListError: It is no file, or a link of another user leads to what not everybody may read.
+        OSError: It can't be opened.
+    """
+    with ExitStack() as stack:
+        fd, strangers, is_public = _walk(path, stack)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise ListError(os.strerror(errno.EISDIR) if stat.S_ISDIR(status.st_mode) else "not a file")
+        strangers.discard(status.st_uid)
+        if strangers and not is_public:
+            raise ListError(
+                f"a link of the user {min(strangers)} leads to a file that not everybody may read: name the file itself"
+            )
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _walk(path: Path, stack: ExitStack) -> tuple[int, set[int], bool]:
+    """Walk to a file, link by link: nobody can put another one there between a look at it and its use.
+
+    Returns:
+        The file, not open to be read; the users who own a link on the way, but for root and ours; whether everybody may
+        read it.
+
+    Raises:
+        OSError: There is none, or we may not go there.
+    """
+    todo = [*reversed(path.absolute().parts)]
+    strangers: set[int] = set()
+    fd, links, is_public = -1, 0, True
+    while todo:
+        found = _step(todo.pop(), None if fd < 0 else fd, is_last=not todo)
+        stack.callback(os.close, found)
+        status = os.fstat(found)
+        if not stat.S_ISLNK(status.st_mode):
+            fd = found
+            is_public &= bool(status.st_mode & (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else stat.S_IROTH))
+            continue
+        links += 1
+        if links > _LINKS_MAX:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if status.st_uid not in (0, os.geteuid()):
+            strangers.add(status.st_uid)
+        target = Path(os.readlink("", dir_fd=found))
+        is_public |= target.is_absolute()  # where it lies is no matter then
+        todo += reversed(target.parts)
+    return fd, strangers, is_public
+
+
+def _step(name: str, folder: int | None, *, is_last: bool) -> int:
+    """Go to an entry of a folder, not over a link."""
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    if not is_last:
+        with suppress(NotADirectoryError):
+            return os.open(name, flags | os.O_DIRECTORY, dir_fd=folder)  # has an automount mounted
+    return os.open(name, flags, dir_fd=folder)
