@@ -103,6 +103,7 @@ def test_who_gives_no_token_shuts_nobody_out(site: Site, method: str):
     path = "/v1/audit" if method == "GET" else "/v1/lists/switch"
     for _ in range(3):
         assert site.ask(path, method=method, Origin="http://evil.example")[0] == 401
+        assert site.ask(path, method=method, Authorization="Basic dXNlcjp3b3Jk")[0] == 401
         assert post(site, "/v1/lists/switch", SWITCH, **BEARER)[0] == 200
 
 

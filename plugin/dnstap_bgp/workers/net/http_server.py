@@ -226,6 +226,11 @@ async def send(
 
 def is_bearer(authorization: str | None, token: bytes) -> bool:
     """Tell whether an Authorization header has the token (RFC 6750, 2.1), in a time that tells nothing of it."""
-    scheme, given = (authorization or "")[: len(_BEARER)], (authorization or "")[len(_BEARER) :]
+    given = (authorization or "")[len(_BEARER) :]
     same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token)
-    return scheme.lower() == _BEARER and same
+    return is_bearer_scheme(authorization) and same
+
+
+def is_bearer_scheme(authorization: str | None) -> bool:
+    """Tell whether an Authorization header is meant to have a token, the right one or another."""
+    return (authorization or "")[: len(_BEARER)].lower() == _BEARER

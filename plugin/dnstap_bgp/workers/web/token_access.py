@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from dnstap_bgp.errors import CommandError
 from dnstap_bgp.workers.net.fair_share import owner_of, peer_uid
-from dnstap_bgp.workers.net.http_server import is_bearer
+from dnstap_bgp.workers.net.http_server import is_bearer, is_bearer_scheme
 from dnstap_bgp.workers.net.listeners import peer_address
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.web.middleware import ASKED, Failure
@@ -27,7 +27,8 @@ def with_token(token: str, refused: Counter[str]) -> Middleware:
     """Make the middleware that asks for the token where something is changed, or told of who changed it.
 
     It is compared in constant time, and comes in a header that no page of another site can set: there is no cookie.
-    Who gives none has guessed nothing, and shuts nobody out: a page elsewhere can have a browser ask without one.
+    Who gives none has guessed nothing, and shuts nobody out: a page elsewhere can have a browser ask without one, or
+    with the user and password of a URL.
 
     Args:
         token: The secret of `[http]`.
@@ -47,7 +48,7 @@ def with_token(token: str, refused: Counter[str]) -> Middleware:
         given = request.headers.get("Authorization")
         if not is_bearer(given, secret):
             refused["token"] += 1
-            if given is not None:
+            if is_bearer_scheme(given):
                 blocked[sender] = now + FAILURE_S
                 blocked.move_to_end(sender)
                 if len(blocked) > ADDRESSES_MAX:
