@@ -1,7 +1,7 @@
 """Images as buildah makes them here, and containers of them: processes in namespaces of their own, without an engine.
 
 As an engine does: the image's root, user, environment and command, its process as PID 1, volumes bound in, capabilities
-dropped; no cgroup and no seccomp.
+dropped: those of a user, and of root all but the ones that an engine leaves it; no cgroup and no seccomp.
 """
 
 import json
@@ -18,6 +18,12 @@ from tests.deploy.machine import debootstrap
 from tests.integration.lab import Daemon, Namespace, eventually, run
 
 ROOT = Path(__file__).parents[2]
+
+LEFT_TO_ROOT = (
+    *("chown", "dac_override", "fowner", "fsetid", "kill", "net_bind_service"),
+    *("setfcap", "setgid", "setpcap", "setuid", "sys_chroot"),
+)
+"""Capabilities of root in a container where nobody asks for more, by podman's default; docker's has some more."""
 
 _ENTER = """\
 set -e
@@ -41,6 +47,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._config = folder / "storage.conf"
+        self.archive = folder / "archive.tar"
         self._config.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/root"\nrunroot = "{folder}/run"\n')
 
     def buildah(self, *words: str) -> str:
@@ -55,11 +62,14 @@ class Store:
         return "localhost/debian:test"
 
     def build(self, base: str, *targets: str) -> None:
-        """Have deploy/build-image build these targets, with this machine's way to the Python packages."""
+        """Have deploy/build-image build these targets, with this machine's way to the Python packages.
+
+        The first of them as a file, too: `archive`.
+        """
         options = ["--isolation", "chroot"]
         for path in ("/etc/pip.conf", "/etc/ssl/certs"):
             options += ["--volume", f"{path}:{path}:ro"] if Path(path).exists() else []
-        settings = {"BUILDER": "buildah", "BASE": base, "OPTIONS": " ".join(options)}
+        settings = {"BUILDER": "buildah", "BASE": base, "OPTIONS": " ".join(options), "ARCHIVE": str(self.archive)}
         words = [f"{name}={value}" for name, value in settings.items()]
         script = str(ROOT / "deploy/build-image")
         run("env", f"CONTAINERS_STORAGE_CONF={self._config}", *words, script, *targets, timeout_s=1200)
@@ -165,6 +175,7 @@ class Container:
         environment = list(self.image.config["Env"])
         words = ["env", "-i", *environment, *argv]
         if not uid:
-            return words
+            kept = ",".join(["-all", *(f"+{name}" for name in LEFT_TO_ROOT)])
+            return ["setpriv", f"--bounding-set={kept}", "--inh-caps=-all", *words]
         drop = [f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs", "--bounding-set=-all"]
         return ["setpriv", *drop, "--inh-caps=-all", *words]

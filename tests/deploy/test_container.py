@@ -1,9 +1,11 @@
 """The container's files; and, in the long round, the images built here and the three processes of compose.yaml."""
 
 import configparser
+import json
 import os
 import re
 import signal
+import tarfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,6 +215,8 @@ def test_the_three_services_make_the_first_route_and_end_in_order(compose: Compo
     ours.start()
     assert Path(f"/proc/{ours.pid}/status").read_text().split("NSpid:")[1].split("\n")[0].split()[-1] == "1"
     eventually(ours.is_healthy, 60, "the health check of dnstap-bgp")
+    own = resolver.image.root / "etc/unbound/local.d"
+    assert own.is_dir(), "unbound ends over an `include:` whose folder nobody has mounted"
     resolver.start()
     eventually(resolver.is_healthy, 30, "the health check of the resolver, which asks for example.com")
     eventually(lambda: table(compose) == {"11.1.0.1/32"}, 10, "the first route")
@@ -254,6 +258,18 @@ def test_the_image_has_the_list_of_what_is_in_it_and_says_what_it_lacks(compose:
     ours.start()
     assert ours.wait() == 1
     assert "dnstap.listen" in ours.daemon.text()
+
+
+@pytest.mark.long
+@pytest.mark.netns  # root
+@pytest.mark.timeout(2400)
+@pytest.mark.real("buildah", "debootstrap")
+def test_an_archive_is_loaded_by_the_name_that_compose_and_podman_s_unit_ask_for(store: Store):
+    with tarfile.open(store.archive) as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        [image] = json.load(manifest)
+    assert image["RepoTags"] == [next(iter(SERVICES.values()))["image"]]
 
 
 def names(children: Path) -> str:
