@@ -19,7 +19,11 @@ CA = ssl.get_default_verify_paths().cafile or ssl.get_default_verify_paths().ope
             ["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--tls-cert", "c"],
             "of no use without --tls-ca",
         ),
-        (["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--tls-ca", "/nope"], "--tls-ca"),
+        (["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--tls-ca", "/nope"], "--tls-ca /nope can't be"),
+        (
+            [*("--interface", "any", "--server", "192.0.2.1", "--to", "x:6000"), "--tls-ca", CA, "--tls-cert", "/nope"],
+            "--tls-cert /nope can't be",
+        ),
         (["--interface", "any", "--server", "192.0.2.1", "--config", "/nope.toml"], "/nope.toml"),
         (["--interface", "any", "--server", "192.0.2.1", "--to", "x:99999", "--tls-ca", CA], "99999 is no port"),
         (["--interface", "any", "--server", "192.0.2.1", "--to", "/x", "--tls-ca", CA], "TLS goes over TCP"),

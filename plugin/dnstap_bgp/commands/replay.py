@@ -46,6 +46,8 @@ _Tell: TypeAlias = Callable[[int, int], None]
 def command(file: Path, to: str, rate: float | None, *, loop: bool) -> None:
     """Play a capture (a Frame Streams FILE, as fstrm_capture writes it) into a DNSTap listener.
 
+    The resolver has to be let in at the socket that fstrm_capture makes: `chmod 666 /run/tap.sock`, for the while.
+
     \b
     Examples:
         fstrm_capture -t protobuf:dnstap.Dnstap -u /run/tap.sock -w capture.fstrm

@@ -59,12 +59,12 @@ def command(
     An answer counts if this host sends it from a server's address that is its own (over IPv6 where its question came
     in). Of a server elsewhere it counts if it comes in where its question left within 5 s before: so on a router name
     the interface towards the server, or `any`. At a port that mirrors a switch, --mirror believes what comes in after
-    its question. It needs CAP_NET_RAW to open the capture, and gives that up then. The unit dnstap-bgp-sniff.service
-    runs it.
+    its question. It needs CAP_NET_RAW to open the capture, and gives that up then, as root all that root may: --user
+    names one that may write to the tap's socket. The unit dnstap-bgp-sniff.service runs it.
 
     \b
     Examples:
-        dnstap-bgp sniff --interface any --server 192.0.2.53
+        dnstap-bgp sniff --interface any --server 192.0.2.53 --user dnstap-bgp
         dnstap-bgp sniff --interface br0 --server 192.0.2.53 --server 2001:db8::53 --to 198.51.100.7:6000 \\
             --tls-ca ca.pem --tls-cert sniff.pem
     """  # noqa: D301 - click wants a real \b
@@ -126,13 +126,15 @@ def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext
         if cert is not None or key is not None:
             raise CommandError("--tls-cert and --tls-key are of no use without --tls-ca")
         return None
+    option = f"--tls-ca {ca}"
     try:
         context = ssl.create_default_context(cafile=ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if cert is not None:
+            option = f"--tls-cert {cert}" if key is None else f"--tls-cert {cert} or --tls-key {key}"
             context.load_cert_chain(cert, key)
     except (OSError, ssl.SSLError) as error:
-        raise CommandError(f"--tls-ca, --tls-cert or --tls-key can't be used: {error}") from error
+        raise CommandError(f"{option} can't be used: {error}") from error
     return context
 
 
