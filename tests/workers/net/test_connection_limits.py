@@ -170,6 +170,28 @@ def test_who_is_gone_before_it_is_admitted_costs_nothing():
     asyncio.run(run())
 
 
+class EndedTls(asyncio.Transport):
+    """A TLS transport of Python 3.11.2 (Debian 12) that was closed twice, and waits for the other side's goodbye."""
+
+    def abort(self) -> None:
+        raise AttributeError("'NoneType' object has no attribute '_abort'")
+
+
+def test_a_tls_connection_that_is_ending_already_may_be_cut_off():
+    async def run() -> None:
+        stand = Stand(lambda _: Room("a", 2))
+        try:
+            connection = stand.admit()
+            assert connection is not None
+            connection.connection_made(EndedTls())
+            connection.abort()
+            stand.limits.leave(connection)
+        finally:
+            stand.close()
+
+    asyncio.run(run())
+
+
 class Pieces(asyncio.Protocol):
     """Notes how much it is handed at once."""
 

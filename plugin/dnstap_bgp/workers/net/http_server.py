@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web, web_response
 
 from dnstap_bgp.errors import DnstapBgpError
-from dnstap_bgp.workers.net.connection_limits import ConnectionLimits, LimitedConnection
+from dnstap_bgp.workers.net.connection_limits import ConnectionLimits, LimitedConnection, cut_off
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.logs import RateLimitedLog
 
@@ -220,7 +220,7 @@ async def send(
             await response.write(data)
     except TimeoutError:
         if request.transport is not None:
-            request.transport.abort()
+            cut_off(request.transport)
         raise ConnectionResetError("the reader does not keep up") from None
 
 
