@@ -69,6 +69,7 @@ def test_a_reload_brings_the_file_and_its_lists_into_force(app: App, config: Pat
     [
         ("nonsense", "nonsense = 1\n"),
         ("dnstap.tls_cert", None),
+        ("http.tls_cert", '[http]\nlisten = "127.0.0.1:1"\ntls_cert = "domains.txt"\ntls_key = "domains.txt"\n'),
         ("new.txt", '[[list]]\nname = "new"\nsources = ["new.txt"]\n'),
     ],
 )

@@ -30,6 +30,7 @@ from dnstap_bgp.workers.exabgp.bgp import Bgp
 from dnstap_bgp.workers.lists.loader import Loaded
 from dnstap_bgp.workers.lists.manager import ListManager
 from dnstap_bgp.workers.lists.steering import SwitchFile, edit_managed, switches_file
+from dnstap_bgp.workers.net.certificates import unusable_certificates
 from dnstap_bgp.workers.process import logs
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.config_reader import load
@@ -43,7 +44,7 @@ from dnstap_bgp.workers.routes.keeper import Keeper
 from dnstap_bgp.workers.routes.timer import Timer
 from dnstap_bgp.workers.state.store import Store
 from dnstap_bgp.workers.sync.syncer import Syncer
-from dnstap_bgp.workers.tap.tap import Tap, certificate_problem
+from dnstap_bgp.workers.tap.tap import Tap
 from dnstap_bgp.workers.web.inspector import Parts
 from dnstap_bgp.workers.web.server import WebServer
 
@@ -613,8 +614,7 @@ class App:
 
 def _problems(config: Config, force: Force) -> list[str]:
     """Tell what of a configuration can't be put in force, beside its lists."""
-    problem = certificate_problem(config.dnstap)
-    problems = [] if problem is None else [problem]
+    problems = [f"{table}.{problem}" for table, problem in unusable_certificates(config)]
     if not isinstance(force, bool):
         names = [found.name for found in config.all_lists]
         problems += [f"there is no list {name!r}; there are: {', '.join(names)}" for name in sorted(force - {*names})]

@@ -182,6 +182,14 @@ def test_files_of_tls_of_hooks(folder):
     assert errors(folder) == [f"d.toml: hold: tls_cert {folder}/cert.pem: No such file or directory"]
 
 
+def test_files_of_tls_of_the_fleet(folder):
+    (folder / "cert.pem").write_text("no certificate\n")
+    with (folder / "d.toml").open("a") as file:
+        file.write('\n[syncer]\nlisten = "127.0.0.1:1"\npeers = ["127.0.0.1:2"]\n')
+        file.writelines(f'{key} = "cert.pem"\n' for key in ("tls_cert", "tls_key", "tls_ca"))
+    assert errors(folder) == [f"d.toml: syncer: tls_cert {folder}/cert.pem: holds no certificate in PEM form"]
+
+
 def test_files_of_tls(folder):
     change(folder, 'listen = "tap.sock"', 'listen = "127.0.0.1:6000"\ntls_cert = "cert.pem"')
     assert errors(folder) == [f"d.toml: dnstap: tls_cert {folder}/cert.pem: No such file or directory"]

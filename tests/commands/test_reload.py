@@ -52,6 +52,7 @@ def test_a_reload_in_part_is_told_with_what_is_left_out(tmp_path):
         ('domains = "missing.txt"', "", "list default: {}/missing.txt: No such file"),
         ("", '[[list]]\nname = "new"\nsources = ["new.txt"]', "list new: {}/new.txt: No such file"),
         ('[dnstap]\nlisten = "127.0.0.1:1"\ntls_cert = "domains.txt"', "", "dnstap.tls_cert"),
+        ("", '[http]\nlisten = "127.0.0.1:1"\ntls_cert = "no.pem"\ntls_key = "no.pem"', "http.tls_cert"),
     ],
 )
 def test_what_the_plugin_could_not_use_changes_no_session_either(tmp_path, top: str, more: str, what: str):

@@ -21,12 +21,13 @@ from dnstap_bgp.core.model import Prefix
 from dnstap_bgp.core.routes import refusal_texts
 from dnstap_bgp.core.routes.policy import Policies
 from dnstap_bgp.core.text import count_text, prefix_text
-from dnstap_bgp.errors import ConfigError, ListenerError, Problem
+from dnstap_bgp.errors import ConfigError, Problem
 from dnstap_bgp.workers.lists.compile_child import Built, build_lists
 from dnstap_bgp.workers.lists.file_reports import FileReport, totals, unsaid_prefixes, waiting_patterns
 from dnstap_bgp.workers.lists.files import plan
 from dnstap_bgp.workers.lists.loader import compiled_dir, waiting_in
 from dnstap_bgp.workers.lists.url_cache import UrlCache
+from dnstap_bgp.workers.net.certificates import unusable_certificates
 
 LINES_TOLD = 1000
 """Bad lines of each list file: more are one mistake, such as a file in another format, and only counted."""
@@ -109,7 +110,7 @@ def run(path: Path, *, verbose: bool = False) -> CheckReport:
         errors += error.problems
     else:
         errors += _accounts(config)
-        errors += _certificates(config)
+        errors += [Problem(f"{config.path}: {table}", text) for table, text in unusable_certificates(config)]
         warnings += config.warnings
         wrong, worth_a_thought = _speaker(config)
         errors += wrong
@@ -150,32 +151,6 @@ def _accounts(config: Config) -> Iterator[Problem]:
             find(name)
         except KeyError:
             yield Problem(f"{config.path}: {key}", f"there is no {name!r} on this system")
-
-
-def _certificates(config: Config) -> Iterator[Problem]:
-    """Give the files of TLS that can't be used, of the tap, of [hold] and of [http]."""
-    if config.http is not None and config.http.tls_cert is not None:
-        from dnstap_bgp.workers.net import tls  # noqa: PLC0415 - ssl takes 5 MB, and few have it
-
-        try:
-            tls.server_context(config.http.tls_cert, config.http.tls_key, None)
-        except ListenerError as error:
-            yield Problem(f"{config.path}: http", str(error))
-    if config.hold is not None and config.hold.speaks_tls:
-        from dnstap_bgp.workers.hold.tls_carrier import HoldTls  # noqa: PLC0415 - as above
-
-        try:
-            HoldTls(config.hold)
-        except ListenerError as error:
-            yield Problem(f"{config.path}: hold", str(error))
-    if not config.dnstap.speaks_tls:
-        return
-    from dnstap_bgp.workers.tap.tls_wire import TapTls  # noqa: PLC0415 - ssl takes 5 MB, and few have it
-
-    try:
-        TapTls(config.dnstap)
-    except ListenerError as error:
-        yield Problem(f"{config.path}: dnstap", str(error))
 
 
 def _speaker(config: Config) -> tuple[list[Problem], list[str]]:

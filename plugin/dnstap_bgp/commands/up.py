@@ -250,14 +250,10 @@ class Supervisor:
 def _unusable(config: Config, in_force: Config) -> list[str]:
     """Tell what of a configuration the plugin could not put in force; it says so itself, but after ExaBGP's reload."""
     from dnstap_bgp.workers.lists.files import unreadable  # noqa: PLC0415 - for reloads only, as the next one
+    from dnstap_bgp.workers.net.certificates import unusable_certificates  # noqa: PLC0415
 
     problems = unreadable(config.list_sources(), in_force.list_sources())
-    if config.dnstap.speaks_tls:
-        from dnstap_bgp.workers.tap.tap import certificate_problem  # noqa: PLC0415
-
-        problem = certificate_problem(config.dnstap)
-        problems += [] if problem is None else [problem]
-    return problems
+    return problems + [f"{table}.{problem}" for table, problem in unusable_certificates(config)]
 
 
 def _settle(config: Config) -> None:

@@ -35,6 +35,14 @@ def test_new_doors_after_a_reload(site: Site, tmp_path):
     eventually(is_shut, 10, "the door of before is shut")
 
 
+def test_a_door_that_has_no_certificate_is_told_as_closed(site: Site, tmp_path):
+    files = 'tls_cert = "no.pem"\ntls_key = "no.pem"'
+    site.server.configure(site.write(tmp_path, "", files))
+    [problem] = [one.problem for one in site.server.inspector.status().web.listeners if one.problem is not None]
+    assert "no.pem" in problem
+    assert "nothing listens until a reload can read it" in problem
+
+
 def test_no_part_of_it_outlives_the_end(tmp_path):
     with site_kit.running(tmp_path) as site:
         site.get("/healthz", control=True)

@@ -258,15 +258,6 @@ class Tap:
             listener.close()
 
 
-def certificate_problem(config: DnstapConfig) -> str | None:
-    """Tell what is wrong with the files of the tap's TLS; None: nothing, or it speaks none."""
-    try:
-        _tls(config)
-    except ListenerError as error:
-        return f"dnstap.{error}"
-    return None
-
-
 def _tls(config: DnstapConfig) -> "TapTls | None":
     """Read the certificate, if any listener is to speak TLS.
 

@@ -17,7 +17,7 @@ from dnstap_bgp.config import Config, UnixAddress
 from dnstap_bgp.config.addresses import UNIX_PATH_MAX_BYTES
 from dnstap_bgp.config.settings import HttpConfig
 from dnstap_bgp.core.model import Claim
-from dnstap_bgp.core.status.report import WebStatus
+from dnstap_bgp.core.status.report import ListenerStatus, WebStatus
 from dnstap_bgp.errors import ListenerError
 from dnstap_bgp.workers.net.lazy_listeners import Endpoint, LazyListeners
 from dnstap_bgp.workers.process.loop import Loop, supervise
@@ -50,6 +50,7 @@ class WebServer:
         self._serve_http = partial(self._serve, control=False)
         self._tls: ssl.SSLContext | None = None
         self._tls_files: object = None  # what the context was made of
+        self._closed: tuple[ListenerStatus, ...] = ()  # of [http], for want of a certificate
         self._socket = _reachable(config.control_socket)  # no reload can change it
         self._app: HttpApp | None = None
 
@@ -66,12 +67,15 @@ class WebServer:
         """Put a new configuration in force."""
         self.inspector.config = config
         http = config.http
-        is_usable = http is None or self._load_tls(http)
+        problem = None if http is None else self._load_tls(http)
         group = config.control.group
         # Without a group ours alone: a resolver may be in our own group, to reach the tap, and is not to steer by that.
         perm = 0o600 if group is None else 0o660
         endpoints = [Endpoint(UnixAddress(self._socket), self._serve_control, perm=perm, group=group)]
-        if http is not None and is_usable:
+        self._closed = ()
+        if http is not None and problem is not None:
+            self._closed = tuple(ListenerStatus(str(address), problem) for address in http.listen)
+        elif http is not None:
             limits = http.allow, http.connections_max, http.token, self._tls
             endpoints += [Endpoint(address, self._serve_http, limits) for address in http.listen]
         self._listeners.listen(endpoints)
@@ -93,14 +97,18 @@ class WebServer:
         http = self.inspector.config.http
         is_steered = http is not None and (http.token is not None or http.token_file is not None)
         return WebStatus(
-            self._listeners.status(), len(self._feed), self._feed.lost, dict(self._refused), steering=is_steered
+            (*self._listeners.status(), *self._closed),
+            len(self._feed),
+            self._feed.lost,
+            dict(self._refused),
+            steering=is_steered,
         )
 
-    def _load_tls(self, http: HttpConfig) -> bool:
-        """Read the certificate of [http]; False: it can't be used, and there is none from before either."""
+    def _load_tls(self, http: HttpConfig) -> str | None:
+        """Read the certificate of [http]; returns what is wrong with it where there is none from before either."""
         if http.tls_cert is None:
             self._tls = self._tls_files = None
-            return True
+            return None
         from dnstap_bgp.workers.net import tls  # noqa: PLC0415 - ssl takes 5 MB, and few have it
 
         try:
@@ -111,7 +119,8 @@ class WebServer:
         except (OSError, ListenerError) as error:
             kept = "the one from before stays in use" if self._tls else "nothing listens until a reload can read it"
             logger.error("http: %s; %s", error, kept)
-        return self._tls is not None
+            return None if self._tls else f"{error}; nothing listens until a reload can read it"
+        return None
 
     def _serve(self, listening: socket, *, control: bool) -> "Future[None] | None":
         """Have the loop serve a listening socket; in the thread "listeners", with the first client."""
