@@ -1,7 +1,7 @@
 """How many files a DNS answer, a list line and a peer's entry pass through: a reader has to open no more than these."""
 
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from tests.integration.tap_sender import TapSender, sightings
@@ -66,11 +66,8 @@ class TracedPeers:
 
     def __init__(self, folder: Path) -> None:
         address = f"127.0.0.1:{free_port()}"
-        self.one = TracedPlugin(folder / "one", syncer={"listen": address, "insecure": True})
-        self.other = TracedPlugin(folder / "other", syncer={"peers": [address], "insecure": True})
-        self.one.__enter__()
-        self.other.__enter__()
-
-    def close(self) -> None:
-        self.one.__exit__()
-        self.other.__exit__()
+        with ExitStack() as both:
+            one, other = {"listen": address, "insecure": True}, {"peers": [address], "insecure": True}
+            self.one = both.enter_context(TracedPlugin(folder / "one", syncer=one))
+            self.other = both.enter_context(TracedPlugin(folder / "other", syncer=other))
+            self.close = both.pop_all().close

@@ -83,7 +83,11 @@ class TracedPlugin:
             )
 
     def __enter__(self) -> Self:
-        eventually(self.tap.exists, 30, "the plugin listens")
+        try:
+            eventually(self.tap.exists, 30, "the plugin listens")
+        except BaseException:  # the host's threads would keep the tests' process from ending
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
