@@ -10,6 +10,8 @@ import pytest
 from tests import earlier
 from tests.commands.running import PACKAGE_FOLDER, Instance, cli, up, write_config
 
+CACHE = 'cache = "state"'
+
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
@@ -39,10 +41,10 @@ def reload(found: Instance) -> str:
 
 
 def test_an_up_of_0_1_0_with_its_plugin(tmp_path: Path, installed: Path):
-    config = write_config(tmp_path)
+    config = write_config(tmp_path, top=CACHE)
     with up(config, PYTHONPATH=python_path(installed)) as found:
         assert reload(found).endswith("reloaded: 1 rules, 0 routes\n")
-        write_config(tmp_path, peer_as=65009)
+        write_config(tmp_path, top=CACHE, peer_as=65009)
         (tmp_path / "domains.txt").write_text("example.com\nexample.org\n")
         shown = cli("diff", "--config", str(config))
         assert "list default: rules: 1 added" in shown.stdout, shown.stderr
