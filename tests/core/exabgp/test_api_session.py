@@ -483,6 +483,83 @@ def test_it_waits_until_something_is_due_and_never_turns_idly():
     assert talk.talk.wait_s(talk.now + SILENCE_S - 1) == pytest.approx(1)
 
 
+def test_how_often_the_neighbors_are_asked_for():
+    """Every ten seconds; every two while one drains; twice a second while there is none, and never faster than ten."""
+    drained = [neighbor_row()]
+    talk = Talk().ready(*drained)
+    talk.now += 1.9
+    assert talk.say() is None
+    talk.now += 0.1
+    assert talk.say() == "show neighbor json\n"
+    talk.hear(json.dumps(drained).encode(), DONE)
+    assert not talk.talk.tasks.neighbors.draining
+    assert talk.talk.wait_s(talk.now) == 10.0
+    talk.now += 9.9
+    assert talk.say() is None
+    talk.now += 0.1
+    assert talk.say() == "show neighbor json\n"
+    talk.hear(b"[]", DONE)
+    assert talk.talk.wait_s(talk.now) == pytest.approx(0.5)
+    talk.now += 0.4
+    assert talk.say() is None
+    talk.now += 0.1
+    assert talk.say() == "show neighbor json\n"
+    talk.hear(json.dumps(drained).encode(), DONE, up_event("192.0.2.7"))
+    talk.now += 0.0625
+    assert talk.say() is None
+    assert talk.talk.wait_s(talk.now) == 0.1
+    talk.now += 0.0625
+    assert talk.say() == "show neighbor json\n"
+
+
+def test_an_exabgp_that_answers_nothing_is_spoken_to_less_and_less():
+    talk = Talk().ready()
+    talk.views.sole.put([Change(X, ONE)])
+    assert talk.say().startswith("announce")
+    waits = []
+    for _ in range(6):
+        began = talk.now
+        while (line := talk.say()) != OPENING:
+            assert line in (None, "show neighbor json\n")
+            talk.now += 10.0
+        waits.append(talk.now - began)
+    assert waits == [300.0, 600.0, 1_200.0, 2_400.0, 3_600.0, 3_600.0]
+    talk.hear(b"exabgp 5.0.15")
+    talk.pass_barrier(talk.say())
+    began = talk.now
+    assert talk.say() == "show neighbor json\n"
+    while talk.say() != OPENING:
+        talk.now += 10.0
+    assert talk.now - began == 300.0, "it had answered"
+
+
+def test_silence_is_worth_a_note_after_ten_seconds():
+    talk = Talk().ready()
+    talk.views.sole.put([Change(X, ONE)])
+    talk.say()
+    talk.talk.notes.take()
+    assert talk.talk.silent_s(talk.now + 9.9) == pytest.approx(9.9)
+    for passed, notes in ((9.9, 0), (0.1, 1)):
+        talk.now += passed
+        talk.say()
+        assert len(talk.talk.notes.take()) == notes
+    talk.hear(DONE, DONE)
+    assert talk.talk.silent_s(talk.now) == 0.0
+    assert talk.talk.unanswered == 0
+
+
+@pytest.mark.parametrize(("passed", "prefixes"), [(9.9, 24), (10.0, 49)])
+def test_for_ten_seconds_bulk_keeps_out_of_the_way_of_fresh_addresses(passed, prefixes):
+    talk = Talk().ready()
+    talk.views.sole.put([Change(X, ONE)])
+    talk.say()
+    talk.hear(DONE)
+    talk.views.sole.put(bulk(100), bulk=True)
+    talk.now += passed
+    talk.talk._neighbors_due = talk.now + 60
+    assert talk.say().count("/32") == prefixes
+
+
 def test_where_nothing_is_said_any_more_it_waits_long():
     talk = Talk()
     talk.say()

@@ -8,7 +8,7 @@ import pytest
 
 from dnstap_bgp.core.exabgp import neighbors as module
 from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, NeighborRow, SessionIdentity, StateEvent
-from dnstap_bgp.core.exabgp.neighbors import FLUSH_EVERY_S, NEIGHBORS_MAX, Neighbor, Neighbors, NeighborTasks
+from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, Neighbor, Neighbors, NeighborTasks
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.model import Attributes, Audience, Change, PerView
 
@@ -150,7 +150,7 @@ def test_an_event_is_of_its_own_session_or_of_all_at_its_address_where_it_names_
 def test_sessions_are_bounded_and_forgotten_with_their_row():
     neighbors = Neighbors()
     neighbors.on_rows([row(f"192.0.2.{number}") for number in range(NEIGHBORS_MAX + 1)], nothing, 0.0)
-    assert len(neighbors) == NEIGHBORS_MAX
+    assert len(neighbors) == 1_000
     neighbors.on_rows([row()], nothing, 0.0)
     assert len(neighbors) == 1
 
@@ -201,8 +201,8 @@ def test_a_flush_comes_once_a_minute_and_not_while_draining():
     neighbor.want_flush()
     for _ in range(2):
         tasks.on_rows([row()], nothing, 1001.0)
-    assert tasks.flush(999.0 + FLUSH_EVERY_S, Views()) is None
-    assert tasks.flush(1000.0 + FLUSH_EVERY_S, Views()) is neighbor
+    assert tasks.flush(1059.5, Views()) is None
+    assert tasks.flush(1060.0, Views()) is neighbor
 
 
 def test_a_foreign_neighbor_is_left_alone_for_longer_and_longer():

@@ -99,6 +99,16 @@ def test_the_owner_with_the_most_gives_way_and_only_that():
     assert sorted(map(str, (question.what for question in held))) == ["2", "3", "other", "third"]
 
 
+@pytest.mark.parametrize(("of_other", "gives_way"), [(0, True), (1, True), (2, False)])
+def test_the_owner_with_two_more_gives_way(of_other, gives_way):
+    held: HeldQuestions[int] = HeldQuestions(3 + of_other)
+    for number in range(3 + of_other):
+        hold(held, number, A, owner="other" if number < of_other else "flood")
+    room = held.make_room("other")
+    assert (room is not None) == gives_way
+    assert [one.question.what for one in room or ()] == ([of_other] if gives_way else [])
+
+
 def test_all_are_released_at_once(held):
     hold(held, 1, A)
     hold(held, 2, A, B)

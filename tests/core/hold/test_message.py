@@ -7,6 +7,7 @@ import pytest
 
 from dnstap_bgp.core.hold.message import (
     QUESTION_MAX_BYTES,
+    TOKEN_BYTES,
     Question,
     Verdict,
     id_of,
@@ -69,7 +70,8 @@ def test_any_bytes_are_a_question_or_none():
 
 
 def test_the_longest_question_fits():
-    assert len(packed(b"x" * 64, b"w" * 65_535)) == QUESTION_MAX_BYTES
+    assert len(packed(b"x" * 64, b"w" * 65_535)) == QUESTION_MAX_BYTES == 65_610
+    assert TOKEN_BYTES == 16
 
 
 def test_a_reply_is_sixteen_bytes():

@@ -118,4 +118,6 @@ def test_members_are_bounded_and_so_is_their_content():
 def test_a_body_of_one_byte_and_of_none():
     assert decode("", b"x") == b"x"
     assert decode("", b"\x1fx", step=1) == b"\x1fx"
+    assert decode("", b"abc\x1f", step=3) == b"abc\x1f", "only at the beginning may it be that of gzip"
+    assert decode("", b"abc\x1f\x8bdef", step=3) == b"abc\x1f\x8bdef"
     assert decode("", b"") == b""

@@ -93,6 +93,8 @@ def test_what_a_domain_says_of_children_reaches_one_label_and_not_two():
     rules = rule_set("=*.foo.com", "*.a.foo.com", "*.c.b.foo.com", second=["!=*.net", "=*.x.net", "=z.y.x.net"])
     on = {b"a.foo.com": True, b"x.a.foo.com": True, b"b.foo.com": True, b"c.b.foo.com": False, b"d.c.b.foo.com": True}
     assert {name: bool(rules.lists(name)) for name in on} == on
+    alike = rule_set("=*.foo.com", "=*.a.foo.com")
+    assert [bool(alike.lists(name)) for name in (b"foo.com", b"a.foo.com", b"c.b.foo.com")] == [False, True, False]
     on = {b"x.net": False, b"y.x.net": True, b"z.y.x.net": True, b"w.y.x.net": False, b"q.z.y.x.net": False}
     assert {name: bool(rules.lists(name)) for name in on} == on
 

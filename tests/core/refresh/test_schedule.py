@@ -45,6 +45,15 @@ def test_a_seen_name_is_due_when_its_ttl_is_over():
     assert due_at(made, 1060.0) == (WWW, 1061.0)
 
 
+@pytest.mark.parametrize(("dns_ttl_s", "at", "due"), [(60, 0.5, 61.0), (59, 0.0, 61.0), (58, 0.0, 59.0)])
+def test_an_answer_with_a_second_less_changes_nothing(dns_ttl_s: int, at: float, due: float):
+    """Resolvers round: of the same answer each copy may say another second."""
+    made = schedule()
+    made.take(WWW, client(60), DAY_S, 0.0)
+    made.take(WWW, client(dns_ttl_s), DAY_S, at)
+    assert due_at(made, 1.0) == (WWW, due)
+
+
 def test_a_claim_that_ends_before_the_ttl_is_refreshed_before_it_ends():
     made = schedule()
     made.take(WWW, client(3600), 100.0, 1000.0)

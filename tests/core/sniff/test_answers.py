@@ -421,12 +421,15 @@ def test_what_was_seen_is_known_for_two_seconds_whatever_came_between(steps):
 
 def test_what_has_no_address_is_left_out():
     empty = dns.message.make_response(query()).to_wire()
-    error = bytearray(answer())
-    error[3] |= 3
     found = reader()
     asked(found)
-    assert answered(found, empty) + answered(found, bytes(error)) == []
-    assert found.counters.empty == 2
+    assert answered(found, empty) == []
+    for rcode in range(1, 16):
+        error = bytearray(answer())
+        error[3] |= rcode
+        assert answered(found, bytes(error), outgoing=True) == []
+    assert answered(found, bytes((0, 7, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0)), outgoing=True) == [], "a header alone"
+    assert found.counters.empty == 17
 
 
 def test_fragments_ipv6_and_tcp():

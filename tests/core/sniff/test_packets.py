@@ -87,6 +87,13 @@ def test_other_protocols_are_no_fault(protocol: int):
     assert checked(ipv6(A6, B6, protocol, b"x" * 20)) == (None, 0)
 
 
+def test_a_packet_that_may_not_be_cut_is_whole():
+    """As nearly all are: the flag DF."""
+    packet = bytearray(ipv4(A, B, 17, HELLO))
+    packet[6] |= 0x40
+    assert checked(bytes(packet)) == (DATAGRAM, 0)
+
+
 def test_options_of_ipv4_are_passed_over():
     plain = ipv4(A, B, 17, HELLO)
     with_options = b"\x46" + plain[1:2] + (len(plain) + 4).to_bytes(2) + plain[4:20] + b"\1\1\1\0" + plain[20:]

@@ -104,6 +104,18 @@ def test_what_is_too_far_ahead_is_given_up(ahead, lost):
     assert stream.lost == lost
 
 
+@pytest.mark.parametrize("start", [0xFFFF_FFF0, 0xFFFF_FFFE, 0xFFFF_FFFF])
+def test_numbers_begin_again_behind_the_largest(start):
+    """Segments that come early, late and twice are compared across that, too."""
+    stream, data = TcpMessages(), framed([b"m" * 20, b"n" * 20, b"o" * 20])
+    pieces = [(start + 1 + at, data[at : at + 15]) for at in range(0, len(data), 15)]
+    found = list(stream.read(FLOW, tcp(53, 1000, start, flags=SYN)))
+    for sequence, piece in [pieces[1], pieces[0], pieces[0], pieces[3], pieces[2], pieces[1], pieces[4]]:
+        found += stream.read(FLOW, tcp(53, 1000, sequence, piece))
+    assert found == [b"m" * 20, b"n" * 20, b"o" * 20]
+    assert (stream._held, stream.lost) == (0, 0)
+
+
 def test_a_message_of_the_longest_length_comes_whole():
     stream, message = TcpMessages(), bytes(range(256)) * 256
     data = framed([message[:65_535]])

@@ -40,6 +40,17 @@ def test_rules_of_other_things_are_counted_by_their_type(kind: str):
     assert found.kind == kind
 
 
+SOME_TYPES = (
+    "DOMAIN-WILDCARD SRC-IP SRC-IP-SUFFIX IN-NAME PROCESS-NAME UID NETWORK NOT MATCH SUBNET DEVICE-NAME HOSTNAME-TYPE"
+    " IN-IP"
+)
+
+
+@pytest.mark.parametrize("kind", SOME_TYPES.split())
+def test_types_that_mihomo_and_surge_have_beside_names_and_prefixes(kind: str):
+    is_skipped("surge", f"{kind},x", kind, "something else than a name")
+
+
 @pytest.mark.parametrize("text", ["FOO,bar", ",bar", "IP-CIDR,foo", "IP-CIDR,192.0.2.0/33"])
 def test_no_rules(text: str):
     with pytest.raises(ListError):

@@ -4,8 +4,9 @@ import pytest
 
 from dnstap_bgp.core.lists import formats
 from dnstap_bgp.core.lists.formats import FORMATS, detect
-from dnstap_bgp.core.lists.lines import Complaint, SkippedKind, read_lines
+from dnstap_bgp.core.lists.lines import Complaint, SkippedKind, open_document, read_lines
 from dnstap_bgp.core.lists.rules import Rule
+from dnstap_bgp.errors import ListError
 
 HEADS = {
     "a hosts file": ("hosts", "# Title: hosts\n#\n127.0.0.1 localhost\n::1 localhost\n0.0.0.0 foo.com\n"),
@@ -84,3 +85,43 @@ def test_the_short_way_says_of_each_sign_what_the_exact_one_does(name: str):
 )
 def test_a_format_reads_its_own_lines_and_those_of_others_that_it_knows(votes: dict[str, int], count: int):
     assert formats._read(FORMATS["adblock"], votes) == count
+
+
+MEGABYTES = {
+    "geosite-dat": 64,
+    "geoip-dat": 64,
+    "json": 16,
+    "mihomo": 64,
+    "rpz": 256,
+    "sing-box": 64,
+    "srs": 64,
+    "unbound": 256,
+}
+
+
+@pytest.mark.parametrize("form", [name for name, form in FORMATS.items() if form.document is not None])
+def test_a_document_is_as_large_as_the_manual_says(form: str):
+    document = FORMATS[form].document
+    assert document is not None
+    assert document.max_bytes == MEGABYTES[form] * 1_048_576
+    with pytest.raises(ListError, match=f"it has {document.max_bytes + 1} bytes, {document.max_bytes} are allowed"):
+        open_document(document, bytes(document.max_bytes + 1))
+
+
+def test_binary_documents_are_no_text_and_feeds_are_of_prefixes():
+    documents = {name: form.document for name, form in FORMATS.items() if form.document is not None}
+    assert {name for name, one in documents.items() if not one.is_text} == {"geosite-dat", "geoip-dat", "srs"}
+    assert {name for name, form in FORMATS.items() if form.is_of_prefixes} == {"geoip-dat", "json"}
+
+
+def test_detection_looks_at_64_kib():
+    comment = b"#" * 63 + b"\n"
+    line = b"0.0.0.0 foo.com\n"
+    assert detect(comment * 1_023 + b"#" * (64 - len(line) - 1) + b"\n" + line) == "hosts"
+    assert detect(comment * 1_024 + line) == "plain"
+
+
+@pytest.mark.parametrize("name", ["hosts", "dnsmasq", "adblock", "autoproxy", "mihomo", "surge", "v2fly"])
+def test_signs_of_the_short_way_are_no_exceptions_but_those_that_say_so(name: str):
+    signs = FORMATS[name].signs
+    assert {sign for sign, (_, exception) in signs.items() if exception} == {sign for sign in signs if b"@@" in sign}

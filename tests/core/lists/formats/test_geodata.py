@@ -4,6 +4,7 @@ import pytest
 
 from dnstap_bgp.core.lists.formats import FORMATS, detect, geodata
 from dnstap_bgp.core.lists.source import SELECTABLE_FORMATS
+from dnstap_bgp.errors import ListError
 from tests.core.lists.formats.encoders import field, geoip, geosite
 from tests.core.lists.formats.format_kit import is_refused, read_whole
 
@@ -67,6 +68,23 @@ def test_attributes_all_have_to_be_there(selector: str, rules: str):
 )
 def test_codes_that_are_none(selector: str, reason: str):
     is_refused("geosite-dat", SITE, reason, selector)
+
+
+def test_of_codes_and_attributes_that_are_near_some_are_told():
+    codes = geosite({f"google{letter}": [("domain", "a.com", [])] for letter in "abcde"})
+    with pytest.raises(ListError, match=r"the nearest are: \w+, \w+, \w+$"):
+        read_whole("geosite-dat", codes, "google")
+    for count, more in ((20, ""), (21, " and 1 more")):
+        rules = [("domain", f"{number}.com", [f"at{number:02}"]) for number in range(count)]
+        told = ", ".join(f"at{number:02}" for number in range(20)) + more
+        with pytest.raises(ListError, match=f"its attributes are: {told}$"):
+            read_whole("geosite-dat", geosite({"A": rules}), "a@x")
+
+
+def test_a_long_attribute_is_told_by_its_beginning():
+    content = geosite({"A": [("domain", "a.com", ["x" * 41])]})
+    with pytest.raises(ListError, match=f"are: {'x' * 40}$"):
+        read_whole("geosite-dat", content, "a@y")
 
 
 def test_prefixes():

@@ -30,6 +30,18 @@ def test_what_is_refused(content: bytes, reason: str):
         load(content)
 
 
+def test_of_a_long_key_and_a_long_path_a_part_is_told():
+    with pytest.raises(ListError, match=r"^its object: the key 'k{40}' stands there twice"):
+        load(b'{"%b": 1, "%b": 2}' % (b"k" * 41, b"k" * 41))
+    with pytest.raises(ListError, match=r"^k{40}: the key 'a'"):
+        load(b'{"%b": {"a": 1, "a": 2}}' % (b"k" * 41))
+    deep = b'{"abcdefgh":' * 30 + b'{"a": 1, "a": 2}' + b"}" * 30
+    with pytest.raises(ListError) as refusal:
+        load(deep)
+    path = ".".join(["abcdefgh"] * 30)
+    assert str(refusal.value).startswith(f"{path[-200:]}: the key 'a'")
+
+
 @pytest.mark.parametrize("content", [b"[1, 2, 3, 4]", b"[[[[]]]]", b"[{}, {}]"])
 def test_values_are_bounded(monkeypatch: pytest.MonkeyPatch, content: bytes):
     """The attack: 20,000,000 empty objects, 300 KB as they are fetched, take 1.6 GB."""

@@ -121,6 +121,21 @@ def test_skipped(line: str, kind: SkippedKind | str, reason: str):
     assert reason in complaints[0].reason
 
 
+def test_a_line_is_as_long_as_it_may_be():
+    line = "foo.com TXT " + "x" * (16_384 - 13)
+    assert given(f"{line}\n") == ["=foo.com"]
+    rules, (complaint,) = read_whole("rpz", f"{HEAD}{line}x\n".encode())
+    assert (rules, complaint.line) == ([], 4)
+    assert complaint.reason.endswith("more than 16384 bytes in a line")
+
+
+@pytest.mark.parametrize("size", [253, 254])
+def test_a_trigger_s_name_is_as_long_as_names_may_be(size: int):
+    name = "a." * 126 + "b" * (size - 252)
+    rules, complaints = read_whole("rpz", f"{HEAD}{name} CNAME .\n".encode())
+    assert (rules, len(complaints)) == (([f"={name}"], 0) if size == 253 else ([], 1))
+
+
 def test_an_open_bracket_takes_no_more_than_a_line_may_have():
     lines = ["foo.com TXT (", *["x" * 1_000] * 20, "good.com CNAME .", ""]
     rules, complaints = read_whole("rpz", (HEAD + "\n".join(lines)).encode())

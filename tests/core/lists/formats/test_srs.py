@@ -73,14 +73,16 @@ def test_ranges_of_more_prefixes_than_lists_may_have_are_refused(monkeypatch: py
 
 
 OTHERS = [
-    (b"\x00" + varint(1) + b"\x00\x01", "query_type"),
+    (b"\x00" + varint(3) + bytes(6), "query_type"),
     (texts_item(1, ["tcp"]), "network"),
     (addresses_item(5, ["192.0.2.0/24"]), "source_ip_cidr"),
-    (b"\x07" + varint(2) + bytes(4), "source_port"),
+    (b"\x07" + varint(3) + bytes(6), "source_port"),
     (texts_item(8, ["1:2"]), "source_port_range"),
     (b"\x09" + varint(1) + bytes(2), "port"),
     (texts_item(10, ["1:2"]), "port_range"),
-    *((texts_item(kind, ["x", "y"]), "process") for kind in (11, 12, 17)),
+    (texts_item(11, ["x", "y"]), "process_name"),
+    (texts_item(12, ["x", "y"]), "process_path"),
+    (texts_item(17, ["x", "y"]), "process_path_regex"),
     (texts_item(13, ["x"]), "package_name"),
     (texts_item(14, ["x"]), "wifi_ssid"),
     (texts_item(15, ["x"]), "wifi_bssid"),
@@ -99,7 +101,7 @@ def test_rules_with_other_conditions_are_skipped(item: bytes, told: str, *, firs
     rules, complaints = read_whole("srs", packed(default_rule(*items), default_rule(domain_item(["b.com"], []))))
     assert rules == ["=b.com"]
     assert [one.kind for one in complaints] == [SkippedKind.CONDITION]
-    assert told in complaints[0].reason
+    assert f" {told}," in complaints[0].reason
 
 
 def test_logical_rules_and_inverse_ones():
@@ -169,6 +171,12 @@ def test_tries_that_are_none(bits: int, labels: bytes, reason: str):
     is_refused("srs", unpacked(b"\1\0" + item + b"\xff\0"), reason)
 
 
+def test_a_name_in_a_trie_is_as_long_as_it_may_be():
+    rules, complaints = read_whole("srs", packed(default_rule(b"\x02" + succinct(["a" * 300]))))
+    assert (rules, len(complaints)) == ([], 1), "no name has so many bytes, which costs that one alone"
+    is_refused("srs", packed(default_rule(b"\x02" + succinct(["a" * 301]))), "a name of more than 300 bytes")
+
+
 def test_a_bomb(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(srs, "INFLATED_MAX_BYTES", 1 << 16)
     is_refused("srs", unpacked(bytes(1 << 17)), "more than 65536 bytes are packed in it")
@@ -195,6 +203,8 @@ def test_what_a_logical_rule_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch):
 def test_detection():
     assert detect(GOOD) == "srs"
     assert detect(b"SRS.example.com\n") == "plain"
+    assert [detect(b"SRS" + bytes((version,)) + b"x") for version in (31, 32)] == ["srs", "plain"]
+    assert detect(b"SRS\3") != "srs", "nothing is packed in it"
     assert detect(b"SRS example.com\n") != "srs"
 
 

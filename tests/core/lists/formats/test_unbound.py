@@ -2,7 +2,7 @@
 
 import pytest
 
-from dnstap_bgp.core.lists.formats import detect, unbound
+from dnstap_bgp.core.lists.formats import detect
 from dnstap_bgp.core.lists.lines import SkippedKind
 from tests.core.lists.formats.format_kit import read_whole
 
@@ -30,11 +30,34 @@ def test_rules(text: str, rules: str):
     assert read_whole("unbound", text.encode()) == (rules.split(), [])
 
 
-@pytest.mark.parametrize("kind", sorted(unbound.ANSWERED | unbound.RESOLVED))
+ANSWERED = (
+    "deny refuse static redirect inform_deny inform_redirect always_refuse always_nxdomain always_nodata always_deny"
+    " always_null block_a truncate ipset"
+)
+RESOLVED = "transparent typetransparent always_transparent inform nodefault noview"
+
+
+@pytest.mark.parametrize("kind", [*ANSWERED.split(), *RESOLVED.split()])
 def test_each_type_of_zone(kind: str):
+    """As unbound.conf(5) has them."""
     rules, complaints = read_whole("unbound", f'local-zone: "foo.com" {kind}\r\n'.encode())
     assert complaints == []
-    assert rules == ["foo.com" if kind in unbound.ANSWERED else "!foo.com"]
+    assert rules == ["foo.com" if kind in ANSWERED.split() else "!foo.com"]
+
+
+def test_a_line_is_as_long_as_it_may_be():
+    line = 'local-data: "foo.com TXT ' + "x" * (16_384 - 26) + '"'
+    assert read_whole("unbound", line.encode()) == (["=foo.com"], [])
+    _, (complaint,) = read_whole("unbound", f"{line}x".encode())
+    assert complaint.reason.endswith("more than 16384 bytes in a line")
+    assert complaint.reason.startswith("`local-data:")
+
+
+@pytest.mark.parametrize("size", [253, 254])
+def test_a_zone_s_name_is_as_long_as_names_may_be(size: int):
+    name = "a." * 126 + "b" * (size - 252)
+    rules, complaints = read_whole("unbound", f'local-zone: "{name}" static'.encode())
+    assert (rules, len(complaints)) == (([name], 0) if size == 253 else ([], 1))
 
 
 @pytest.mark.parametrize(
