@@ -45,6 +45,19 @@ def test_lines_that_were_in_flight_together_count_as_one():
     assert settling.line_answered(3, following=5) == [one]
 
 
+def test_a_fork_counts_by_itself():
+    settling, one, other = SettlingBatches(), batch(), batch()
+    settling.add(one, number=1)
+    settling.neighbors_known(9)
+    settling.line_answered(1, following=2)
+    twin = settling.fork()
+    twin.add(other, number=2)
+    assert settling.line_answered(2, following=3) == [one]
+    assert settling.clear() == []
+    assert twin.line_answered(2, following=3) == [one], "it had counted one line before"
+    assert twin.clear() == [other]
+
+
 def test_a_barrier_settles_everything():
     settling, one, other = SettlingBatches(), batch(), batch()
     settling.add(one, number=1)

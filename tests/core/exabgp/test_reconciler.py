@@ -1,3 +1,7 @@
+import random
+from copy import copy
+from dataclasses import replace
+
 import pytest
 
 from dnstap_bgp.core.exabgp.adj_rib_out import Replay
@@ -6,7 +10,7 @@ from dnstap_bgp.core.exabgp.reconciler import DECIDED_AT_ONCE, Reconciler
 from dnstap_bgp.core.exabgp.update_queue import IPV4_FASTEST, IPV4_LOW_LATENCY, IPV6_FASTEST
 from dnstap_bgp.core.model import Attributes, Change
 from dnstap_bgp.core.prefix_map import SHARDS
-from tests.core.exabgp.watched import TABLES, WatchedReconciler, wander
+from tests.core.exabgp.watched import PREFIXES, TABLES, Walk, WatchedReconciler, wander
 
 ONE = Attributes(bytes([192, 0, 2, 1]))
 TWO = Attributes(bytes([192, 0, 2, 2]))
@@ -502,6 +506,43 @@ def test_a_neighbor_that_comes_gets_what_waits_behind_a_refused_withdraw():
         reconciler.answered(batch, done=True)
         reconciler.settle(batch)
     assert announced(reconciler) == {prefix: elsewhere}
+
+
+def picture(reconciler, batches):
+    """All that can be asked of a reconciler."""
+    rib = reconciler.adj_rib_out
+    return (
+        [reconciler.state_of(prefix) for prefix in PREFIXES],
+        [reconciler.progress(prefix) for prefix in PREFIXES],
+        reconciler.backlog,
+        (reconciler.bulk, reconciler.changes, reconciler.given_up, reconciler.is_idle, reconciler.handed_over),
+        (reconciler.awaits_settling, reconciler.awaits_attribute_change, reconciler.has_live, reconciler.is_reachable),
+        [reconciler.has_in_flight(batch) for batch in batches],
+        [list(reconciler.walk(shard)) for shard in range(SHARDS)],
+        [set(rib.stale(shard)) for shard in range(SHARDS)],
+        (rib.count.copy(), rib.repair_due, rib.has_previous, reconciler.announced_max),
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_fork_has_the_same_future_and_one_of_its_own(seed):
+    walk = Walk(Reconciler(), random.Random(seed))
+    walk.begin()
+    walk.go(30)
+    twin = copy(walk)
+    twin.reconciler, twin.dice = walk.reconciler.fork(), copy(walk.dice)
+    twin.flying, twin.answered = list(walk.flying), list(walk.answered)
+    twin.due = None if walk.due is None else replace(walk.due)
+    batches = [*walk.flying, *walk.answered]
+    before = picture(walk.reconciler, batches)
+    assert picture(twin.reconciler, batches) == before
+    walk.reconciler.take_corrections()
+    assert twin.reconciler.take_corrections() == [], "they are told once, by whom they were told before"
+    walk.go(30)
+    assert picture(twin.reconciler, batches) == before, "nothing is shared"
+    twin.go(30)
+    assert picture(walk.reconciler, walk.flying) == picture(twin.reconciler, twin.flying)
+    assert walk.reconciler.take_corrections() == twin.reconciler.take_corrections()
 
 
 def test_a_snapshot_has_the_attributes_before_a_change_that_is_not_answered():

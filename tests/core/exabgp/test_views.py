@@ -291,6 +291,22 @@ def test_what_is_recorded_for_fewer_neighbors_stays_so():
     assert views.records([(X, None)], ONLY_A) == [(ViewPrefix(X, ONLY_A), None)]
 
 
+def test_a_part_of_a_view_goes_on_as_the_whole_did():
+    views = Views()
+    (everyone,) = views
+    everyone.updates_asked, everyone.draining_since = 5, 7.0
+    everyone.pause_after_refusal(10.0)
+    views.configure([ONLY_A, BUT_A])
+    first, second = views
+    for part in (first, second):
+        assert (part.updates_asked, part.draining_since, part.pause_s, part.pause_until) == (5, 7.0, 1.0, 11.0)
+    first.end_pause()
+    assert (second.pause_s, second.pause_until) == (1.0, 11.0), "each has its own"
+    for part, pause_s in ((first, 1.0), (second, 2.0)):
+        part.pause_after_refusal(20.0)
+        assert (part.pause_s, part.pause_until) == (pause_s, 20.0 + pause_s)
+
+
 def test_pauses_after_refusals_grow_until_a_line_is_taken():
     (view,) = Views()
     pauses = []

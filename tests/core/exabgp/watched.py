@@ -112,16 +112,15 @@ SOME = [Attributes(bytes([192, 0, 2, 1]), neighbors=("192.0.2.9",)), Attributes(
 
 def wander(reconciler, seed, steps=40):
     """Do anything that a caller may do, in the order that the seed draws."""
-    walk = _Walk(reconciler, random.Random(seed))
+    walk = Walk(reconciler, random.Random(seed))
     walk.begin()
-    for step in walk.dice.choices(list(_STEPS), list(_STEPS.values()), k=steps):
-        getattr(walk, step)()
+    walk.go(steps)
 
 
 _STEPS = {"put": 9, "take": 12, "answer": 10, "settle": 4, "lose": 2, "reach": 3, "replay": 1, "hurry": 2}
 
 
-class _Walk:
+class Walk:
     """A caller: answers come first in, first out, and what is answered settles once nothing is in flight."""
 
     def __init__(self, reconciler, dice):
@@ -143,6 +142,10 @@ class _Walk:
             self.reconciler.put([Change(prefix, dice.choice(EVERYONE)) for prefix in PREFIXES[:2]], bulk=True)
         for shard in range(len(PREFIXES)) if dice.random() < 0.8 else ():
             self.reconciler.resync(shard)
+
+    def go(self, steps):
+        for step in self.dice.choices(list(_STEPS), list(_STEPS.values()), k=steps):
+            getattr(self, step)()
 
     def put(self):
         change = Change(self.dice.choice(PREFIXES), self.dice.choice(self.wishes))

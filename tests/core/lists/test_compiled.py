@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import json
 import random
 import sys
 import zlib
@@ -71,6 +72,18 @@ def test_a_file_without_public_suffixes_below_registries_is_read():
     assert mapped.suffixes == set()
     assert mapped.lists(b"a.b.co.uk") == ("default",)
     assert mapped.owner("default", b"a.b.co.uk") == b"co.uk"
+
+
+def test_a_file_begins_with_its_version_and_its_trie_is_aligned():
+    """Another release reads what this one has written; marisa reads words of 64 bits in place."""
+    packed = pack(RuleSet.build([("default", MIXED)]), PREFIXES, "note")
+    assert packed[:12] == b"DNSTAPRL" + (3).to_bytes(4, sys.byteorder)
+    header_end = 48 + int.from_bytes(packed[44:48], sys.byteorder)
+    header = json.loads(packed[48:header_end])
+    assert (header["about"], header["tail_marks"], len(header["counts"])) == ("note", 64, 1)
+    trie_at = packed.index(b"We love Marisa.", header_end)
+    assert trie_at % 8 == 0
+    assert 0 <= trie_at - header_end < 8
 
 
 def test_the_set_keeps_what_it_is_mapped_from():

@@ -1,6 +1,7 @@
 """The tail table: what it rules out, and that it never rules out a name that a rule speaks for."""
 
 import random
+from zlib import crc32
 
 import pytest
 
@@ -114,6 +115,24 @@ def test_crowded_pairs_are_bounded(monkeypatch: pytest.MonkeyPatch):
     assert rules_out(spell(b"other", b"b", b"test"))
 
 
+@pytest.mark.parametrize(("shops", "is_crowded"), [(3, False), (4, True)])
+def test_a_pair_with_four_rules_below_is_crowded(shops: int, is_crowded: bool):
+    domains = [b"shop%d.co.uk" % number for number in range(shops)]
+    assert table(*domains, b"a.x.test", b"b.x.test").crowded == ({spell(b"co", b"uk")} if is_crowded else frozenset())
+    assert table(*domains, *(b"www." + domain for domain in domains)).crowded == table(*domains).crowded
+
+
+def test_bits_are_those_of_files_that_were_compiled_before():
+    """They are mapped as they stand: where a hash's bits are is part of the file's form."""
+    assert (len(tail_table.MARKS), crc32(tail_table.MARKS)) == (64, 0x958D_C821)
+    assert all(mark.bit_count() == 2 for mark in tail_table.MARKS)
+    bits = table(b"example.com").bits
+    hashed = crc32(spell(b"example", b"com"))
+    cleared = {place: 0xFF ^ byte for place, byte in enumerate(bits) if byte != 0xFF}
+    assert len(bits) == 1_024
+    assert cleared == {hashed >> 22: tail_table.MARKS[hashed & 63]}
+
+
 def test_it_is_mapped_with_its_set():
     shops = [Rule(b"shop%d.co.uk" % number) for number in range(CROWDED_MIN)]
     built = RuleSet.build([("list", [Rule(b"listed.test"), Rule(b"cn"), *shops])])
@@ -187,7 +206,7 @@ def test_a_length_that_no_label_has_is_seen_in_a_long_name():
 
 
 @pytest.mark.parametrize(
-    ("tails", "size"), [(0, 2 * BYTES_MIN), (256, 2 * BYTES_MIN), (257, 4 * BYTES_MIN), (1 << 16, 1 << 17)]
+    ("tails", "size"), [(0, 1_024), (256, 1_024), (257, 2_048), (32_768, 131_072), (65_536, 131_072), (65_537, 262_144)]
 )
 def test_the_size_of_a_table(tails: int, size: int):
     """Sixteen bits for each tail, and twice as many while the table is small."""

@@ -325,3 +325,37 @@ def test_without_a_name_nothing_is_late_or_due():
     made = schedule(names_max=0)
     made.take(WWW, client(), DAY_S, 0.0)
     assert (len(made), made.next(DAY_S), made.late_s(DAY_S), made.list_of(WWW)) == (0, None, None, None)
+
+
+def test_what_is_forgotten_or_exact_by_now_is_not_due_as_it_was():
+    made = schedule()
+    made.take(b"gone.example", client(60), DAY_S, 0.0)
+    made.take(WWW, client(60), DAY_S, 0.0)
+    made.replace_exact({WWW: "tunnel"}, {WWW: "tunnel"}.get, 10.0)
+    assert made.late_s(15.0) == 5.0
+    assert made.next(15.0) == WWW
+    assert made.late_s(100.0) is None
+    assert made.next(100.0) is None
+    made.take(b"other.example", client(60), DAY_S, 100.0)
+    assert made.late_s(162.0) == 1.0
+
+
+def test_one_that_waits_in_the_heap_twice_is_asked_once():
+    made = schedule()
+    made.take(WWW, client(60), DAY_S, 0.0)
+    made.take(WWW, client(20), DAY_S, 0.0)
+    assert made.next(70.0) == WWW
+    made.take(WWW, ours(200), DAY_S, 70.0)
+    assert made.next(80.0) is None
+    assert made.late_s(80.0) is None
+    assert due_at(made, 80.0) == (WWW, 271.0)
+
+
+def test_what_has_ended_or_is_forgotten_keeps_no_other_waiting():
+    made = schedule()
+    made.take(b"ends.example", client(20), 30.0, 0.0)
+    made.take(b"gone.example", client(30), DAY_S, 0.0)
+    made.take(WWW, client(60), DAY_S, 0.0)
+    made.replace_exact({}, {b"ends.example": "tunnel", WWW: "tunnel"}.get, 1.0)
+    assert made.next(100.0) == WWW
+    assert len(made) == 1
