@@ -11,6 +11,9 @@ from dnstap_bgp.core.doctor.evidence import (
     SAMPLE_MAX_BYTES,
     SAMPLED_MAX,
     TYPES_MAX,
+    Evidence,
+    HoldEvidence,
+    Recent,
     SenderSamples,
     sample_of,
 )
@@ -82,3 +85,10 @@ def test_samples_come_from_all_over_a_chunk():
     for passed in range(0, PASSED_MAX, 5):
         total = total.plus(sample_of(chunk, 0, len(chunk), passed))
     assert {5, 6} <= total.types.keys()
+
+
+def test_where_nothing_was_seen_nothing_is_counted():
+    assert SenderSamples() == SenderSamples(0, 0, 0, 0, 0, {}, {})
+    assert Recent() == Recent(0, 0, 0, 0, {})
+    assert HoldEvidence() == HoldEvidence({}, 0, None, None, 86_400.0)
+    assert (Evidence().messages, Evidence().static_refused, Evidence().recent) == (frozenset({6}), 0, Recent())

@@ -1,7 +1,7 @@
 """Sessions of ExaBGP: what each is due, and one writer for what is known of it."""
 
 import ast
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -317,3 +317,16 @@ def test_a_foreign_neighbor_is_due_nothing_until_its_events_come():
     replay = tasks.replay(next(iter(views)), views, 0)
     assert replay is not None
     assert replay.families == BOTH
+
+
+def test_of_a_neighbor_that_was_just_seen_nothing_is_known_or_due():
+    found = asdict(Neighbor(session(), BOTH, 7.0))
+    assert {name for name, value in found.items() if value} == {"session", "configured", "since"}
+
+
+def test_a_session_that_comes_up_drains_from_then_on():
+    neighbor = Neighbor(session(), BOTH, 0.0)
+    neighbor.came_up(10.0)
+    assert (neighbor.drains_since, neighbor.eor_due_since) == (10.0, 10.0)
+    neighbor.came_up(10.0, 4.0)
+    assert (neighbor.drains_since, neighbor.eor_due_since) == (6.0, 10.0), "a row tells of it: it is older"

@@ -1,5 +1,7 @@
 """Notes for the log: each kind of thing at a bounded rate."""
 
+import logging
+
 from dnstap_bgp.core.exabgp.notes import Level, Note, Notes
 
 
@@ -19,3 +21,9 @@ def test_kinds_do_not_hold_each_other_back_and_are_given_once():
     assert [note.text for note in notes.take()] == ["one", "other"]
     assert notes.take() == []
     assert not notes.waiting
+
+
+def test_levels_are_those_of_logging():
+    assert {level.name: level.value for level in Level} == {
+        name: logging.getLevelName(name) for name in ("INFO", "WARNING", "ERROR")
+    }

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from dnstap_bgp.core.dns.answer import MESSAGE_MAX_BYTES
-from dnstap_bgp.core.hold.hook_answers import HookAnswers
+from dnstap_bgp.core.hold.hook_answers import HookAnswerCounters, HookAnswers
 from dnstap_bgp.core.hold.message import Question
 from dnstap_bgp.core.lists.rules import Rule, RuleSet
 from dnstap_bgp.core.refresh.asked_names import AskedNames, NotedName
@@ -102,3 +102,7 @@ def test_names_of_refreshed_lists_are_noted():
     assert names.take() == []  # of a hook that doesn't count
     answers.read(question(LISTED, "good"))
     assert names.take() == [(b"www.listed.test", NotedName("list", 300, by_client=True))]
+
+
+def test_nothing_is_counted_before_an_answer_was_read():
+    assert HookAnswers(RULES).counters == HookAnswerCounters(0, 0, 0, 0, 0)

@@ -89,3 +89,4 @@ def test_the_id_of_what_is_no_question_is_told_if_it_has_one():
 def test_verdicts_are_those_of_the_contract():
     words = "not_ours there installed refused off no_neighbor gave_up too_many not_understood"
     assert [verdict.word for verdict in Verdict] == words.split()
+    assert [*Verdict] == [*range(9)]

@@ -85,6 +85,10 @@ def test_the_slowest_neighbor_counts():
     assert scene.reckon(A).verdict is Verdict.THERE
 
 
+def test_a_reckoning_without_a_wait_has_none():
+    assert Reckoning(Verdict.THERE) == (Verdict.THERE, (), 0.0, 0.0)
+
+
 def test_of_several_routes_the_last_one_counts():
     scene = Scene(row(FAST), row(SLOW))
     scene.announce(A)

@@ -126,6 +126,15 @@ def test_what_0_1_0_wrote_is_read():
     assert [str(rule) for _, rule in rules.explain(b"bar.net")] == ["=bar.net"]
 
 
+def test_kinds_keep_the_numbers_that_files_have_of_them():
+    assert [(kind.name, kind.value) for kind in RuleKind] == [
+        ("SUFFIX", 0),
+        ("EXACT", 1),
+        ("SUBDOMAINS", 2),
+        ("CHILDREN", 3),
+    ]
+
+
 def test_other_files_and_versions_are_refused():
     packed = pack(RuleSet.build([]), {}, "")
     with pytest.raises(ListError, match="version"):

@@ -228,6 +228,14 @@ def test_a_line_and_a_document_are_as_long_as_they_may_be():
         open_document(document, bytes(11))
 
 
+@pytest.mark.parametrize("form", [name for name, form in FORMATS.items() if form.signs and name != "plain"])
+def test_a_line_of_most_formats_may_have_64_kib(form: str):
+    for size, told in ((65_536, False), (65_537, True)):
+        items = list(read_lines([b"x" * size], FORMATS[form]))
+        reasons = [item.reason for item in items if isinstance(item, Complaint)]
+        assert any("65537 bytes, 65536 are allowed" in reason for reason in reasons) == told
+
+
 @pytest.mark.parametrize(
     ("line", "rest"),
     [

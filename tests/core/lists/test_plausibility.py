@@ -114,3 +114,7 @@ def test_is_partial(lost: int, rules: int, *, partial: bool):
 )
 def test_covered_share(prefixes: list[bytes], share: float):
     assert covered_share(prefixes) == pytest.approx(share, rel=1e-6)
+
+
+def test_of_a_content_that_is_known_by_its_rules_alone_no_fault_is_known():
+    assert SourceContent(7) == SourceContent(7, prefixes=0, malformed=0, has_dots=True, no_list="", example="")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dnstap_bgp.core.sniff import answers
-from dnstap_bgp.core.sniff.answers import AnswerReader
+from dnstap_bgp.core.sniff.answers import AnswerReader, SniffCounters
 from dnstap_bgp.core.tap import dnstap_pb2
 from tests.core.sniff.wire import fragments4, ip, ipv4, ipv6, tcp, udp
 
@@ -98,6 +98,10 @@ def test_an_answer_that_was_asked_for():
     assert (read.message.response_address, read.message.response_message) == (ip(SERVER), answer())
     assert dnstap_pb2.FrameSender.FromString(frame).version == b"v1"
     assert (found.counters.questions, found.counters.answers) == (2, 1), "each time that it passes"
+
+
+def test_nothing_is_counted_before_a_packet_was_read():
+    assert reader().counters == SniffCounters(0, 0, 0, 0, 0, 0, 0)
 
 
 def test_an_answer_that_this_host_sends():

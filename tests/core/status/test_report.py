@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from dnstap_bgp.core.status.report import Finding, ListStatus, PeerStatus, not_ready
+from dnstap_bgp.core.status.report import Finding, ListStatus, PeerStatus, SourceStatus, WebStatus, not_ready
 from tests.core.doctor.cases import HOST, WELL
 
 
@@ -75,3 +75,9 @@ def test_what_is_not_told_of_a_peer_or_a_list_is_nothing():
     assert (peer.given, peer.taken, peer.refused, peer.errors, peer.is_configured) == (0, 0, 0, 0, True)
     known = ListStatus("default", 10, 0, 2, 1, 1, None, ())
     assert (known.enabled, known.is_managed, known.switched, known.switched_until) == (True, False, False, None)
+
+
+def test_what_is_not_told_of_a_source_or_of_the_web_is_nothing():
+    source = SourceStatus("/list", "pending")
+    assert (source.files, source.rules, source.prefixes, source.changed) == (0, 0, 0, 0.0)
+    assert not WebStatus((), 0, 0, {}).steering
