@@ -98,6 +98,71 @@ def test_what_was_given_up_is_tried_again_once_a_neighbor_comes_up():
     assert host.views.progress(X) == "announced"
 
 
+def test_what_was_given_up_is_tried_again_once_for_each_event_and_never_without_one():
+    host = Host()
+    host.refuses = lambda line: "10.0.0.1/32" in line
+    host.wish(X)
+    host.turn()
+    host.take_said()
+    host.turn(300)
+    assert announce(1) not in host.take_said()
+    for event in (up_event(), SIGNAL):
+        host.hear(event)
+        host.turn(300)
+        assert announce(1) in host.take_said()
+        host.turn(300)
+        assert announce(1) not in host.take_said()
+
+
+def test_a_signal_has_the_neighbors_asked_for_at_once():
+    """It may be a reload, by which some come and go."""
+    host = Host()
+    host.turn(200)
+    host.take_said()
+    while not host.take_said("json"):
+        host.turn()
+    host.turn(50)
+    assert not host.take_said("json"), "all is calm"
+    host.hear(SIGNAL)
+    host.turn()
+    assert host.take_said("json")
+
+
+def test_a_pause_after_refusals_ends_with_the_first_line_that_is_taken():
+    host = Host()
+    host.refuses = lambda line: "nlri" in line
+    host.wish(X)
+    host.turn(5)
+    (view,) = host.views
+    assert view.pause_s == 1.0
+    host.refuses = lambda _line: False
+    host.turn(15)
+    assert host.views.progress(X) == "announced"
+    assert (view.pause_s, view.pause_until) == (0.0, 0.0)
+    host.refuses = lambda line: "nlri" in line
+    host.wish(Y)
+    host.turn(5)
+    assert view.pause_s == 1.0, "and the next one begins anew"
+
+
+def test_one_that_comes_up_after_an_attribute_change_is_due_no_flush():
+    """One that comes up amid the change is: it may have read the announcement before the withdraw."""
+    for amid in (False, True):
+        host = Host(neighbor_row(A), neighbor_row(B, up=False))
+        host.wish(X)
+        host.turn()
+        host.wish(X, attributes=TWO)
+        while (line := host.say()) != f"neighbor {B} {announce(1).replace('announce', 'withdraw')}":
+            host.hear(*([json.dumps(host.rows).encode()] if line and "json" in line else []), DONE)
+            host.now += 0.1
+        if not amid:
+            host.hear(DONE)
+            assert host.say() == announce(1, "192.0.2.2")
+            host.hear(DONE)
+        host.hear(up_event(B))
+        assert host.neighbor(B).flush_due is amid
+
+
 def test_a_host_that_takes_nothing_costs_no_prefix():
     host = Host()
     host.refuses = lambda line: "nlri" in line
