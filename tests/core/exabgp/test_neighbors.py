@@ -330,3 +330,78 @@ def test_a_session_that_comes_up_drains_from_then_on():
     assert (neighbor.drains_since, neighbor.eor_due_since) == (10.0, 10.0)
     neighbor.came_up(10.0, 4.0)
     assert (neighbor.drains_since, neighbor.eor_due_since) == (6.0, 10.0), "a row tells of it: it is older"
+
+
+def test_a_neighbor_that_is_refused_has_nothing_left_to_prove():
+    neighbor = Neighbor(session(), BOTH, 0.0)
+    neighbor.adopt(0.0)
+    neighbor.refuse(1.0)
+    assert not neighbor.proven
+    neighbor.doubt(None, 2.0)
+    neighbor.refuse(3.0)
+    assert neighbor.proof_due_at is None
+
+
+def test_an_end_of_rib_that_was_missed_is_none_of_the_next_session():
+    neighbor = Neighbor(session(), BOTH, 0.0)
+    neighbor.came_up(0.0)
+    neighbor.task_answered(flush=False, done=False)
+    assert (neighbor.end_of_rib_missed, neighbor.eor_due_since) == (True, None)
+    neighbor.compare(row(), 1.0)
+    assert (neighbor.end_of_rib_missed, neighbor.eor_due_since) == (False, 1.0), "it was refused in haste"
+    neighbor.task_answered(flush=False, done=False)
+    neighbor.went_down()
+    neighbor.came_up(5.0)
+    neighbor.compare(row(), 6.0)
+    assert neighbor.eor_due_since == 5.0
+
+
+def replaying(*families):
+    """Tasks of one neighbor, its only view, and its replay of these families."""
+    tasks, views = NeighborTasks(), Views()
+    tasks.on_rows([row()], nothing, 0.0)
+    (neighbor,) = tasks.neighbors
+    neighbor.replay = frozenset(families)
+    (view,) = views
+    view.reconciler.recall([(bytes(4), Attributes(bytes([192, 0, 2, 1])))])
+    return tasks, views, tasks.replay(view, views, 0)
+
+
+def test_a_replay_that_is_due_amid_another_one_is_of_the_families_of_both():
+    tasks, views, replay = replaying(IPV4)
+    assert replay.families == {IPV4}
+    (neighbor,), (view,) = tasks.neighbors, views
+    neighbor.replay = frozenset({IPV6})
+    assert tasks.replay(view, views, 0).families == BOTH
+    neighbor.replay = frozenset({IPV4})
+    tasks.replay_ended(tasks.replay(view, views, 0))
+    neighbor.replay = frozenset({IPV6})
+    assert tasks.replay(view, views, 0).families == {IPV6}
+
+
+@pytest.mark.parametrize("then", ["retry", "whole replay", "gone"])
+def test_what_a_replay_gave_up_is_tried_again_once(then):
+    tasks, views, _ = replaying(IPV4)
+    (neighbor,), (view,) = tasks.neighbors, views
+    given_up = []
+    for _ in range(3):  # in its line, and alone twice
+        replay = tasks.replay(view, views, 0)
+        batch = view.reconciler.take(0, low_latency=False, attribute_changes=True, replay=replay)
+        if batch is not None:
+            view.reconciler.answered(batch, done=False)
+            given_up.append(tasks.replay_refused(batch))
+    assert [*filter(None, given_up)] == [bytes(4)]
+    tasks.replay_ended(replay)
+    if then == "whole replay":
+        neighbor.replay_all()
+        tasks.replay_ended(tasks.replay(view, views, 0))
+    elif then == "gone":
+        tasks.on_rows([], nothing, 1.0)
+    tasks.retry()
+    again = tasks.replay(view, views, 0)
+    assert (again is not None) == (then == "retry")
+    if again is not None:
+        assert again.take(9) == [bytes(4)]
+        tasks.replay_ended(again)
+        tasks.retry()
+        assert tasks.replay(view, views, 0) is None
