@@ -359,3 +359,7 @@ def test_what_has_ended_or_is_forgotten_keeps_no_other_waiting():
     made.replace_exact({}, {b"ends.example": "tunnel", WWW: "tunnel"}.get, 1.0)
     assert made.next(100.0) == WWW
     assert len(made) == 1
+
+
+def test_before_the_tap_has_shown_any_own_answers_are_not_known_from_others():
+    assert not RefreshSchedule(1, lambda: 0.0).knows_own
