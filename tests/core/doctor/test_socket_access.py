@@ -31,6 +31,8 @@ def steps(folder, folder_gid, socket, socket_gid):
         (0o710, 500, 0o666, 500, "/run/x"),
         (0o701, 120, 0o660, 120, "/run/x"),  # its group decides, though all others might pass
         (0o711, 500, 0o606, 120, "/run/x/tap.sock"),
+        (0o711, 500, 0o665, 500, "/run/x/tap.sock"),  # to pass or to read it is not to connect
+        (0o716, 500, 0o666, 500, "/run/x"),
         (0o700, 500, 0o600, 500, "/run/x"),
     ],
 )
