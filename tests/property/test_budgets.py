@@ -185,7 +185,7 @@ def test_each_neighbor_has_what_its_budget_has_room_for(seeds):
 
 
 def test_each_neighbor_has_it_also_where_exabgp_refuses_lines():
-    live_through_some(range(6), BUDGETED_HOSTILE)
+    live_through_some([*range(6), 1_759], BUDGETED_HOSTILE)  # the last was found by the long round below
 
 
 @pytest.mark.long

@@ -1,13 +1,14 @@
 """Sessions of ExaBGP: what each is due, and one writer for what is known of it."""
 
 import ast
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
 
 from dnstap_bgp.core.exabgp import neighbors as module
 from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, NeighborRow, SessionIdentity, StateEvent
+from dnstap_bgp.core.exabgp.kept_routes import RibCopy
 from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, Neighbor, Neighbors, NeighborTasks
 from dnstap_bgp.core.exabgp.views import Views
 from dnstap_bgp.core.model import Attributes, Audience, Change, PerView
@@ -161,6 +162,33 @@ def test_a_row_that_cannot_be_read_is_a_neighbor_while_there_is_room():
     assert (len(neighbors), neighbors.others) == (1, frozenset())
     neighbors.on_rows([row(f"192.0.2.{number}") for number in range(NEIGHBORS_MAX)], nothing, 1.0, ["198.51.100.1"])
     assert "198.51.100.1" in neighbors.others
+
+
+def test_a_neighbor_whose_row_can_be_read_after_all_keeps_what_it_is_owed():
+    """While its address stood for it, its attributes were changed as for one that is down, and it may keep routes."""
+    neighbors = Neighbors()
+    neighbors.on_rows([], nothing, 0.0, ["192.0.2.1"])
+    (neighbor,) = neighbors
+    copy: RibCopy = ({},)
+    neighbor.keep(copy)
+    neighbors.on_rows([row("192.0.2.1"), row("192.0.2.2")], nothing, 10.0)
+    assert neighbors.at("192.0.2.1") == [neighbor]
+    assert (neighbor.session, neighbor.configured) == (session("192.0.2.1"), BOTH)
+    assert neighbor.up
+    assert neighbor.draining
+    assert neighbor.flush_due
+    assert neighbor.replay == BOTH
+    assert neighbor.copies == (copy,)
+    (other,) = neighbors.at("192.0.2.2")
+    assert not other.flush_due
+
+
+def test_of_two_sessions_of_an_address_each_is_owed_what_the_address_was_owed():
+    neighbors = Neighbors()
+    neighbors.on_rows([], nothing, 0.0, ["192.0.2.1"])
+    one = row("192.0.2.1")
+    neighbors.on_rows([one, replace(one, session=replace(one.session, local_as=65009))], nothing, 10.0)
+    assert [one.flush_due for one in neighbors] == [True, True]
 
 
 def test_a_neighbor_that_was_refused_is_asked_about_once_it_is_up_again():

@@ -136,6 +136,15 @@ class Neighbor:
         """End-of-RIB is due, and the neighbor is there to get it."""
         return self.eor_due_since is not None and self.up and self.negotiated is not None and not self.foreign
 
+    def identify(self, session: SessionIdentity, configured: frozenset[str]) -> None:
+        """Take which session it is, where only its address could be read before.
+
+        Its events found nobody meanwhile: it is told everything, as one that is new. What it kept and is owed stays.
+        """
+        self.session, self.configured = session, configured
+        self.replay_all()
+        self.want_flush()
+
     # -- what events tell
 
     def came_up(self, now: float, age_s: float = 0.0) -> None:
@@ -449,7 +458,8 @@ class Neighbors:
         """Take the rows of `show neighbor json`.
 
         A session ends with its row. But a row that can't be read may be anybody's, so nobody's session ends by it: a
-        neighbor whose address is all that can be read is told everything, like one that is down.
+        neighbor whose address is all that can be read is told everything, like one that is down, until a row tells
+        which session it is.
 
         Args:
             rows: Every neighbor; past `NEIGHBORS_MAX` only its address counts.
@@ -457,7 +467,7 @@ class Neighbors:
             now: Process clock.
             unread: Addresses of the rows that can't be read; empty where the address can't, either.
         """
-        present = {row.session for row in rows}
+        present = {row.session for row in rows} | {_unread_session(row.session.address) for row in rows}
         if "" not in unread:
             gone = [session for session in self._sessions if session not in present and session.address not in unread]
             for session in gone:
@@ -468,7 +478,7 @@ class Neighbors:
             if neighbor is not None:
                 self.silent |= neighbor.compare(row, now) and not neighbor.counter
             else:
-                neighbor = self._begin(row.session, row.configured, now)
+                neighbor = self._identify(row) or self._begin(row.session, row.configured, now)
                 if neighbor is None:
                     others.add(row.session.address)
                     continue
@@ -477,13 +487,21 @@ class Neighbors:
             if row.up:
                 neighbor.measure(row, updates_asked(neighbor.address))
         for address in unread:
-            session = SessionIdentity(address, "", 0, 0, "")
-            if address and not self.at(address) and self._begin(session, frozenset(FAMILIES), now) is None:
+            session, families = _unread_session(address), frozenset(FAMILIES)
+            if address and not self.at(address) and self._begin(session, families, now) is None:
                 others.add(address)
         self.others = frozenset(others) if len(others) <= OTHERS_MAX else frozenset()
         self.incomplete = "" in unread or len(others) > OTHERS_MAX
         self.unread = len(unread)
         self.known = True
+
+    def _identify(self, row: NeighborRow) -> Neighbor | None:
+        """Give the session of a row to the neighbor of which only the address could be read; None: there is none."""
+        neighbor = self._sessions.pop(_unread_session(row.session.address), None)
+        if neighbor is not None:
+            neighbor.identify(row.session, row.configured)
+            self._sessions[row.session] = neighbor
+        return neighbor
 
     def _begin(self, session: SessionIdentity, configured: frozenset[str], now: float) -> Neighbor | None:
         """Keep track of a session; None: there are too many."""
@@ -492,9 +510,16 @@ class Neighbors:
         neighbor = self._sessions[session] = Neighbor(session, configured, now)
         if self.known:
             neighbor.replay_all()
-        if self.incomplete:  # it may have been there, and attributes were changed without a withdraw before
+        # It may have been there, and attributes were changed without a withdraw before: where no address could be read,
+        # or where one address stood for several sessions.
+        if self.incomplete or (self.known and len(self.at(session.address)) > 1):
             neighbor.want_flush()
         return neighbor
+
+
+def _unread_session(address: str) -> SessionIdentity:
+    """Give the session that stands for whatever has an address, while nothing else of its row can be read."""
+    return SessionIdentity(address, "", 0, 0, "")
 
 
 class NeighborTasks:
