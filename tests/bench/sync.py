@@ -9,7 +9,6 @@ hour has a pull each 10 minutes, ours a stream with its beats.
 """
 
 import argparse
-import gc
 import json
 import random
 import resource
@@ -25,7 +24,8 @@ from typing import Any
 from dnstap_bgp.core.model import Claim
 from dnstap_bgp.core.sync import go_json
 from dnstap_bgp.workers.process.clocks import process_clock
-from dnstap_bgp.workers.routes.timer import FREEZE_S
+from dnstap_bgp.workers.process.heap import CycleCollector
+from dnstap_bgp.workers.routes.timer import COLLECT_S
 from dnstap_bgp.workers.sync.client import KEEPALIVE_IDLE_S, RENEW_S
 from dnstap_bgp.workers.sync.listener import BEAT_S
 from tests.bench.figure import Figure, Settings
@@ -242,12 +242,11 @@ def _await(instance: Instance, count: int) -> None:
 
 def _watch(instance: Instance, stall_ms: list[float]) -> None:
     """See how late the loop is with something that it should call at once; and freeze what lives, as the timer does."""
-    freeze_at = 0.0
+    collect_at, collector = 0.0, CycleCollector()
     while True:
-        if process_clock() >= freeze_at:
-            gc.collect()
-            gc.freeze()
-            freeze_at = process_clock() + FREEZE_S
+        if process_clock() >= collect_at:
+            collector.run(process_clock())
+            collect_at = process_clock() + COLLECT_S
         hub = instance.syncer._hub
         if hub is None or hub._loop is None:
             time.sleep(0.01)

@@ -1,8 +1,11 @@
-"""The C library's heap: one for all threads, where that is glibc's."""
+"""The C library's heap: one for all threads, where that is glibc's; and Python's cycles."""
 
 import ctypes
+import gc
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -45,3 +48,61 @@ def test_threads_share_one_heap():
 
 def test_trimming_is_harmless():
     heap.trim()
+
+
+class Knot:
+    """An object that only a collection of cycles frees."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+@pytest.fixture
+def thawed() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("thawed")
+def test_a_cycle_that_was_frozen_is_freed_in_a_while():
+    collector = heap.CycleCollector()
+    collector.run(0.0)
+    knot = Knot()
+    seen = weakref.ref(knot)
+    collector.run(10.0)
+    del knot
+    collector.run(20.0)
+    assert seen() is not None, "what was frozen is walked each time"
+    collector.run(heap.THAW_S)
+    assert seen() is None
+
+
+@pytest.mark.usefixtures("thawed")
+def test_many_that_were_frozen_are_freed_soon(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(heap, "THAW_OBJECTS", 500)
+    collector = heap.CycleCollector()
+    collector.run(0.0)
+    knots = [Knot() for _ in range(500)]
+    seen = weakref.ref(knots[0])
+    collector.run(10.0)
+    knots.clear()
+    collector.run(20.0)
+    assert seen() is None
+
+
+@pytest.mark.usefixtures("thawed")
+def test_what_takes_long_is_done_seldom(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        "dnstap_bgp.workers.process.heap.time.perf_counter", iter(range(10)).__next__
+    )  # each run takes a second
+    collector = heap.CycleCollector()
+    collector.run(0.0)
+    knot = Knot()
+    seen = weakref.ref(knot)
+    collector.run(10.0)
+    del knot
+    for now in (heap.THAW_S, 9_990.0):
+        collector.run(now)
+        assert seen() is not None
+    collector.run(10_000.0)
+    assert seen() is None

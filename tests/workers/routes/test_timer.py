@@ -46,7 +46,7 @@ def test_a_claim_is_recorded_and_ends_by_itself(tmp_path):
 
 
 def test_the_file_is_of_version_1_again_once_there_is_one_view(tmp_path, monkeypatch):
-    monkeypatch.setattr(timer, "FREEZE_S", 0.1)
+    monkeypatch.setattr(timer, "COLLECT_S", 0.1)
     path = tmp_path / "state"
     keeper = Keeper(RouteTable(Policies([POLICY], Guard())), Views(), RuleSet.build([]))
     store = Store(path, crashed)

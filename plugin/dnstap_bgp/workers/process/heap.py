@@ -1,4 +1,4 @@
-"""Heap of the C library, for the whole process; no thread of its own.
+"""Memory of the whole process: the C library's heap and Python's cycles; no thread of its own.
 
 glibc keeps what was freed, and gives each thread a heap of its own, of which `malloc_trim` gives back all but the end:
 5 MB after a restore of 200,000 routes. Threads that take turns for the interpreter need no heaps of their own. Other C
@@ -6,6 +6,18 @@ libraries have neither call, and are left as they are.
 """
 
 import ctypes
+import gc
+import math
+import time
+
+THAW_S = 600.0
+"""At least so long between two walks through everything."""
+
+THAW_OBJECTS = 100_000
+"""So many objects may be frozen until then: some 20 MB, whoever makes them."""
+
+THAW_SHARE = 1 / 10_000
+"""Of the time, for these walks, in which no thread runs: with 1,000,000 routes one every 20 minutes."""
 
 _M_ARENA_MAX = -8  # malloc.h
 
@@ -27,3 +39,35 @@ def trim() -> None:
     """
     if _trim is not None:
         _trim(0)
+
+
+class CycleCollector:
+    """Collector of Python's cycles that leaves alone what lives long.
+
+    A collection walks all objects, 15 ms without routes, 25 ms with 200,000 and 125 ms with 1,000,000, in which no
+    thread runs. So what has survived one is frozen: it is not walked again, and counting references frees it all the
+    same, while the young are few. But what is part of a cycle, and was frozen while it was in use (a connection, a
+    session that failed, with its traceback), would then never be freed: now and then everything is thawed and walked.
+    """
+
+    def __init__(self) -> None:
+        self._thaw_at = math.inf
+        self._frozen = 0
+
+    def run(self, now: float) -> None:
+        """Collect what is garbage, and freeze what is not.
+
+        Args:
+            now: Process clock.
+        """
+        began = time.perf_counter()
+        is_thawed = now >= self._thaw_at or self._frozen >= THAW_OBJECTS
+        if is_thawed:
+            gc.unfreeze()
+        gc.collect()
+        if is_thawed or self._thaw_at == math.inf:
+            self._thaw_at = now + max(THAW_S, (time.perf_counter() - began) / THAW_SHARE)
+            self._frozen = 0
+        else:
+            self._frozen += len(gc.get_objects())
+        gc.freeze()

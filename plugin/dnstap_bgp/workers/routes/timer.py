@@ -5,7 +5,6 @@ what the table refused; every few seconds it keeps the garbage collector away fr
 rewritten as of version 1 where there is one view again.
 """
 
-import gc
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -21,9 +20,8 @@ from dnstap_bgp.workers.state.store import Store
 TICK_S = 0.25
 """An expired route is withdrawn within 2 s: one for its bucket's second, this, and the writer's turn."""
 
-FREEZE_S = 10.0
-"""A full collection walks all objects: 250 ms at 1,000,000 routes, in which no thread runs. So what has survived one is
-frozen (never walked again; counting references frees it all the same), while the young are few."""
+COLLECT_S = 10.0
+"""Between two collections of garbage."""
 
 
 TickHandler: TypeAlias = Callable[[float, Sequence[Claim]], None]
@@ -55,7 +53,7 @@ class Timer:
             self._thread.join(deadline_s)
 
     def _run(self) -> None:
-        freeze_at = 0.0
+        collect_at, collector = 0.0, heap.CycleCollector()
         while not self._stop.wait(TICK_S):
             self._keeper.expire()
             self._watch.look(process_clock())
@@ -63,10 +61,9 @@ class Timer:
             if claims and self._store is not None:
                 self._store.append(claims=claims)
             self._on_tick(process_clock(), self._keeper.news())
-            if process_clock() >= freeze_at and not self._keeper.is_restoring:
-                gc.collect()
-                gc.freeze()
+            if process_clock() >= collect_at and not self._keeper.is_restoring:
+                collector.run(process_clock())
                 heap.trim()
                 if self._store is not None and self._store.of_views and self._keeper.is_one_view:
                     self._store.save()
-                freeze_at = process_clock() + FREEZE_S
+                collect_at = process_clock() + COLLECT_S
