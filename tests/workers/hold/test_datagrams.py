@@ -383,6 +383,7 @@ def test_what_was_made_for_another_group_is_given_to_the_configured_one(folder, 
     with as_nobody(folder, group=OTHER_GROUP):
         with pytest.raises(ListenerError, match=f"usermod -aG {GROUP} nobody, and restart"):
             ensure(made, GROUP)
+        assert made.exists() is (ensure is ensure_folder), "our own group is to read no token"
         ensure(made, OTHER_GROUP)
         assert made.stat().st_gid == OTHER_GROUP
     with as_nobody(folder, group=GROUP):

@@ -24,7 +24,7 @@ from typing import Any
 from dnstap_bgp.core.hold.message import QUESTION_MAX_BYTES, TOKEN_BYTES, read_question
 from dnstap_bgp.errors import HoldMessageError, ListenerError
 from dnstap_bgp.workers.hold.carriers import Ask
-from dnstap_bgp.workers.net.listeners import UCRED, give_to_group
+from dnstap_bgp.workers.net.listeners import UCRED, give_to_group, no_member_text
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.runtime import write_atomically
 
@@ -289,9 +289,12 @@ def ensure_token(path: Path, gid: int) -> bytes:
     """
     if not os.path.lexists(path):  # `Path.exists` follows a link, which would be replaced
         try:
-            write_atomically(path, f"{secrets.token_hex(TOKEN_BYTES)}\n", _TOKEN_FILE_MODE, durable=True)
+            # The group's from the beginning: our own may have resolvers in it, which are to know no token.
+            write_atomically(path, f"{secrets.token_hex(TOKEN_BYTES)}\n", _TOKEN_FILE_MODE, gid=gid, durable=True)
         except OSError as error:
-            raise ListenerError(f"token_file {path} can't be made: {error.strerror}") from None
+            is_of_group = error.errno == errno.EPERM and error.filename is None  # of a descriptor
+            reason = no_member_text(gid) if is_of_group else error.strerror
+            raise ListenerError(f"token_file {path} can't be made: {reason}") from None
     return _read_token(path, gid)
 
 

@@ -339,9 +339,14 @@ def give_to_group(made: Path | int, gid: int) -> None:
     try:
         os.chown(made, -1, gid)
     except PermissionError:
-        group, user = _group_name(gid), _user_name(os.geteuid())
-        reason = f"may not give it to group {group}: the user {user} is no member of it, or was none when this started"
-        raise ListenerError(f"{reason} (usermod -aG {group} {user}, and restart)") from None
+        raise ListenerError(no_member_text(gid)) from None
+
+
+def no_member_text(gid: int) -> str:
+    """Say why nothing can be given to a group, and what to do."""
+    group, user = _group_name(gid), _user_name(os.geteuid())
+    reason = f"may not give it to group {group}: the user {user} is no member of it, or was none when this started"
+    return f"{reason} (usermod -aG {group} {user}, and restart)"
 
 
 def group_id(group: str | None) -> int:
