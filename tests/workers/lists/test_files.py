@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,22 @@ def test_links_that_go_round_end(tmp_path: Path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     assert build(tmp_path / "a").reports[0].error == os.strerror(errno.ELOOP)
+
+
+def test_a_link_that_leads_through_many_folders_takes_no_descriptors_from_others(tmp_path: Path):
+    """The attack: whoever may write a list leads to it through more folders than descriptors are left."""
+    (tmp_path / "x").mkdir()
+    write(tmp_path, few="a.com\n")
+    (tmp_path / "far").symlink_to("x/../" * 100 + "few")
+    (tmp_path / "farther").symlink_to("x/../" * 800 + "few")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+    ten_are_left = [number for number in range(len(taken) + 10) if number not in taken][9]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (ten_are_left + 1, limits[1]))
+    try:
+        with listfiles.opened(tmp_path / "far") as file:
+            assert file.read() == b"a.com\n"
+        with pytest.raises(ListError, match=os.strerror(errno.ELOOP)):
+            listfiles.digest_of(tmp_path / "farther")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

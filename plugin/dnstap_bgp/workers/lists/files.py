@@ -37,7 +37,7 @@ INCLUDES_MAX = 1000
 INCLUDE_DEPTH_MAX = 16
 """Includes on the way to a file; geosite needs 4."""
 
-_LINKS_MAX = 40  # as the kernel has it
+_STEPS_MAX = 256  # folders and links on the way to a file: a link has room for 2,000, and may lead to another one
 
 PATTERNS_USED, PATTERNS_OFF, PATTERNS_WAITING = "used", "off", "waiting"
 """Keywords and expressions count; they don't, as the configuration says; they don't until it says so, as a version that
@@ -260,24 +260,26 @@ def _walk(path: Path, stack: ExitStack) -> tuple[int, set[int], bool]:
     """
     todo = [*reversed(path.absolute().parts)]
     strangers: set[int] = set()
-    fd, links, is_public = -1, 0, True
-    while todo:
-        found = _step(todo.pop(), None if fd < 0 else fd, is_last=not todo)
-        stack.callback(os.close, found)
-        status = os.fstat(found)
-        if not stat.S_ISLNK(status.st_mode):
-            fd = found
-            is_public &= bool(status.st_mode & (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else stat.S_IROTH))
-            continue
-        links += 1
-        if links > _LINKS_MAX:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if status.st_uid not in (0, os.geteuid()):
-            strangers.add(status.st_uid)
-        target = Path(os.readlink("", dir_fd=found))
-        is_public |= target.is_absolute()  # where it lies is no matter then
-        todo += reversed(target.parts)
-    return fd, strangers, is_public
+    fd, is_public = -1, True
+    for _ in range(_STEPS_MAX):
+        with ExitStack() as step:
+            found = _step(todo.pop(), None if fd < 0 else fd, is_last=not todo)
+            step.callback(os.close, found)
+            status = os.fstat(found)
+            if stat.S_ISLNK(status.st_mode):
+                if status.st_uid not in (0, os.geteuid()):
+                    strangers.add(status.st_uid)
+                target = Path(os.readlink("", dir_fd=found))
+                is_public |= target.is_absolute()  # where it lies is no matter then
+                todo += reversed(target.parts)
+            else:
+                stack.close()  # the folder before it
+                stack.push(step.pop_all())
+                fd = found
+                is_public &= bool(status.st_mode & (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else stat.S_IROTH))
+        if not todo:
+            return fd, strangers, is_public
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def _step(name: str, folder: int | None, *, is_last: bool) -> int:
