@@ -392,3 +392,18 @@ def test_what_was_made_for_another_group_is_given_to_the_configured_one(folder, 
         assert stat.S_IMODE(made.stat().st_mode) == (0o770 if ensure is ensure_folder else 0o640)
     ensure(made, OTHER_GROUP)
     assert made.stat().st_gid == GROUP, "another user's stays as it is"
+
+
+def test_what_lies_on_a_read_only_mount_is_taken_as_it_is(folder):
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"missing: the right to mount ({mounted.stderr.decode().strip()})")
+    try:
+        ensure_folder(folder / "hooks", -1)
+        token = ensure_token(folder / "token", -1)
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        for gid in (-1, GROUP):
+            ensure_folder(folder / "hooks", gid)
+            assert ensure_token(folder / "token", gid) == token
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)

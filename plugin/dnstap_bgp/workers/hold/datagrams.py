@@ -301,12 +301,15 @@ def ensure_token(path: Path, gid: int) -> bytes:
 def _give_ours(made: Path | int, gid: int, name: str) -> None:
     """Give what belongs to our user to the group, also what was made for another one; leave what is somebody else's."""
     found = os.stat(made)  # noqa: PTH116 - a descriptor, too
-    if found.st_uid != os.geteuid() or found.st_gid == gid:
+    if gid < 0 or found.st_uid != os.geteuid() or found.st_gid == gid:
         return
     try:
         give_to_group(made, gid)
     except ListenerError as error:
         raise ListenerError(f"{name}: {error}") from None
+    except OSError as error:
+        if error.errno != errno.EROFS:  # such a mount is as its operator has made it
+            raise ListenerError(f"{name} can't be given to group {gid}: {error.strerror}") from None
 
 
 def _read_token(path: Path, gid: int) -> bytes:
