@@ -268,7 +268,7 @@ def ensure_folder(folder: Path, gid: int) -> None:
         ListenerError: It can't be made, or is no folder.
     """
     try:
-        folder.mkdir()
+        folder.mkdir(mode=0o770)
         folder.chmod(0o770)  # whatever the umask
     except FileExistsError:
         if not os.path.isdir(folder):  # noqa: PTH112 - `Path.is_dir` raises behind a link to where we may not look

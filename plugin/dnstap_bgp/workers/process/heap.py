@@ -11,10 +11,10 @@ import math
 import time
 
 THAW_S = 600.0
-"""At least so long between two walks through everything."""
+"""Between two walks through everything, at least."""
 
-THAW_OBJECTS = 100_000
-"""So many objects may be frozen until then: some 20 MB, whoever makes them."""
+THAW_OBJECTS, THAW_EARLY_S = 100_000, 60.0
+"""Or so many objects were frozen since, some 20 MB, and so long ago: whoever makes them may make many."""
 
 THAW_SHARE = 1 / 10_000
 """Of the time, for these walks, in which no thread runs: with 1,000,000 routes one every 20 minutes."""
@@ -52,6 +52,7 @@ class CycleCollector:
 
     def __init__(self) -> None:
         self._thaw_at = math.inf
+        self._early_at = 0.0
         self._frozen = 0
 
     def run(self, now: float) -> None:
@@ -61,13 +62,13 @@ class CycleCollector:
             now: Process clock.
         """
         began = time.perf_counter()
-        is_thawed = now >= self._thaw_at or self._frozen >= THAW_OBJECTS
+        is_thawed = now >= self._thaw_at or (self._frozen >= THAW_OBJECTS and now >= self._early_at)
         if is_thawed:
             gc.unfreeze()
         gc.collect()
         if is_thawed or self._thaw_at == math.inf:
             self._thaw_at = now + max(THAW_S, (time.perf_counter() - began) / THAW_SHARE)
-            self._frozen = 0
+            self._early_at, self._frozen = now + THAW_EARLY_S, 0
         else:
             self._frozen += len(gc.get_objects())
         gc.freeze()
