@@ -61,13 +61,13 @@ class CycleCollector:
         Args:
             now: Process clock.
         """
-        began = time.perf_counter()
+        began = time.thread_time()
         is_thawed = now >= self._thaw_at or (self._frozen >= THAW_OBJECTS and now >= self._early_at)
         if is_thawed:
             gc.unfreeze()
         gc.collect()
         if is_thawed or self._thaw_at == math.inf:
-            self._thaw_at = now + max(THAW_S, (time.perf_counter() - began) / THAW_SHARE)
+            self._thaw_at = now + max(THAW_S, (time.thread_time() - began) / THAW_SHARE)
             self._early_at, self._frozen = now + THAW_EARLY_S, 0
         else:
             self._frozen += len(gc.get_objects())
