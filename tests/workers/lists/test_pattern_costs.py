@@ -89,6 +89,28 @@ def test_names_of_a_measurement_take_bounded_time(monkeypatch: pytest.MonkeyPatc
     assert pattern_costs._cost([(0, expression("[ab]*c"))], 1) == math.inf
 
 
+def test_what_is_dear_among_others_at_first_only_stays(monkeypatch: pytest.MonkeyPatch):
+    """With shares that are told: each group's first names are dear, as in a set of fifty that many lists have."""
+    tried: list[Name] = []
+
+    def share(_match: object, names: list[Name], most_s: float) -> float:
+        if most_s != pattern_costs.HOSTILE_COST_MAX_S:
+            return 0.5
+        tried.extend(names)
+        return 2.0 if len(tried) <= first else 0.5
+
+    monkeypatch.setattr(pattern_costs, "_share", share)
+    given = [(0, expression(text)) for text in GOOD]
+    first = sum(len(names) for _, one in given for names in hostile_names(one))
+    assert costly(given) == []
+    before, after = set(tried[:first]), set(tried[first:])
+    assert len(after - before) > 0.9 * len(before), "with the same names, states that explode would be there, too"
+    tried.clear()
+    first = 1 << 30
+    assert pattern_costs._cost(given, 1) == 2.0
+    assert pattern_costs._cost(given[:1], 1) == 2.0
+
+
 def test_what_is_surely_too_much_is_not_measured_to_its_end():
     """The attack: a thousand expressions, each name of which takes milliseconds, kept the compiler busy for an hour."""
     asked = 0

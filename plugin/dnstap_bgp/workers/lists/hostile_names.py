@@ -59,11 +59,12 @@ _Node: TypeAlias = tuple[Any, Any]  # as that parser has it: a kind, and what be
 _Place: TypeAlias = tuple[str, Sequence[_Node]]
 
 
-def names_for_places(text: str) -> Iterator[list[Name]]:
+def names_for_places(text: str, turn: int = 0) -> Iterator[list[Name]]:
     """Make names for each place of an expression that a name may stay in.
 
     Args:
         text: In RE2's syntax.
+        turn: Each has other names.
 
     Raises:
         ListError: It has too many such places, or is written so that only RE2 can read it.
@@ -79,7 +80,7 @@ def names_for_places(text: str) -> Iterator[list[Name]]:
         raise ListError(f"an expression that nothing but RE2 can read: {error}") from error
     if len(places) > PLACES_MAX:
         raise ListError(f"an expression with {len(places)} repetitions and classes, {PLACES_MAX} are allowed")
-    pick = random.Random(text)  # noqa: S311 - names, no secrets
+    pick = random.Random(f"{turn} {text}")  # noqa: S311 - names, no secrets
     own = [letter for letter in _LETTERS if letter in plain.lower()]
     for begin, body in places.values():
         yield [_name(begin, body, pick.sample(own, min(len(own), 2 + at % 2)), pick) for at in range(NAMES_OF_PLACE)]

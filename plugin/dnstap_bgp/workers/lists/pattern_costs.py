@@ -7,7 +7,8 @@ anew for each name, at 2 us a byte instead of 5 ns. That shows only in use, so i
     names as an attacker would ask for: long, and of the few letters that a part of an expression repeats, or made for
     each place where a name may stay (hostile_names.py).
 
-What counts is the worse of both.
+What counts is the worse of both. Among other expressions the first names that come to a place cost much, as they bring
+states that all of these have in common; so what is dear there is tried again, behind all others and with other names.
 """
 
 import math
@@ -62,8 +63,10 @@ def costly(patterns: Sequence[tuple[int, Pattern]]) -> list[Pattern]:
         return []
     deadline = time.thread_time() + CPU_S
     costs = {pattern: _cost([(0, pattern)], 1) for pattern in expressions if time.thread_time() < deadline}
-    expressions.sort(key=lambda pattern: costs.get(pattern, math.inf))
-    few, many = 0, len(expressions)  # so many are cheap enough, and so many are not
+    # What was not measured stands before what is too dear by itself.
+    expressions.sort(key=lambda pattern: costs.get(pattern, 1.0))
+    dear = sum(cost > 1 for cost in costs.values())
+    few, many = 0, len(expressions) - max(0, dear - 1)  # so many are cheap enough, and so many are not
     deadline = time.thread_time() + CPU_S
     while few + 1 < many and time.thread_time() < deadline:
         middle = (few + many) // 2
@@ -85,13 +88,17 @@ def usual_names(number: int) -> list[Name]:
     return names
 
 
-def hostile_names(pattern: Pattern) -> Iterator[list[Name]]:
+def hostile_names(pattern: Pattern, turn: int = 0) -> Iterator[list[Name]]:
     """Make names of an attacker for an expression, in groups: of a few letters of its text, or for a place in it.
+
+    Args:
+        pattern: The expression.
+        turn: Each has other names of the same groups.
 
     Raises:
         ListError: There can't be names for all of its places.
     """
-    pick = random.Random(pattern.text)  # noqa: S311 - names, no secrets
+    pick = random.Random(f"{turn} {pattern.text}")  # noqa: S311 - names, no secrets
     text = _NOT_OWN.sub("", pattern.text.lower())
     for sign, letters in _CLASSES:
         text = text.replace(sign, letters)
@@ -100,7 +107,7 @@ def hostile_names(pattern: Pattern) -> Iterator[list[Name]]:
     for part in list(parts)[:PARTS_MAX]:
         few = sorted(part)
         yield ["".join(pick.choices(few, k=pick.randint(60, 200))).encode() for _ in range(HOSTILE_NAMES)]
-    yield from names_for_places(pattern.text)
+    yield from names_for_places(pattern.text, turn)
 
 
 def _cost(patterns: Sequence[tuple[int, Pattern]], rounds: int) -> float:
@@ -117,15 +124,37 @@ def _cost(patterns: Sequence[tuple[int, Pattern]], rounds: int) -> float:
             cost = min(cost, _share(match, usual_names(number), NAME_COST_MAX_S))
             if cost >= SURE:
                 break
-        for names in (names for one in expressions for names in hostile_names(one)):
-            if cost > 1:
-                break
-            if time.thread_time() > deadline:
-                return math.inf
-            cost = max(cost, _share(match, names, HOSTILE_COST_MAX_S))
+        if cost <= 1:
+            cost = max(cost, _hostile_cost(match, list(expressions), deadline))
     except (ListError, PatternsFailedError):
         return math.inf
     return cost
+
+
+def _hostile_cost(match: Callable[[Name], int], expressions: Sequence[Pattern], deadline: float) -> float:
+    """Measure the cost of the attacker's names for the expressions of a set, as a share of what it may be.
+
+    Raises:
+        ListError: There can't be names for all places of an expression.
+    """
+    worst = 0.0
+    for turn in (0, 1) if len(expressions) > 1 else (1,):
+        worst, dear = 0.0, []
+        for one in expressions:
+            share = 0.0
+            for names in hostile_names(one, turn):
+                if time.thread_time() > deadline:
+                    return math.inf
+                share = max(share, _share(match, names, HOSTILE_COST_MAX_S))
+                if turn and share > 1:
+                    return share
+            worst = max(worst, share)
+            if share > 1:
+                dear.append(one)
+        expressions = dear
+        if not dear:
+            break
+    return worst
 
 
 def _share(match: Callable[[Name], int], names: Sequence[Name], most_s: float) -> float:
