@@ -7,6 +7,7 @@ from contextlib import closing
 
 from dnstap_bgp.commands.privileges import enter_namespace
 from dnstap_bgp.config import Config, TcpAddress
+from dnstap_bgp.config.addresses import join_port
 from dnstap_bgp.config.settings import DEFAULT_LIST
 from dnstap_bgp.core.model import Attributes, Claim, RibKey, RibRecord, is_of_views
 from dnstap_bgp.core.sync import go_json
@@ -33,7 +34,7 @@ def endpoint_of(config: Config) -> str | None:
     host = str(listen.host)
     if listen.ip is not None and listen.ip.is_unspecified:
         host = "127.0.0.1" if listen.ip.version == 4 else "::1"
-    return f"[{host}]:{listen.port}" if ":" in host else f"{host}:{listen.port}"
+    return join_port(host, listen.port)
 
 
 def fetch(endpoint: str, namespace: str | None) -> list[go_json.Entry]:

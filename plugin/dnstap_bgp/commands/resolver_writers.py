@@ -7,6 +7,8 @@ be forwarded, AAAA withheld. What the resolver can't be told is said in a commen
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from dnstap_bgp.config.addresses import join_port
+
 CANARY = "use-application-dns.net"
 """Name by which browsers ask whether they may use a DNS of their own (support.mozilla.org: "canary domain")."""
 
@@ -134,7 +136,7 @@ def _dnsdist(tap: str | None, lists: Sequence[SteeredList]) -> Iterator[str]:
             yield "    addAction(AndRule({listed, QTypeRule(DNSQType.AAAA)}), RCodeAction(DNSRCode.NOERROR))"
         if one.servers:
             for host, port in one.servers:
-                at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                at = join_port(host, port)
                 yield f"    newServer({{address='{at}', pool='steered-{number}', healthCheckMode='up'}})"
             yield f"    addAction(listed, PoolAction('steered-{number}'))"
         yield "end"
@@ -150,7 +152,7 @@ def _pdns(tap: str | None, lists: Sequence[SteeredList]) -> Iterator[str]:
     for one in lists:
         yield from _about("#", one)
         if one.servers:
-            servers = ";".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in one.servers)
+            servers = ";".join(join_port(host, port) for host, port in one.servers)
             yield from (f"+{domain}={servers}" for domain in one.domains)
             yield from (f"# the Recursor can't except {domain}: it is asked for there, too" for domain in one.excepted)
     yield "#lua local canary, none, others = newDS(), newDS(), newDS()"

@@ -63,8 +63,7 @@ class TcpAddress:
         return self.host == "localhost" or (self.ip is not None and self.ip.is_loopback)
 
     def __str__(self) -> str:
-        scheme = "tls://" if self.tls else ""
-        return f"{scheme}[{self.host}]:{self.port}" if ":" in self.host else f"{scheme}{self.host}:{self.port}"
+        return ("tls://" if self.tls else "") + join_port(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class UdpAddress:
     port: int
 
     def __str__(self) -> str:
-        return f"udp://[{self.host}]:{self.port}" if ":" in self.host else f"udp://{self.host}:{self.port}"
+        return f"udp://{join_port(self.host, self.port)}"
 
 
 ListenAddress: TypeAlias = UnixAddress | TcpAddress
@@ -220,6 +219,11 @@ def split_port(written: str) -> tuple[str, int | None]:
         msg = f"{port} is no port: 1 to 65535"
         raise ValueError(msg)
     return plain if bracketed is None else bracketed, port
+
+
+def join_port(host: str, port: int) -> str:
+    """Write an address or a host name with a port, as `split_port` takes it apart: `host:port` or `[IPv6]:port`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def host_name(value: object) -> str:

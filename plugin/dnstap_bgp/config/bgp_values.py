@@ -7,7 +7,7 @@ that no text of the file can become a command.
 import re
 from ipaddress import IPv4Address, IPv6Address
 
-from dnstap_bgp.config.addresses import IPAddress, address, host_name, literal, split_port, table_by_address
+from dnstap_bgp.config.addresses import IPAddress, address, host_name, join_port, literal, split_port, table_by_address
 from dnstap_bgp.config.values import UINT32_MAX, duration, text
 from dnstap_bgp.core import validation
 from dnstap_bgp.core.routes.policy import ROUTES_MAX
@@ -144,9 +144,7 @@ def neighbor_reference(value: object) -> str:
     """
     host, port = split_port(text(value))
     written = neighbor_address(host)
-    if port is None:
-        return written
-    return f"[{written}]:{port}" if ":" in written else f"{written}:{port}"
+    return written if port is None else join_port(written, port)
 
 
 def password(value: object) -> str:

@@ -65,14 +65,18 @@ def thawed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gc.unfreeze()
 
 
-@pytest.mark.usefixtures("thawed")
-def test_a_cycle_that_was_frozen_is_freed_in_a_while():
+def with_a_frozen_knot() -> tuple[heap.CycleCollector, weakref.ref[Knot]]:
+    """Give a collector that has run twice, and a cycle that it has frozen the second time and is garbage since."""
     collector = heap.CycleCollector()
     collector.run(0.0)
     knot = Knot()
-    seen = weakref.ref(knot)
     collector.run(10.0)
-    del knot
+    return collector, weakref.ref(knot)
+
+
+@pytest.mark.usefixtures("thawed")
+def test_a_cycle_that_was_frozen_is_freed_in_a_while():
+    collector, seen = with_a_frozen_knot()
     collector.run(20.0)
     assert seen() is not None, "what was frozen is walked each time"
     collector.run(heap.THAW_S)
@@ -99,12 +103,7 @@ def test_what_takes_long_is_done_seldom(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         "dnstap_bgp.workers.process.heap.time.thread_time", iter(range(10)).__next__
     )  # each run takes a second
-    collector = heap.CycleCollector()
-    collector.run(0.0)
-    knot = Knot()
-    seen = weakref.ref(knot)
-    collector.run(10.0)
-    del knot
+    collector, seen = with_a_frozen_knot()
     for now in (heap.THAW_S, 9_990.0):
         collector.run(now)
         assert seen() is not None

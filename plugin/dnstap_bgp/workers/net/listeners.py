@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dnstap_bgp.config import HoldAddress, IPAddress, TcpAddress, UdpAddress, UnixAddress
+from dnstap_bgp.config.addresses import join_port
 from dnstap_bgp.core.timing import Backoff
 from dnstap_bgp.errors import ListenerError
 
@@ -197,7 +198,7 @@ def peer_text(sock: socket.socket) -> str:
     """Name whoever is connected, in printable ASCII: address and port, or the process behind a unix socket."""
     if sock.family != socket.AF_UNIX:
         address, port = peer_address(sock), sock.getpeername()[1]
-        return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
+        return join_port(str(address), port)
     pid, _, _ = peer_credentials(sock)
     try:
         comm = Path(f"/proc/{pid}/comm").read_bytes().strip()
@@ -344,7 +345,8 @@ def give_to_group(made: Path | int, gid: int) -> None:
 
 def no_member_text(gid: int) -> str:
     """Say why nothing can be given to a group, and what to do."""
-    group, user = _group_name(gid), _user_name(os.geteuid())
+    user = user_name(os.geteuid()) or str(os.geteuid())
+    group = _group_name(gid)
     reason = f"may not give it to group {group}: the user {user} is no member of it, or was none when this started"
     return f"{reason} (usermod -aG {group} {user}, and restart)"
 
@@ -368,11 +370,12 @@ def _group_name(gid: int) -> str:
         return str(gid)
 
 
-def _user_name(uid: int) -> str:
+def user_name(uid: int) -> str | None:
+    """Find the name of a user of this system; None: there is none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(uid)
+        return None
 
 
 def _file_id(path: Path) -> _FileId | None:

@@ -1,7 +1,6 @@
 """Access by token to what steers over [http], and the audit of all that steers; middlewares, in the thread "loop"."""
 
 import asyncio
-import pwd
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
@@ -12,7 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 from dnstap_bgp.errors import CommandError
 from dnstap_bgp.workers.net.fair_share import owner_of, peer_uid
 from dnstap_bgp.workers.net.http_server import is_bearer, is_bearer_scheme
-from dnstap_bgp.workers.net.listeners import peer_address
+from dnstap_bgp.workers.net.listeners import peer_address, user_name
 from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.web.middleware import ASKED, Failure
 
@@ -119,10 +118,7 @@ def unix_user(request: web.Request) -> str:
     if sock is None:
         return ""
     uid = peer_uid(sock)
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+    return user_name(uid) or f"uid {uid}"
 
 
 def token_user(request: web.Request) -> str:
