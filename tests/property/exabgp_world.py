@@ -120,7 +120,10 @@ class Loop:
     def is_at_rest(self):
         """Every router is right, and nothing is on its way."""
         right = all(neighbor.table == self.expected(neighbor) for neighbor in self.exabgp.neighbors.values())
-        return right and all(view.reconciler.handed_over for view in self.views) and not self.talk.unanswered
+        settled = all(
+            view.reconciler.handed_over and not view.reconciler.adj_rib_out.has_retained for view in self.views
+        )
+        return right and settled and not self.talk.unanswered
 
     def rest(self):
         """All neighbors come up, and everything comes to rest: each router has exactly what it should."""

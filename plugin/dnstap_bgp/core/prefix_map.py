@@ -43,6 +43,12 @@ class PrefixMap(Generic[V]):
     def __delitem__(self, prefix: Prefix) -> None:
         del self.shards[prefix[-1]][prefix]
 
+    def copy(self) -> "PrefixMap[V]":
+        """Make a map of its own with the same entries."""
+        twin: PrefixMap[V] = PrefixMap()
+        twin.shards = [shard.copy() for shard in self.shards]
+        return twin
+
     def get(self, prefix: Prefix) -> V | None:
         """Look a value up; None: there is none."""
         return self.shards[prefix[-1]].get(prefix)

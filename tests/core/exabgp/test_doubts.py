@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dnstap_bgp.core.exabgp import doubts
-from dnstap_bgp.core.exabgp.api_session import POLL_S, POLL_SOON_S, WALK_PAUSE_S
+from dnstap_bgp.core.exabgp.api_session import POLL_S, POLL_SOON_S, RETAINED_S, WALK_PAUSE_S
 from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, PROBE_MIN_S, PROOF_AFTER_S
 from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, Change, PerView
 from dnstap_bgp.core.prefix_map import SHARDS
@@ -31,10 +31,19 @@ class Host(Talk):
         self.rows = list(rows) or [neighbor_row()]
         self.refuses = lambda _line: False
         self.said = []
+        self.file = {}
         self.ready(*self.rows)
         for neighbor in self.talk.tasks.neighbors:
             neighbor.draining = False
         self.talk.notes.take()
+
+    def say(self):
+        outgoing = self.talk.next(self.now)
+        self.file.update(self.views.take_corrections())
+        if outgoing is None:
+            return None
+        self.file.update(outgoing.records)
+        return outgoing.data.decode()
 
     def turn(self, count=1):
         for _ in range(count):
@@ -469,6 +478,150 @@ def test_a_process_that_begins_says_nothing_more_to_neighbors_that_are_ours():
     host.turn(100)
     assert sorted(host.take_said()) == [announce(2), "withdraw attributes next-hop 192.0.2.1 nlri 10.0.0.1/32\n"]
     assert host.talk.tasks.copied_routes == 0
+
+
+def recorded(host):
+    """Give the prefixes that a state file has as announced."""
+    return {prefix for prefix, attributes in host.file.items() if attributes is not None}
+
+
+def of_a_file():
+    """Two neighbors that have X and Y, as the state file has them."""
+    host = of_two_neighbors()
+    host.hear(up_event(A), up_event(B))
+    host.turn(200)
+    return host
+
+
+def turn(host, count=1):
+    host.turn(count)
+    walked = dict(entry for shard in range(SHARDS) for entry in host.views.walk(shard))
+    assert recorded(host) == walked.keys(), "a snapshot says the same"
+
+
+def test_a_withdraw_after_a_reload_is_recorded_once_all_neighbors_have_proven_to_be_ours():
+    host = of_a_file()
+    host.hear(SIGNAL)
+    host.views.put([Change(X, None)])
+    turn(host, 10)
+    assert host.views.announced(X) is None
+    assert recorded(host) == {X, Y}
+    turn(host, 250)
+    assert recorded(host) == {Y}
+
+
+def test_a_process_that_begins_before_a_proof_withdraws_again_what_a_neighbor_keeps():
+    """It was withdrawn within the seconds after a reload that gave the neighbor to another process."""
+    host = of_a_file()
+    host.hear(SIGNAL)
+    host.refuses = lambda line: line.startswith(f"neighbor {B} ")
+    host.views.put([Change(X, None)])
+    turn(host, 10)
+    begun = Host(neighbor_row(A), neighbor_row(B), recalled=host.file.items())
+    begun.refuses = host.refuses
+    begun.wish(Y)
+    for shard in range(SHARDS):
+        begun.views.resync(shard)
+    begun.talk.tasks.restored = True
+    begun.file = host.file
+    turn(begun, 100)
+    assert recorded(begun) == {X, Y}, "withdrawn, and neighbor B has it"
+    begun.refuses = lambda _line: False
+    turn(begun, int(10 * PROBE_MIN_S) + 210)
+    assert withdraw(1, B) in begun.take_said(B)
+    assert recorded(begun) == {Y}
+
+
+def test_what_a_neighbor_keeps_is_recorded_for_an_hour():
+    host = of_a_file()
+    host.hear(SIGNAL)
+    host.refuses = lambda line: line.startswith(f"neighbor {B} ")
+    turn(host, 200)
+    assert host.neighbor(B).foreign
+    host.views.put([Change(X, None)])
+    turn(host)
+    withdrawn = host.now
+    host.wish(bytes([10, 0, 0, 3]))
+    turn(host)
+    host.views.put([Change(bytes([10, 0, 0, 3]), None)])  # never was at B
+    turn(host)
+    assert recorded(host) == {X, Y}
+    host.now = withdrawn + RETAINED_S - 2 * POLL_S
+    turn(host, int(10 * POLL_S))
+    assert recorded(host) == {X, Y}
+    turn(host, int(20 * POLL_S))
+    assert recorded(host) == {Y}
+    host.refuses = lambda _line: False
+    host.hear(SIGNAL)
+    turn(host, 300)
+    assert withdraw(1, B) in host.take_said(B), "this process knows it for longer"
+
+
+def test_what_came_and_went_between_a_reload_and_its_reading_is_withdrawn_at_a_neighbor_that_kept_it():
+    host = of_a_file()
+    host.hear(SIGNAL)
+    host.wish(bytes([10, 0, 0, 3]))
+    turn(host, 2)
+    host.refuses = lambda line: line.startswith(f"neighbor {B} ")
+    host.views.put([Change(bytes([10, 0, 0, 3]), None)])
+    turn(host, 200)
+    assert host.neighbor(B).foreign
+    assert recorded(host) == {X, Y, bytes([10, 0, 0, 3])}
+    host.refuses = lambda _line: False
+    host.hear(SIGNAL)
+    turn(host, 300)
+    assert withdraw(3, B) in host.take_said(B)
+    assert recorded(host) == {X, Y}
+
+
+def test_what_is_announced_again_while_it_is_retained_stays_recorded():
+    host = of_a_file()
+    host.hear(SIGNAL)
+    host.views.put([Change(X, None)])
+    turn(host, 5)
+    host.wish(X)
+    turn(host, 250)
+    assert recorded(host) == {X, Y}
+    host.views.put([Change(X, None)])
+    turn(host, 5)
+    assert recorded(host) == {Y}, "no doubt is left"
+
+
+def test_a_line_that_is_prepared_before_a_release_is_recorded_behind_it():
+    host = of_a_file()
+    host.hear(SIGNAL)
+    host.views.put([Change(X, None)])
+    turn(host, 5)
+    for neighbor in host.talk.tasks.neighbors:  # no doubt is left, and nobody has noticed yet
+        neighbor.proof_due_at = None
+        neighbor.keep_nothing()
+    host.wish(bytes([10, 0, 0, 3]))
+    assert host.say() == announce(3)
+    host.views.put([Change(X, ONE)], bulk=True)
+    prepared = host.talk.prepare(host.now)
+    host.file.update(prepared.records)
+    assert recorded(host) == {X, Y, bytes([10, 0, 0, 3])}
+    host.now += POLL_S
+    assert host.say() == "show neighbor json\n"
+    host.hear(DONE, json.dumps(host.rows).encode(), DONE)
+    host.file.update(host.views.take_corrections())
+    assert recorded(host) == {Y, bytes([10, 0, 0, 3])}
+    assert host.say() == announce(1)
+    assert recorded(host) == {X, Y, bytes([10, 0, 0, 3])}
+
+
+def test_a_neighbor_that_is_down_is_tried_once_after_a_start():
+    """No End-of-RIB shows whether it is ours, and what it may keep would be remembered for good."""
+    host = Host(neighbor_row(A), neighbor_row(B, up=False), recalled=[(X, ONE), (Y, ONE)])
+    host.wish(X, Y)
+    host.talk.tasks.restored = True
+    host.turn(10)
+    assert host.neighbor(B).copies
+    host.turn(int(10 * (PROOF_AFTER_S + POLL_S)))
+    assert not host.neighbor(B).copies
+    assert host.take_said(B) == [f"neighbor {B} {PROBE}"]
+    host.turn(1000)
+    assert not host.take_said(B)
 
 
 def test_copies_share_what_is_the_same_and_count_it_once(monkeypatch):

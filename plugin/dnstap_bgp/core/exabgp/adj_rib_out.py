@@ -9,15 +9,19 @@ Three things make the knowledge of it less than certain:
   *previous attributes* pending.
 - The state file learns of an announcement before the line is written, so it needs a *correction* where that was refused
   or never written.
+- A withdraw may not have reached a neighbor that is another process's for now, or may be (`kept_routes`). The prefix is
+  then *retained*: the state file has it as announced until that is known, so that a process that begins meanwhile
+  withdraws it again, and knows what the neighbor may keep.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from copy import copy
 from dataclasses import dataclass, field
 
 from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, family
+from dnstap_bgp.core.exabgp.kept_routes import KEPT_ROUTES_MAX
 from dnstap_bgp.core.exabgp.update_queue import ATTRIBUTE_CHANGE, Transition, UpdateBatch, transition
 from dnstap_bgp.core.model import UNKNOWN_ATTRIBUTES, Attributes, Prefix
 from dnstap_bgp.core.prefix_map import SHARDS, PrefixMap
@@ -35,7 +39,7 @@ class AdjRibOut(PrefixMap[Attributes]):
             neighbor is sent its whole table again.
     """
 
-    __slots__ = ("_corrections", "_previous", "_refused_previous", "_stale", "count", "repair_due")
+    __slots__ = ("_corrections", "_previous", "_refused_previous", "_retained", "_stale", "count", "repair_due")
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +49,7 @@ class AdjRibOut(PrefixMap[Attributes]):
         self._previous: OrderedDict[Prefix, Attributes] = OrderedDict()
         self._refused_previous: set[Prefix] = set()  # of a refused line: they go alone
         self._corrections: list[tuple[Prefix, Attributes | None]] = []
+        self._retained: PrefixMap[tuple[Attributes, float]] = PrefixMap()  # and since when; of a shard the oldest first
 
     def announced(self, prefix: Prefix, attributes: Attributes) -> None:
         """Enter a prefix as announced with these attributes."""
@@ -143,6 +148,7 @@ class AdjRibOut(PrefixMap[Attributes]):
             ("_stale", [stale.copy() for stale in self._stale]),
             ("_previous", self._previous.copy()),
             ("_refused_previous", self._refused_previous.copy()),
+            ("_retained", self._retained.copy()),
             ("_corrections", []),
         ):
             setattr(twin, name, value)
@@ -224,11 +230,59 @@ class AdjRibOut(PrefixMap[Attributes]):
         if len(self._previous) > ATTRIBUTE_CHANGE.prefixes_max:
             self._previous.popitem(last=False)
 
+    # -- retained prefixes
+
+    def retain(self, prefixes: Sequence[Prefix], attributes: Attributes, now: float) -> None:
+        """Have the state file keep prefixes that are being withdrawn; past `KEPT_ROUTES_MAX` it doesn't.
+
+        Args:
+            prefixes: Those that a neighbor may keep.
+            attributes: What they were announced with.
+            now: Process clock.
+        """
+        if len(self._retained) + len(prefixes) <= KEPT_ROUTES_MAX:
+            for prefix in prefixes:
+                self._retained.shards[prefix[-1]].setdefault(prefix, (attributes, now))
+
+    def release(self, until: float) -> None:
+        """Have the state file learn what was withdrawn and has been retained since then or longer (process clock)."""
+        for shard in self._retained.shards:
+            while shard and next(iter(shard.values()))[1] <= until:
+                prefix = next(iter(shard))
+                del shard[prefix]
+                if prefix not in self:
+                    self.correct(prefix)
+
+    @property
+    def has_retained(self) -> bool:
+        """True where the state file has prefixes as announced that are withdrawn."""
+        return any(self._retained.shards)
+
+    def has_retained_since(self, until: float) -> bool:
+        """Tell whether any prefix has been retained since then or longer (process clock)."""
+        return any(shard and next(iter(shard.values()))[1] <= until for shard in self._retained.shards)
+
+    def retained(self, shard: int) -> dict[Prefix, Attributes]:
+        """Copy the retained prefixes of one shard that are not announced again."""
+        announced = self.shards[shard]
+        found = self._retained.shards[shard]
+        return {prefix: attributes for prefix, (attributes, _) in found.items() if prefix not in announced}
+
+    def shards_kept(self) -> list[Mapping[Prefix, Attributes]]:
+        """Give the shards of what neighbors may have: what is announced, and what is retained."""
+        return [
+            {**retained, **shard} if (retained := self.retained(number)) else shard
+            for number, shard in enumerate(self.shards)
+        ]
+
     # -- corrections of the state file
 
     def correct(self, prefix: Prefix) -> None:
-        """Have the state file learn the entry of a prefix as it is now."""
-        self._corrections.append((prefix, self.get(prefix)))
+        """Have the state file learn the entry of a prefix as it is now, or as it is retained."""
+        announced = self.get(prefix)
+        if announced is None and (retained := self._retained.get(prefix)) is not None:
+            announced, _ = retained
+        self._corrections.append((prefix, announced))
 
     def take_corrections(self) -> list[tuple[Prefix, Attributes | None]]:
         """Take what the state file must learn now: (prefix, announced attributes, or None where there are none)."""

@@ -53,6 +53,9 @@ POLL_MIN_S = 0.1
 """Neighbors that come and go all the time don't make us ask more often."""
 WALK_PAUSE_S = 0.001
 """Between two steps of a walk that finds nothing to write: others wait for the keeper's lock."""
+RETAINED_S = 3600.0
+"""So long the state file keeps as announced what is withdrawn and some neighbor may keep. No longer: a neighbor may be
+another process's for good, and what is kept is withdrawn again by each process that begins."""
 LOW_LATENCY_S = 10.0
 """So long after a fresh address bulk keeps out of the next one's way."""
 
@@ -291,6 +294,19 @@ class ApiSession:
         self._on_purpose_served(line, now, done=done)
         if not done and line.addresses and line.kind is not LineKind.PROBE:
             self._doubt(line, now)
+        if line.addresses or line.kind is LineKind.NEIGHBORS:
+            self._release_retained(now)
+
+    def _release_retained(self, now: float) -> None:
+        """Have the state file learn of withdraws, once no neighbor may keep the routes, or after `RETAINED_S`."""
+        for view in self._views:
+            rib = view.reconciler.adj_rib_out
+            if not rib.has_retained:
+                continue
+            until = now - RETAINED_S if self.tasks.may_keep(view.audience) else now
+            if rib.has_retained_since(until):
+                view.prepared.prepare(None)  # its records may be of the same prefixes, and come before
+                rib.release(until)
 
     def _on_purpose_served(self, line: InFlight, now: float, *, done: bool) -> None:
         if line.kind is LineKind.PROBE:
@@ -325,6 +341,9 @@ class ApiSession:
                 if self._doubts.refused(view, batch, now) and not line.addresses:
                     self._doubt(line, now)
             else:
+                if batch.transition.wanted is None:
+                    kept = self.tasks.kept_of(batch.prefixes, view.audience)
+                    view.reconciler.adj_rib_out.retain(kept, batch.transition.attributes, now)
                 view.reconciler.answered(batch, done=True)
                 view.settling.add(batch, self.lines)
                 view.end_pause()

@@ -116,11 +116,11 @@ class Doubts:
     def copy_recalled(self, now: float) -> None:
         """Copy what an earlier process announced, before anything of it is withdrawn: a neighbor may be foreign now.
 
-        No doubt begins by it. End-of-RIB, which names each neighbor that is up, shows whether it is ours.
+        No doubt begins by it. End-of-RIB, which names each neighbor that is up, shows whether it is ours, or a probe.
         """
         copy = self._copier(now, tell=False)
         for neighbor in self._tasks.neighbors:
-            neighbor.keep(copy(neighbor.address))
+            neighbor.recall(copy(neighbor.address), now)
 
     def copy_for_hidden(self) -> None:
         """Copy what is announced to anybody, for neighbors whose address can't be read.
@@ -144,14 +144,14 @@ class Doubts:
             tell: Whether the log is to say that there are too many.
         """
         view = self._views.of(address)
-        if view is None or not len(view.reconciler.adj_rib_out):
+        shards = view.reconciler.adj_rib_out.shards_kept() if view is not None else NO_SHARDS
+        if view is None or not any(shards):
             return None
-        rib = view.reconciler.adj_rib_out
         before = self._tasks.last_copy(address, view.audience) or NO_SHARDS
-        is_new = [shard != copied for shard, copied in zip(rib.shards, before, strict=True)]  # quick: shared values
+        is_new = [shard != copied for shard, copied in zip(shards, before, strict=True)]  # quick: shared values
         if not any(is_new):
             return before
-        count = sum(map(len, compress(rib.shards, is_new)))
+        count = sum(map(len, compress(shards, is_new)))
         if self._tasks.copied_routes + count > KEPT_ROUTES_MAX:
             text = (
                 f"neighbor {address} may be another process's now; what is withdrawn meanwhile may stay there when it"
@@ -160,9 +160,7 @@ class Doubts:
             if tell:
                 self._notes.say("kept", now, Level.WARNING, text)
             return None
-        return tuple(
-            dict(shard) if new else copied for shard, copied, new in zip(rib.shards, before, is_new, strict=True)
-        )
+        return tuple(dict(shard) if new else copied for shard, copied, new in zip(shards, before, is_new, strict=True))
 
     def views_of(self, addresses: tuple[str, ...]) -> list[View]:
         """Find the views of some neighbors; none by name: all of them."""

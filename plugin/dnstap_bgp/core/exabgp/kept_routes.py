@@ -17,14 +17,17 @@ No other line is written during a walk, to any neighbor: one between could annou
 withdraws, to a neighbor for which both are pending. So fresh addresses wait for it, 15 to 20 s for 80,000 routes that
 ended meanwhile.
 
+Copies end with the process. So what is withdrawn while some neighbor may keep it (it is in a copy, or a proof is due)
+is *retained* in the Adj-RIB-Out: the state file has it as announced until the neighbor is rid of it, or proves to be
+ours, and a process that begins meanwhile copies it, too. A copy has what is retained: so also what came and went
+between the signal and ExaBGP's reading of its configuration.
+
 What remains, where a neighbor may keep a ghost:
 
-- The neighbor was foreign while an earlier process withdrew something: the copy that this process makes as it begins
-  is of what that one had announced to anybody at its end.
+- The neighbor is foreign for an hour after something was withdrawn (`api_session.RETAINED_S`), and a process ends in
+  that time and before it is given back.
 - The neighbor's `api` section lacks `signal`: no doubt begins at a reload, so the copy is made only when the first line
   that names the neighbor is refused, and lacks what was withdrawn between.
-- Between the signal and ExaBGP's reading of its configuration: what is announced for the first time and withdrawn again
-  before the neighbor is found to be foreign is in no copy.
 """
 
 from collections.abc import Mapping, Sequence

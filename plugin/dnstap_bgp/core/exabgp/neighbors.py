@@ -262,6 +262,20 @@ class Neighbor:
         if copy is not None and (not self.copies or self.copies[-1] != copy):  # mostly the same: nothing is said then
             self.copies += (copy,)
 
+    def recall(self, copy: RibCopy | None, now: float) -> None:
+        """Note what an earlier process announced to the neighbor, which may be foreign: it is tried in a while.
+
+        Mostly a line that names it alone shows that it isn't before that, but none does where it is down.
+        """
+        self.keep(copy)
+        self.probe_at = now + PROOF_AFTER_S
+
+    def is_probe_due(self, now: float) -> bool:
+        """Tell whether a harmless command is to be tried that shows whether commands reach the neighbor."""
+        if self.proof_due_at is not None:
+            return now >= self.proof_due_at
+        return now >= self.probe_at and (self.foreign or (bool(self.copies) and not self.proven))
+
     def keep_nothing(self) -> None:
         """Note that the neighbor was never foreign."""
         self.copies = ()
@@ -606,19 +620,41 @@ class NeighborTasks:
                 neighbor.doubt(copy(neighbor.address), now, may_miss=may_miss)
 
     def take_probes(self, now: float) -> list[str]:
-        """Find the neighbors for which a harmless command is to be tried: foreign ones again, and those in doubt."""
-        return [
-            neighbor.address
-            for neighbor in self.neighbors
-            if (neighbor.foreign and now >= neighbor.probe_at)
-            or (neighbor.proof_due_at is not None and now >= neighbor.proof_due_at)
-        ]
+        """Find the neighbors for which a harmless command is to be tried.
+
+        Foreign ones again, those in doubt, and those of which an earlier process's routes are copied (`recall`).
+        """
+        return [neighbor.address for neighbor in self.neighbors if neighbor.is_probe_due(now)]
 
     # -- what a neighbor kept while it was foreign
 
     def hide(self, audience: Audience, copy: RibCopy) -> None:
         """Keep what is announced to these neighbors, for those among them whose address can't be read for now."""
         self._hidden.append((audience, copy))
+
+    def may_keep(self, audience: Audience) -> bool:
+        """Tell whether some of these neighbors may keep what is withdrawn, because commands may not reach it."""
+        return bool(self._hidden) or any(
+            neighbor.proof_due_at is not None or neighbor.copies or neighbor in self._kept
+            for neighbor in self.neighbors
+            if neighbor.address in audience
+        )
+
+    def kept_of(self, prefixes: Sequence[Prefix], audience: Audience) -> Sequence[Prefix]:
+        """Find which of these prefixes, that are withdrawn now, some of these neighbors may keep.
+
+        Where it isn't known whether commands reach a neighbor it may be any, also one that was announced since then.
+        """
+        if not self.may_keep(audience):
+            return ()
+        copies = [copy for _, copy in self._hidden]
+        for neighbor in self.neighbors:
+            if neighbor.address in audience:
+                if neighbor.proof_due_at is not None:
+                    return prefixes
+                walk = self._kept.get(neighbor)
+                copies += neighbor.copies + (walk.copies if walk is not None else ())
+        return [prefix for prefix in prefixes if any(prefix in copy[prefix[-1]] for copy in copies)]
 
     @property
     def copied_routes(self) -> int:

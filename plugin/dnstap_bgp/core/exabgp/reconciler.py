@@ -402,7 +402,7 @@ class Reconciler:
         """Walk over what is announced of one shard, for a snapshot: the attributes before a change come first.
 
         That is while the change is in flight, or as long as neighbors that are down may have them pending: a process
-        that begins with the snapshot must withdraw those, too.
+        that begins with the snapshot must withdraw those, too. So do prefixes that are retained.
         """
         previous = self.adj_rib_out.previous(shard)
         changes = [batch for batch in self._batches if batch.transition.is_attribute_change]
@@ -412,6 +412,8 @@ class Reconciler:
             for prefix in batch.prefixes
             if prefix[-1] == shard and batch.transition.announced is not None
         ]
+        if self.adj_rib_out.has_retained:
+            previous += self.adj_rib_out.retained(shard).items()
         return [*previous, *self.adj_rib_out.shards[shard].items()]
 
     def take_corrections(self) -> list[tuple[Prefix, Attributes | None]]:
@@ -477,16 +479,17 @@ class Reconciler:
         if self.for_everyone or self._reachable is None or self._reachable or self._kept or len(self.adj_rib_out):
             return False
         rib = self.adj_rib_out
-        return not (self._in_flight or self._batches or self._unsettled or rib.has_previous or rib.repair_due)
+        unsure = rib.has_previous or rib.repair_due or rib.has_retained
+        return not (self._in_flight or self._batches or self._unsettled or unsure)
 
     @property
     def is_idle(self) -> bool:
-        """Nothing waits, is in flight, unsettled, refused or unsure, and no neighbor is due its whole table."""
+        """Nothing waits, is in flight, unsettled, refused, retained or unsure; no neighbor is due its whole table."""
         rib = self.adj_rib_out
         return (
             self.handed_over
             and not (self._alone or self._unsettled or self._refused or self._suspects)
-            and not (rib.has_previous or rib.repair_due)
+            and not (rib.has_previous or rib.repair_due or rib.has_retained)
             and not any(rib.stale(shard) for shard in range(len(rib.shards)))
         )
 
