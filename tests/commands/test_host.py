@@ -20,9 +20,10 @@ def test_a_plugin_is_only_found_if_the_signal_would_not_end_it(tmp_path, signum,
 
 def test_an_operators_exabgp_variables_do_not_break_it(tmp_path):
     stray = {"exabgp_api_ack": "false", "exabgp.daemon.daemonize": "true", "exabgp_cli_pipe": "/nowhere/"}
+    stray["exabgp_api_chunk"] = "0"  # no `show` would ever end
     with running(write_config(tmp_path), **stray) as up:
         up.until(lambda: "done" in up.noted, "ExaBGP's answer to the plugin")
-        assert "exabgp.daemon.daemonize, exabgp_api_ack, exabgp_cli_pipe" in up.log
+        assert "exabgp.daemon.daemonize, exabgp_api_ack, exabgp_api_chunk, exabgp_cli_pipe" in up.log
 
 
 def test_environment_keeps_what_only_concerns_the_log(tmp_path):

@@ -39,7 +39,8 @@ from dnstap_bgp.core.timing import Backoff
 SILENCE_S = 10.0
 """Worth a line in the log: another client's `show adj-rib out` holds answers up for so long."""
 ANSWER_WAIT_S = 300.0
-"""The longest stall measured is 80 s (`show adj-rib out` of 100,000 routes); then answers are taken for lost."""
+"""The longest stall measured is 80 s (`show adj-rib out` of 100,000 routes, by an ExaBGP that the operator starts; see
+`host.SHOWN_AT_ONCE`); then answers are taken for lost."""
 ANSWER_WAIT_MAX_S = 3600.0
 """Each opening without an answer doubles the wait, so that a dead pipe isn't filled."""
 POLL_S = 10.0
