@@ -197,11 +197,10 @@ class Machine(RuleBasedStateMachine):
     def exabgp_relents(self) -> None:
         self.world.exabgp.refuses = set()
 
-    @rule(ours=st.booleans())
-    def exabgp_serves_another_process(self, ours: bool) -> None:
+    @rule(ours=st.sets(st.sampled_from(NEIGHBORS)))
+    def exabgp_serves_another_process(self, ours: set[str]) -> None:
         self.world.was_hostile = True
-        for neighbor in self.world.exabgp.neighbors.values():
-            neighbor.ours = ours
+        self.world.exabgp.assign({address: address in ours for address in self.world.exabgp.neighbors})
 
     @rule(address=st.sampled_from(NEIGHBORS), key=st.sampled_from(["", "families", "messages", "peer"]))
     def a_row_is_garbled(self, address: str, key: str) -> None:

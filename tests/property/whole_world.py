@@ -161,6 +161,23 @@ class RecordFile:
         self._walk: Iterator[int] | None = None
         self.snapshots_begun = 0
         self._is_owed = False
+        self.kind = BlockKind.CHANGES
+
+    def begin_restore(self, *, has_blocks: bool) -> None:
+        """What is appended from now on came before all was back."""
+        self.kind = BlockKind.EARLY if has_blocks else BlockKind.CHANGES
+
+    def judged(self, *, rewrite: bool) -> None:
+        """All is back, and what came meanwhile is judged; `rewrite`: the file has claims that are not held any more."""
+        if rewrite:
+            self._walk = None
+            self.step()
+            while self._walk is not None:
+                self.step()
+        elif self.kind is BlockKind.EARLY:
+            self.kind = BlockKind.CHANGES
+            self.write(fails=0.0)
+            self.data += b"".join(frames(BlockKind.CHANGES, [], [], self._world.stamp))
 
     def append(self, records: Sequence[RibRecord] = (), claims: Sequence[Claim] = ()) -> None:
         self._pending.add(claims, records)
@@ -172,7 +189,7 @@ class RecordFile:
         if self._world.random.random() < fails:
             self._pending.give_back(batch)  # a full disk
             return
-        blocks = b"".join(frames(BlockKind.CHANGES, batch.claims, batch.records, self._world.stamp))
+        blocks = b"".join(frames(self.kind, batch.claims, batch.records, self._world.stamp))
         if not self._is_owed:
             self.data += blocks
         if self._walk is not None:
@@ -203,6 +220,7 @@ class RecordFile:
             while len(self._pending):
                 self.write(fails=0.0)
             self.data, self._walk, self._is_owed = self._draft, None, False
+            self.kind = BlockKind.CHANGES
             return
         told, claims = self._world.views.walk(shard), self._world.claims([shard])
         if told or claims:
@@ -529,18 +547,23 @@ class Whole(Loop):
             self.tap(data_frame(draw_answer(self.random)))
         restoration.recall(self.keeper.recall)
         self.keeper.end_recall()
+        self.file.begin_restore(has_blocks=restoration.report.survey.blocks > 0)
         claims: list[Claim] = []
-        restoration.adopt(claims.extend)
+        newcomers: list[Claim] = []
+        restoration.adopt(claims.extend, adopt_newcomers=newcomers.extend)
+        had_newcomers = bool(newcomers)
         yield
-        while claims:
-            count = self.random.randrange(1, 4)
-            self.keeper.adopt(claims[:count])
-            del claims[:count]
-            yield
-        self._resync()
+        for adopt, waiting in ((self.keeper.adopt, claims), (self.keeper.adopt_newcomers, newcomers)):
+            while waiting:
+                count = self.random.randrange(1, 4)
+                adopt(waiting[:count])
+                del waiting[:count]
+                yield
+        ended = self._resync()
+        self.file.judged(rewrite=had_newcomers or bool(ended))
         self.talk.tasks.restored = True
 
-    def _resync(self) -> None:
+    def _resync(self) -> int:
         """Decide on all that is held; what happens meanwhile comes between, once a budget has its prefixes."""
         restore_budget = self.keeper._restore_budget
 
@@ -556,7 +579,7 @@ class Whole(Loop):
                 self.forget(self.random.choice(NAMES), is_name=True)
 
         with patch.object(self.keeper, "_restore_budget", restore):
-            self.keeper.resync()
+            return self.keeper.resync()
 
     @property
     def is_restoring(self) -> bool:
@@ -588,8 +611,8 @@ class Whole(Loop):
         self.exabgp.refuses = set()
         self.exabgp.unreadable = {}
         self.pause(paused=False)
-        for address, neighbor in self.exabgp.neighbors.items():
-            neighbor.ours = True
+        self.exabgp.assign(dict.fromkeys(self.exabgp.neighbors, True))
+        for address in self.exabgp.neighbors:
             self.exabgp.up(address)
         if self.was_hostile:  # what was given up is tried again once neighbors change
             self.turn(100)
@@ -654,7 +677,7 @@ class Whole(Loop):
             assert seen is not None, f"a claim out of nowhere: {claim}"
             assert claim.seen <= seen + 0.002, f"younger than it is: {claim}, seen {seen}"
             assert claim.seen <= self.now
-        assert max(by_name.values(), default=0) <= caps.name_routes_max
+        assert max(by_name.values(), default=0) <= caps.name_routes_max or self.is_restoring  # see `newcomers`
         for policy in self.configuration.policies:
             held = {claim.address for claim in claims if claim.list == policy.list}
             assert self.table.claims.routes_of(policy.list) == len(held)
@@ -873,10 +896,9 @@ def hastens(world, dice):
 
 
 def disowns(world, dice):
+    """ExaBGP reads a configuration that gives neighbors to another process, or back to ours; they stay up."""
     world.was_hostile = True
-    ours = dice.random() < 0.5
-    for neighbor in world.exabgp.neighbors.values():
-        neighbor.ours = ours
+    world.exabgp.assign({address: dice.random() < 0.5 for address in world.exabgp.neighbors})
 
 
 def garbles(world, dice):
