@@ -343,7 +343,10 @@ class ApiSession:
                     self._doubt(line, now)
             else:
                 if batch.transition.wanted is None:
-                    kept = self.tasks.kept_of(batch.prefixes, view.audience)
+                    # A line that names one neighbor alone was taken, so that one is rid of them. Retained they would
+                    # count in its budget after a restart, and could be said again beside what has their place now.
+                    reached = line.addresses if len(line.addresses) == 1 else ()
+                    kept = self.tasks.kept_of(batch.prefixes, view.audience - Audience(reached))
                     view.reconciler.adj_rib_out.retain(kept, batch.transition.attributes, now)
                 view.reconciler.answered(batch, done=True)
                 view.settling.add(batch, self.lines)

@@ -647,7 +647,7 @@ class NeighborTasks:
         """
         if not self.may_keep(audience):
             return ()
-        copies = [copy for _, copy in self._hidden]
+        copies = [copy for of, copy in self._hidden if of & audience]
         for neighbor in self.neighbors:
             if neighbor.address in audience:
                 if neighbor.proof_due_at is not None:
