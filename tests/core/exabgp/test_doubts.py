@@ -655,6 +655,24 @@ def test_a_withdraw_that_names_the_only_neighbor_left_is_retained_for_one_that_i
     assert recorded_of(host, C) == {X, Y}
 
 
+def test_what_comes_and_goes_while_a_neighbor_is_foreign_is_recorded_for_an_hour_from_its_last_withdraw():
+    host = of_a_file()
+    host.hear(SIGNAL)
+    host.refuses = lambda line: line.startswith(f"neighbor {B} ")
+    turn(host, 200)
+    assert host.neighbor(B).foreign
+    for wanted in (None, ONE, None):
+        host.now += RETAINED_S / 3
+        host.views.put([Change(X, wanted)])
+        turn(host, int(12 * POLL_S))
+    host.now += RETAINED_S / 2
+    turn(host, int(12 * POLL_S))
+    assert recorded(host) == {X, Y}
+    host.now += RETAINED_S / 2
+    turn(host, int(12 * POLL_S))
+    assert recorded(host) == {Y}
+
+
 def test_a_neighbor_that_is_down_is_tried_once_after_a_start():
     """No End-of-RIB shows whether it is ours, and what it may keep would be remembered for good."""
     host = Host(neighbor_row(A), neighbor_row(B, up=False), recalled=[(X, ONE), (Y, ONE)])
