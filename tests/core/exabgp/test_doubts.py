@@ -1,10 +1,11 @@
 """Whose fault a refusal is: bad prefixes are given up, neighbors that are not ours are left alone, and nobody else."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
-from dnstap_bgp.core.exabgp import doubts
+from dnstap_bgp.core.exabgp import api_session, doubts
 from dnstap_bgp.core.exabgp.api_session import POLL_S, POLL_SOON_S, RETAINED_S, WALK_PAUSE_S
 from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, PROBE_MIN_S, PROOF_AFTER_S
 from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, Change, PerView
@@ -671,6 +672,28 @@ def test_what_comes_and_goes_while_a_neighbor_is_foreign_is_recorded_for_an_hour
     host.now += RETAINED_S / 2
     turn(host, int(12 * POLL_S))
     assert recorded(host) == {Y}
+
+
+def test_withdraws_that_were_retained_are_recorded_some_at_a_time(monkeypatch):
+    """All at once they would hold the keeper's lock, and be more than the store's queue takes."""
+    monkeypatch.setattr(api_session, "RELEASED_AT_ONCE", 4)
+    host = of_a_file()
+    many = [bytes([10, 1, number, number % 3]) for number in range(30)]
+    host.wish(*many)
+    turn(host, 5)
+    host.hear(SIGNAL)
+    host.views.put([Change(prefix, None) for prefix in many])
+    turn(host, 5)
+    assert recorded(host) == {X, Y, *many}
+    host.now += PROOF_AFTER_S + POLL_S
+    left = [len(recorded(host))]
+    while host.talk.wait_s(host.now) == WALK_PAUSE_S or len(left) < 8:
+        line = host.say()
+        left.append(len(recorded(host)))
+        if line is not None:
+            host.hear(*([json.dumps(host.rows).encode()] if "json" in line else []), DONE)
+    assert recorded(host) == {X, Y}
+    assert max(before - after for before, after in pairwise(left)) <= 2 * 4
 
 
 def test_a_neighbor_that_is_down_is_tried_once_after_a_start():

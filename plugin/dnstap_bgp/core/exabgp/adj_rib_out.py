@@ -248,14 +248,29 @@ class AdjRibOut(PrefixMap[Attributes]):
             before = shard.pop(prefix, None)  # its place is behind the others now
             shard[prefix] = entry if before is None else (before[0], now)
 
-    def release(self, until: float) -> None:
-        """Have the state file learn what was withdrawn and has been retained since then or longer (process clock)."""
+    def release(self, until: float, at_most: int) -> int:
+        """Have the state file learn what was withdrawn and has been retained since then or longer.
+
+        Args:
+            until: Process clock.
+            at_most: So many prefixes, the oldest of each shard first.
+
+        Returns:
+            How many were released; as many as that: there may be more.
+        """
+        released = 0
         for shard in self._retained.shards:
-            while shard and next(iter(shard.values()))[1] <= until:
-                prefix = next(iter(shard))
+            due: list[Prefix] = []
+            for prefix, (_, since) in shard.items():
+                if since > until or released + len(due) == at_most:
+                    break
+                due.append(prefix)
+            for prefix in due:
                 del shard[prefix]
                 if prefix not in self:
                     self.correct(prefix)
+            released += len(due)
+        return released
 
     @property
     def has_retained(self) -> bool:
