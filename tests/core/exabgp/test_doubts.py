@@ -361,6 +361,29 @@ def test_a_neighbor_that_was_another_s_for_a_moment_of_two_reloads_is_told_all_t
     ]
 
 
+def test_a_foreign_neighbor_that_was_ours_for_a_moment_of_two_reloads_is_rid_of_what_it_got_then():
+    host = of_two_neighbors()
+    make_foreign(host)
+    away = host.refuses
+    host.hear(SIGNAL)
+    host.refuses = lambda _line: False
+    host.turn(3)
+    host.wish(bytes([10, 0, 0, 3]))
+    host.turn(3)
+    host.hear(SIGNAL)
+    host.refuses = away
+    host.turn(3)
+    host.views.put([Change(bytes([10, 0, 0, 3]), None)])
+    host.turn(300)
+    assert host.neighbor(B).foreign
+    host.hear(SIGNAL)
+    host.refuses = lambda _line: False
+    host.take_said()
+    host.turn(300)
+    assert withdraw(3, B) in host.take_said(B)
+    assert host.neighbor(B).copies == ()
+
+
 def make_foreign(host, address=B):
     """Have a neighbor found foreign, by its End-of-RIB and then by the probe."""
     host.refuses = lambda line: line.startswith(f"neighbor {address} ")
