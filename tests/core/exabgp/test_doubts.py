@@ -1,10 +1,11 @@
 """Whose fault a refusal is: bad prefixes are given up, neighbors that are not ours are left alone, and nobody else."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
-from dnstap_bgp.core.exabgp import doubts
+from dnstap_bgp.core.exabgp import api_session, doubts
 from dnstap_bgp.core.exabgp.api_session import POLL_S, POLL_SOON_S, RETAINED_S, WALK_PAUSE_S
 from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, PROBE_MIN_S, PROOF_AFTER_S
 from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, Change, PerView
@@ -14,7 +15,7 @@ from tests.core.exabgp.test_api_session import DONE, ONE, Talk, X, neighbor_row,
 Y = bytes([10, 0, 0, 2])
 TWO = Attributes(bytes([192, 0, 2, 2]))
 PROBE = "withdraw attributes next-hop 192.0.0.8 nlri 192.0.0.8/32\n"
-A, B = "192.0.2.9", "192.0.2.7"
+A, B, C = "192.0.2.9", "192.0.2.7", "192.0.2.5"
 SIGNAL = b'{ "exabgp": "5.0.0", "type": "signal", "signal": {} }'
 
 
@@ -31,7 +32,7 @@ class Host(Talk):
         self.rows = list(rows) or [neighbor_row()]
         self.refuses = lambda _line: False
         self.said = []
-        self.file = {}
+        self.file, self.records = {}, []
         self.ready(*self.rows)
         for neighbor in self.talk.tasks.neighbors:
             neighbor.draining = False
@@ -39,10 +40,13 @@ class Host(Talk):
 
     def say(self):
         outgoing = self.talk.next(self.now)
-        self.file.update(self.views.take_corrections())
+        corrections = self.views.take_corrections()
+        self.file.update(corrections)
+        self.records += corrections
         if outgoing is None:
             return None
         self.file.update(outgoing.records)
+        self.records += self.views.records(outgoing.records, outgoing.audience)
         return outgoing.data.decode()
 
     def turn(self, count=1):
@@ -357,6 +361,29 @@ def test_a_neighbor_that_was_another_s_for_a_moment_of_two_reloads_is_told_all_t
     ]
 
 
+def test_a_foreign_neighbor_that_was_ours_for_a_moment_of_two_reloads_is_rid_of_what_it_got_then():
+    host = of_two_neighbors()
+    make_foreign(host)
+    away = host.refuses
+    host.hear(SIGNAL)
+    host.refuses = lambda _line: False
+    host.turn(3)
+    host.wish(bytes([10, 0, 0, 3]))
+    host.turn(3)
+    host.hear(SIGNAL)
+    host.refuses = away
+    host.turn(3)
+    host.views.put([Change(bytes([10, 0, 0, 3]), None)])
+    host.turn(300)
+    assert host.neighbor(B).foreign
+    host.hear(SIGNAL)
+    host.refuses = lambda _line: False
+    host.take_said()
+    host.turn(300)
+    assert withdraw(3, B) in host.take_said(B)
+    assert host.neighbor(B).copies == ()
+
+
 def make_foreign(host, address=B):
     """Have a neighbor found foreign, by its End-of-RIB and then by the probe."""
     host.refuses = lambda line: line.startswith(f"neighbor {address} ")
@@ -485,6 +512,16 @@ def recorded(host):
     return {prefix for prefix, attributes in host.file.items() if attributes is not None}
 
 
+def recorded_of(host, address):
+    """Give the prefixes that a state file of views has as announced to a neighbor."""
+    found: dict[bytes, Attributes | None] = {}
+    for key, attributes in host.records:
+        prefix, audience = (key, EVERYONE) if isinstance(key, bytes) else key
+        if address in audience:
+            found[prefix] = attributes
+    return {prefix for prefix, attributes in found.items() if attributes is not None}
+
+
 def of_a_file():
     """Two neighbors that have X and Y, as the state file has them."""
     host = of_two_neighbors()
@@ -608,6 +645,78 @@ def test_a_line_that_is_prepared_before_a_release_is_recorded_behind_it():
     assert recorded(host) == {Y, bytes([10, 0, 0, 3])}
     assert host.say() == announce(1)
     assert recorded(host) == {X, Y, bytes([10, 0, 0, 3])}
+
+
+def test_a_withdraw_that_names_one_neighbor_alone_is_recorded_once_it_is_taken():
+    """It has reached that one. Retained it would count in a budget after a restart, with what has its place by now."""
+    host = of_two_views()
+    host.wish(X, Y, attributes=for_a(ONE))
+    host.hear(up_event(A), up_event(B))
+    host.turn(200)
+    assert recorded_of(host, A) == {X, Y}
+    host.hear(SIGNAL)
+    host.views.put([Change(X, None)])
+    host.turn(5)
+    assert withdraw(1, A) in host.take_said(A)
+    assert host.neighbor(A).proof_due_at is not None
+    assert recorded_of(host, A) == {Y}
+
+
+def test_a_withdraw_that_names_the_only_neighbor_left_is_retained_for_one_that_is_foreign():
+    host = Host(neighbor_row(A), neighbor_row(B), neighbor_row(C))
+    host.views.configure([Audience((A,)), Audience((A,), is_except=True)])
+    host.talk.tasks.restored = True
+    host.wish(X, Y, attributes=PerView(ONE.next_hop, by_view=(None, ONE)))
+    host.turn(200)
+    host.hear(SIGNAL)
+    host.refuses = lambda line: line.startswith(f"neighbor {C} ")
+    host.turn(200)
+    assert host.neighbor(C).foreign
+    host.take_said()
+    host.views.put([Change(X, None)])
+    host.turn(5)
+    assert withdraw(1, B) in host.take_said(B)
+    assert recorded_of(host, C) == {X, Y}
+
+
+def test_what_comes_and_goes_while_a_neighbor_is_foreign_is_recorded_for_an_hour_from_its_last_withdraw():
+    host = of_a_file()
+    host.hear(SIGNAL)
+    host.refuses = lambda line: line.startswith(f"neighbor {B} ")
+    turn(host, 200)
+    assert host.neighbor(B).foreign
+    for wanted in (None, ONE, None):
+        host.now += RETAINED_S / 3
+        host.views.put([Change(X, wanted)])
+        turn(host, int(12 * POLL_S))
+    host.now += RETAINED_S / 2
+    turn(host, int(12 * POLL_S))
+    assert recorded(host) == {X, Y}
+    host.now += RETAINED_S / 2
+    turn(host, int(12 * POLL_S))
+    assert recorded(host) == {Y}
+
+
+def test_withdraws_that_were_retained_are_recorded_some_at_a_time(monkeypatch):
+    """All at once they would hold the keeper's lock, and be more than the store's queue takes."""
+    monkeypatch.setattr(api_session, "RELEASED_AT_ONCE", 4)
+    host = of_a_file()
+    many = [bytes([10, 1, number, number % 3]) for number in range(30)]
+    host.wish(*many)
+    turn(host, 5)
+    host.hear(SIGNAL)
+    host.views.put([Change(prefix, None) for prefix in many])
+    turn(host, 5)
+    assert recorded(host) == {X, Y, *many}
+    host.now += PROOF_AFTER_S + POLL_S
+    left = [len(recorded(host))]
+    while host.talk.wait_s(host.now) == WALK_PAUSE_S or len(left) < 8:
+        line = host.say()
+        left.append(len(recorded(host)))
+        if line is not None:
+            host.hear(*([json.dumps(host.rows).encode()] if "json" in line else []), DONE)
+    assert recorded(host) == {X, Y}
+    assert max(before - after for before, after in pairwise(left)) <= 2 * 4
 
 
 def test_a_neighbor_that_is_down_is_tried_once_after_a_start():

@@ -275,6 +275,20 @@ def test_an_answer_proves_something_only_once_the_configuration_was_read():
     assert (neighbor.proven, neighbor.replay, neighbor.flush_due) == (True, BOTH, True)
 
 
+def test_a_foreign_neighbor_that_is_ours_before_its_proof_is_due_has_to_prove_that_it_stays_so():
+    """It comes up by the first of two reloads, and the second, which may take it away, is yet to be read."""
+    neighbor = Neighbor(session(), BOTH, 0.0)
+    neighbor.refuse(0.0)
+    neighbor.expect_back(10.0)
+    assert not neighbor.missed
+    neighbor.expect_back(12.0)
+    assert neighbor.missed, "it may have been ours between the two"
+    assert neighbor.adopt(13.0)
+    assert (neighbor.foreign, neighbor.proven, neighbor.proof_due_at) == (False, False, 17.0)
+    assert not neighbor.adopt(17.0)
+    assert (neighbor.proven, neighbor.proof_due_at) == (True, None)
+
+
 def test_an_attribute_change_waits_a_minute_at_most_for_a_neighbor_that_drains():
     tasks = NeighborTasks()
     tasks.on_rows([row()], nothing, 0.0)

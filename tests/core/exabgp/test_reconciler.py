@@ -385,9 +385,25 @@ def leave_before_the_resync(*, kept):
     return reconciler.seen
 
 
+def replay_what_is_tried_alone():
+    """And: ExaBGP refuses every line, a prefix alone has had its turn, and the next line tells a new neighbor of it."""
+    reconciler = WatchedReconciler()
+    say(reconciler, (X, ONE))
+    put(reconciler, (X, None))
+    reconciler.answered(take(reconciler), done=False)
+    reconciler.answered(take(reconciler, refusing=True), done=False)
+    replayed = take(reconciler, refusing=True, replay=Replay("192.0.2.9", frozenset({IPV4})))
+    assert replayed.replay_to
+    assert reconciler.backlog.deferred == 1
+    reconciler.answered(replayed, done=True)
+    reconciler.answered(take(reconciler), done=True)
+    assert announced(reconciler) == {}
+    return reconciler.seen
+
+
 def test_every_transition_of_the_tables_happens_and_no_other():
     rows = {(dimension, *row) for dimension, table in enumerate(TABLES) for row in table}
-    seen = give_up_what_nobody_has()
+    seen = give_up_what_nobody_has() | replay_what_is_tried_alone()
     for either in (False, True):
         seen |= leave_what_was_just_replayed(bulk=either) | leave_before_a_refusal(late=either)
         seen |= leave_before_the_resync(kept=either)

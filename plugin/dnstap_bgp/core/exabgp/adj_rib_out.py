@@ -1,6 +1,6 @@
 """The Adj-RIB-Out (RFC 4271, 3.2): every prefix that ExaBGP was told to announce and not to withdraw.
 
-Three things make the knowledge of it less than certain:
+Four things make the knowledge of it less than certain:
 
 - An entry is *stale* where nobody knows whether ExaBGP has it so: an earlier process's last commands may be lost in a
   dead pipe, an answer may be lost, a repeated announce may be refused. A stale entry is announced again if it is
@@ -240,18 +240,37 @@ class AdjRibOut(PrefixMap[Attributes]):
             attributes: What they were announced with.
             now: Process clock.
         """
-        if len(self._retained) + len(prefixes) <= KEPT_ROUTES_MAX:
-            for prefix in prefixes:
-                self._retained.shards[prefix[-1]].setdefault(prefix, (attributes, now))
+        if len(self._retained) + len(prefixes) > KEPT_ROUTES_MAX:
+            return
+        entry = attributes, now
+        for prefix in prefixes:
+            shard = self._retained.shards[prefix[-1]]
+            before = shard.pop(prefix, None)  # its place is behind the others now
+            shard[prefix] = entry if before is None else (before[0], now)
 
-    def release(self, until: float) -> None:
-        """Have the state file learn what was withdrawn and has been retained since then or longer (process clock)."""
+    def release(self, until: float, at_most: int) -> int:
+        """Have the state file learn what was withdrawn and has been retained since then or longer.
+
+        Args:
+            until: Process clock.
+            at_most: So many prefixes, the oldest of each shard first.
+
+        Returns:
+            How many were released; as many as that: there may be more.
+        """
+        released = 0
         for shard in self._retained.shards:
-            while shard and next(iter(shard.values()))[1] <= until:
-                prefix = next(iter(shard))
+            due: list[Prefix] = []
+            for prefix, (_, since) in shard.items():
+                if since > until or released + len(due) == at_most:
+                    break
+                due.append(prefix)
+            for prefix in due:
                 del shard[prefix]
                 if prefix not in self:
                     self.correct(prefix)
+            released += len(due)
+        return released
 
     @property
     def has_retained(self) -> bool:

@@ -57,6 +57,9 @@ WALK_PAUSE_S = 0.001
 RETAINED_S = 3600.0
 """So long the state file keeps as announced what is withdrawn and some neighbor may keep. No longer: a neighbor may be
 another process's for good, and what is kept is withdrawn again by each process that begins."""
+RELEASED_AT_ONCE = 1_000
+"""Withdraws of which the state file learns by one hold of the lock once that is known: 2 ms. All at once 100,000 would
+hold it for a second, and be more than the store's queue takes, so that routes would wait for a new file."""
 LOW_LATENCY_S = 10.0
 """So long after a fresh address bulk keeps out of the next one's way."""
 
@@ -131,6 +134,7 @@ class ApiSession:
         self._retry_refused = False  # something happened that may help what was given up
         self._last_live = float("-inf")
         self._goes_on = False  # the last `next` was interrupted
+        self._releases = False  # the state file may have more withdraws to learn of
 
     # -- what ExaBGP says
 
@@ -296,18 +300,24 @@ class ApiSession:
         if not done and line.addresses and line.kind is not LineKind.PROBE:
             self._doubt(line, now)
         if line.addresses or line.kind is LineKind.NEIGHBORS:
-            self._release_retained(now)
+            self._releases = self._release_retained(now)
 
-    def _release_retained(self, now: float) -> None:
-        """Have the state file learn of withdraws, once no neighbor may keep the routes, or after `RETAINED_S`."""
+    def _release_retained(self, now: float) -> bool:
+        """Have the state file learn of withdraws, once no neighbor may keep the routes, or after `RETAINED_S`.
+
+        Returns:
+            Whether there may be more of them: only some are looked at.
+        """
+        left = RELEASED_AT_ONCE
         for view in self._views:
             rib = view.reconciler.adj_rib_out
             if not rib.has_retained:
                 continue
             until = now - RETAINED_S if self.tasks.may_keep(view.audience) else now
-            if rib.has_retained_since(until):
+            if left and rib.has_retained_since(until):
                 view.prepared.prepare(None)  # its records may be of the same prefixes, and come before
-                rib.release(until)
+                left -= rib.release(until, left)
+        return not left
 
     def _on_purpose_served(self, line: InFlight, now: float, *, done: bool) -> None:
         if line.kind is LineKind.PROBE:
@@ -343,7 +353,10 @@ class ApiSession:
                     self._doubt(line, now)
             else:
                 if batch.transition.wanted is None:
-                    kept = self.tasks.kept_of(batch.prefixes, view.audience)
+                    # A line that names one neighbor alone was taken, so that one is rid of them. Retained they would
+                    # count in its budget after a restart, and could be said again beside what has their place now.
+                    reached = line.addresses if len(line.addresses) == 1 else ()
+                    kept = self.tasks.kept_of(batch.prefixes, view.audience - Audience(reached))
                     view.reconciler.adj_rib_out.retain(kept, batch.transition.attributes, now)
                 view.reconciler.answered(batch, done=True)
                 view.settling.add(batch, self.lines)
@@ -367,6 +380,8 @@ class ApiSession:
         """Give the line to write now, if any; it then counts as written."""
         self._watch(now)
         self._goes_on = False
+        if self._releases:
+            self._releases = self._release_retained(now)
         if self.stage is Stage.READY:
             return self._next_ready(now)
         if self._in_flight or self.stage is Stage.REFUSED:
@@ -396,7 +411,7 @@ class ApiSession:
 
     def wait_s(self, now: float) -> float:
         """After how many seconds `next` may have a line although nothing was received or put."""
-        if self._goes_on:
+        if self._goes_on or self._releases:
             return WALK_PAUSE_S
         due = [self._neighbors_due if self.stage is Stage.READY else now + POLL_S]
         if self._in_flight:

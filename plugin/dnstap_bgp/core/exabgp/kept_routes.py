@@ -28,6 +28,9 @@ What remains, where a neighbor may keep a ghost:
   that time and before it is given back.
 - The neighbor's `api` section lacks `signal`: no doubt begins at a reload, so the copy is made only when the first line
   that names the neighbor is refused, and lacks what was withdrawn between.
+- The neighbor is down and has a route pending, whose attributes are changed while it is foreign, and a process ends
+  before it is given back: the next one knows the newer attributes only, and its withdraw leaves the older ones pending.
+  The flush behind it repairs that at a router that speaks RFC 7313.
 """
 
 from collections.abc import Mapping, Sequence

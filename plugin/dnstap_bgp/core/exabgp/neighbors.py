@@ -95,7 +95,8 @@ class Neighbor:
             proof is due.
         missed: Whether the neighbor may have been foreign before the proof that is due. So where two signals come
             within `PROOF_AFTER_S`: the first reload may give it to another process and the second give it back, and
-            the proof would tell nothing of the time between. What it may have missed is said again then.
+            the proof would tell nothing of the time between. What it may have missed is said again then. Of one that
+            is foreign: whether it may have been this process's for a moment.
         proven: Whether commands reach it as far as is known: one that names it was taken since the last doubt, or
             `PROOF_AFTER_S` after that doubt where a proof was due. A signal of ExaBGP's ends it.
     """
@@ -247,13 +248,19 @@ class Neighbor:
     def refuse(self, now: float) -> None:
         """Note that ExaBGP refuses even a harmless command that names the neighbor."""
         self.foreign = True
-        self.proven = False
+        self.proven = self.missed = False
         self.proof_due_at = None
         self.probe_wait_s = min(max(PROBE_MIN_S, 2 * self.probe_wait_s), PROBE_MAX_S)
         self.probe_at = now + self.probe_wait_s
 
     def expect_back(self, now: float) -> None:
-        """Have a foreign neighbor tried soon, and as often as in the beginning: it may be ours by a reload."""
+        """Have a foreign neighbor tried soon, and as often as in the beginning: it may be ours by a reload.
+
+        A second signal before that puts it off, for the first may have given it to this process, and the second taken
+        it away: then it has what was announced between the two.
+        """
+        self.missed = self.proof_due_at is not None
+        self.proof_due_at = now + PROOF_AFTER_S
         self.probe_wait_s = 0.0
         self.probe_at = min(self.probe_at, now + PROOF_AFTER_S)
 
@@ -324,7 +331,8 @@ class Neighbor:
             return False
         was_away = self.foreign or self.missed
         self.foreign = self.missed = False
-        self.proof_due_at = None
+        if is_proof:  # or else it came up before that, and may be taken away by the reload that is yet to be read
+            self.proof_due_at = None
         if was_away:
             self.flush_due = True
             self.replay_all()
@@ -608,7 +616,7 @@ class NeighborTasks:
             walk = self._kept.pop(neighbor, None)
             if walk is not None:
                 neighbor.give_back(walk.copies)
-            if not neighbor.foreign:
+            if not neighbor.foreign or neighbor.missed:
                 neighbor.keep(copy())
             neighbor.refuse(now)
             self._replays.pop(neighbor, None)
@@ -647,7 +655,7 @@ class NeighborTasks:
         """
         if not self.may_keep(audience):
             return ()
-        copies = [copy for _, copy in self._hidden]
+        copies = [copy for of, copy in self._hidden if of & audience]
         for neighbor in self.neighbors:
             if neighbor.address in audience:
                 if neighbor.proof_due_at is not None:

@@ -43,7 +43,7 @@ Wish, an update that has yet to be taken (containers: live, bulk, alone, deferre
     refused                     put        none | live | bulk | deferred
     live | bulk | alone         taken      none | refused
     bulk                        hurried    live
-    live | bulk                 replayed   deferred
+    live | bulk | alone         replayed   deferred
     deferred                    done       none | live | bulk | refused
     deferred                    settled    none | live | bulk | alone | refused
     none                        error      alone | deferred | refused
