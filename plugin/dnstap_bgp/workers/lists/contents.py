@@ -37,6 +37,8 @@ from dnstap_bgp.workers.lists.url_cache import UrlCache, shown_url
 
 _AS_THEY_ARE = ReadPlan()
 
+_PIECE_BYTES = 1 << 16  # of a gzip file, unpacked at once
+
 
 class Shelf:
     """Files that were opened and of which more than one part may be asked for, so that each is read once.
@@ -350,6 +352,8 @@ def _unpacked(content: bytes) -> bytes:
     """
     if content.startswith(GZIP_MAGIC):
         inflate = Inflate("", SOURCE_MAX_BYTES)
-        content = b"".join(inflate.feed(content))
+        # In pieces: zlib copies what it has not read yet, after each step of its output and after each member.
+        pieces = (content[at : at + _PIECE_BYTES] for at in range(0, len(content), _PIECE_BYTES))
+        content = b"".join(part for piece in pieces for part in inflate.feed(piece))
         inflate.end()
     return without_base64(content)
