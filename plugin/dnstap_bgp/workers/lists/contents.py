@@ -152,6 +152,10 @@ class Content:
         """Have the walk go through another file too."""
         self._walk.add(self, include, (*self._includes, include))
 
+    def end_walk(self) -> None:
+        """Go through no more files that are included."""
+        self._walk.is_ended = True
+
     def free(self) -> None:
         """Give the content's memory back."""
         self.data = b""
@@ -206,6 +210,7 @@ class _Walk:
         self.shelf = shelf
         self.read_plan = read_plan
         self.digests = read_plan.digests((list_name, place.source))  # of the copies that are read instead
+        self.is_ended = False
         self._follow = follow
         self._list_name = list_name
         self._place = place
@@ -232,6 +237,8 @@ class _Walk:
             content = Content(self, report, place, includes)
             content.load(place)
             yield content
+            if self.is_ended:
+                return
 
     def add(self, content: Content, include: Include, includes: tuple[Include, ...]) -> None:
         """Go through an included file too, which is looked for beside the including one: in its folder, or at its URL.
