@@ -585,6 +585,19 @@ def test_a_slow_file_costs_the_other_lists_nothing(
     assert (loaded.unproven, loaded.rules.counts) == (("l",), {"default": 1, "l": 0})
 
 
+def test_files_that_are_included_share_the_time_of_the_one_that_includes_them(tmp_path: Path, monkeypatch):
+    """One list that has the same file a thousand times, by other filters, leaves no other list without its rules."""
+    (tmp_path / "geo").mkdir()
+    (tmp_path / "geo" / "top").write_text("".join(f"include:big @a{number}\n" for number in range(1000)))
+    (tmp_path / "geo" / "big").write_text("domain:a.example\n" * 20_000)
+    (tmp_path / "other").write_text("b.example\n")
+    monkeypatch.setattr(compile_child, "READING_CPU_S", 2.0)
+    built = build_lists(plan([of("l", tmp_path / "geo" / "top"), of("other", tmp_path / "other")], None))
+    assert built.rules.counts == {"l": 0, "other": 1}
+    assert {report.list_name for report in built.reports if report.is_slow} == {"l"}
+    assert len(built.reports) < 500, "where there is no time to read them they are not opened"
+
+
 # What a source keeps while others change
 
 

@@ -595,6 +595,34 @@ def test_what_a_url_includes_is_fetched_beside_it(scene: Scene, server: ListServ
     assert [path for path, _ in server.requests[asked:]] == ["/geo/new"]
 
 
+@pytest.mark.parametrize("is_of_before", [False, True])
+def test_what_is_known_of_a_copy_is_found_out_anew_where_it_was_lost(
+    scene: Scene, server: ListServer, tmp_path: Path, *, is_of_before: bool
+):
+    """As after a power cut, which left the file of the state empty, or that of the copy before."""
+    source = of(server.url("/geo/top"))
+    server.acts["/geo/top"] = content("one.com @x\n", ETag='"0"')
+    before = scene.look(source)
+    geo(server)
+    scene.look(source)
+    eventually(lambda: len(scene.news) >= 5)
+    known = scene.url_cache.state(source.sources[0])
+    if is_of_before:
+        scene.url_cache.update(source.sources[0], lambda _: before)
+    else:
+        scene.url_cache._file(source.sources[0], "json").write_bytes(b"")
+    again = Scene(tmp_path)
+    assert again.look(source).error is None
+    eventually(lambda: len(again.refresher._with_included()) == 4)
+    now = again.url_cache.state(source.sources[0])
+    assert (now.digest, now.rules, now.includes) == (known.digest, known.rules, known.includes)
+    assert (now.etag, now.held) == ('"1"', None)
+    server.acts["/geo/low"] = content("low.com @cn\nlower.com @cn\n")
+    again.refresher.follow([source], look_now=True)
+    eventually(lambda: again.loader.load([source]).rules.lists(b"lower.com"))
+    again.end()
+
+
 def test_an_included_file_that_changes_or_is_missing(scene: Scene, server: ListServer):
     geo(server)
     server.acts["/geo/low"] = list_server.status(404)

@@ -16,7 +16,7 @@ def test_a_copy_is_read_as_it_was_kept(tmp_path: Path):
     copies = SourceCopies(tmp_path)
     assert not copies.has(DIGEST)
     copies.keep(DIGEST, CONTENT)
-    copies.keep(DIGEST, b"never looked at again")
+    copies.keep(DIGEST, b"x" * len(CONTENT))  # never looked at again
     assert copies.has(DIGEST)
     assert copies.read(DIGEST) == CONTENT
     (only,) = tmp_path.iterdir()
@@ -41,6 +41,8 @@ def test_a_damaged_or_missing_copy_is_none(tmp_path: Path):
     (tmp_path / f"source-{DIGEST}.list").write_bytes(CONTENT[:-1])
     with pytest.raises(ListError, match="damaged"):
         copies.read(DIGEST)
+    copies.keep(DIGEST, CONTENT)
+    assert copies.read(DIGEST) == CONTENT, "whoever has its bytes again mends it"
 
 
 def test_without_room_or_folder_there_is_no_copy(tmp_path: Path, caplog):

@@ -40,6 +40,17 @@ def test_an_idle_connection_is_cut_off_also_after_an_answer(site: Site, monkeypa
         assert closed(silent)
 
 
+def test_who_leaves_in_the_middle_of_an_answer_is_no_slow_client(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connection_limits, "REQUEST_S", 0.3)
+    with site.tcp() as sock:
+        sock.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"200 OK" in sock.recv(4096)
+    eventually(lambda: not len(site.server._feed), 20, "it has left")
+    with site.tcp() as silent:  # whose end comes later than that of one that had left would
+        assert closed(silent)
+    assert refused(site) == {"slow": 1}
+
+
 def test_no_more_is_taken_of_a_flood_behind_a_request(site: Site):
     request = b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with site.tcp() as sock:

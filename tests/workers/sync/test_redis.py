@@ -505,8 +505,15 @@ def test_large_values_are_judged_before_they_are_fetched(server: RedisServer, lo
     assert longest_answer[0] < 100_000
 
 
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"n": "x", "c": b"y" * (32 << 20)}, f"more than {redis.ANSWER_MAX_BYTES} bytes"),
+        ({str(number): "" for number in range(100_000)}, f"more than {redis.VALUES_MAX} values"),
+    ],
+)
 def test_large_entries_of_the_stream_are_left_and_the_session_begins_again(
-    server: RedisServer, longest_answer: list[int], monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, longest_answer: list[int], monkeypatch: pytest.MonkeyPatch, fields: Any, what: str
 ):
     monkeypatch.setattr(redis, "BACKOFF_FIRST_S", 0.01)
 
@@ -514,9 +521,9 @@ def test_large_entries_of_the_stream_are_left_and_the_session_begins_again(
         one, two = Member(server.url), Member(server.url)
         async with at_work(one, two):
             await until(lambda: one.state == two.state == "following", "both follow")
-            server.client.xadd(data.CHANGES, {"n": "x", "c": b"y" * (32 << 20)})
+            server.client.xadd(data.CHANGES, fields)
             await until(lambda: one.transport._progress.errors > 0, "it is noticed")
-            assert f"more than {redis.ANSWER_MAX_BYTES} bytes" in one.transport._progress.last_error
+            assert what in one.transport._progress.last_error
             await until(lambda: one.state == two.state == "following", "both follow again")
             one.see(bytes([11, 0, 0, 1]))
             await until(lambda: two.held == {bytes([11, 0, 0, 1])}, "and what is news goes on")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from dnstap_bgp.config import load
 from dnstap_bgp.errors import CommandError, ConfigError
+from dnstap_bgp.workers.net.listeners import user_name
 from dnstap_bgp.workers.process.mailbox import Errand, Outcome
 from dnstap_bgp.workers.web import token_access
 from dnstap_bgp.workers.web.middleware import ASKED
@@ -145,7 +147,8 @@ def test_each_change_and_each_refused_try_is_noted(site: Site, tmp_path: Path):
 
 
 @pytest.mark.parametrize("path", ["/v1/lists/switch", "/v1/lists/edit", "/v1/reload"])
-def test_a_change_is_noted_whose_client_does_not_wait_for_it(site: Site, path: str):
+@pytest.mark.parametrize("is_control", [False, True])
+def test_a_change_is_noted_whose_client_does_not_wait_for_it(site: Site, path: str, *, is_control: bool):
     """The attack: who has the token leaves no trace, as the errand that is begun is done all the same."""
     errands: list[Errand] = []
 
@@ -156,12 +159,13 @@ def test_a_change_is_noted_whose_client_does_not_wait_for_it(site: Site, path: s
     site.server.inspector.send = begin
     body = json.dumps(STEERS[path]).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}"
-    with site.tcp() as sock:
+    with site.control() if is_control else site.tcp() as sock:
         sock.sendall(head.encode() + b"\r\n\r\n" + body)
         eventually(lambda: errands, 10, "the main thread has begun")
     entries = eventually(lambda: audit(site), 10, "an entry")
     assert isinstance(entries, list)
     assert (entries[0]["what"], entries[0]["outcome"]) == (path, token_access.LEFT)
+    assert entries[0]["who"] == (user_name(os.geteuid()) if is_control else "token at 127.0.0.1")
     assert json.loads(entries[0]["asked"]) == STEERS[path]
     errands[0].outcome.set_result(Outcome(ok=True, messages=("done",)))
 

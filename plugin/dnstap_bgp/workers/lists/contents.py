@@ -37,6 +37,8 @@ from dnstap_bgp.workers.lists.url_cache import UrlCache, shown_url
 
 _AS_THEY_ARE = ReadPlan()
 
+_PIECE_BYTES = 1 << 16  # of a gzip file, unpacked at once
+
 
 class Shelf:
     """Files that were opened and of which more than one part may be asked for, so that each is read once.
@@ -150,6 +152,10 @@ class Content:
         """Have the walk go through another file too."""
         self._walk.add(self, include, (*self._includes, include))
 
+    def end_walk(self) -> None:
+        """Go through no more files that are included."""
+        self._walk.is_ended = True
+
     def free(self) -> None:
         """Give the content's memory back."""
         self.data = b""
@@ -204,6 +210,7 @@ class _Walk:
         self.shelf = shelf
         self.read_plan = read_plan
         self.digests = read_plan.digests((list_name, place.source))  # of the copies that are read instead
+        self.is_ended = False
         self._follow = follow
         self._list_name = list_name
         self._place = place
@@ -230,6 +237,8 @@ class _Walk:
             content = Content(self, report, place, includes)
             content.load(place)
             yield content
+            if self.is_ended:
+                return
 
     def add(self, content: Content, include: Include, includes: tuple[Include, ...]) -> None:
         """Go through an included file too, which is looked for beside the including one: in its folder, or at its URL.
@@ -350,6 +359,8 @@ def _unpacked(content: bytes) -> bytes:
     """
     if content.startswith(GZIP_MAGIC):
         inflate = Inflate("", SOURCE_MAX_BYTES)
-        content = b"".join(inflate.feed(content))
+        # In pieces: zlib copies what it has not read yet, after each step of its output and after each member.
+        pieces = (content[at : at + _PIECE_BYTES] for at in range(0, len(content), _PIECE_BYTES))
+        content = b"".join(part for piece in pieces for part in inflate.feed(piece))
         inflate.end()
     return without_base64(content)

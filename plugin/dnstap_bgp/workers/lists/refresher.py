@@ -255,11 +255,16 @@ class Refresher:
         if one.fetching.sha256 not in (None, came.digest):
             raise ListError(f"its SHA-256 is {came.digest}, another one is pinned (sha256)")
         if came.digest == current:
+            # A state that isn't the copy's is of before a power cut, or empty since: who trusted it would never again
+            # look for what the copy includes, and judge the next version by another one's rules.
+            fresh = await self._counted(one, came, scratch.path) if state.digest != current else None
             await self._on_disk(
                 self._url_cache.update,
                 one.url,
-                lambda now: _tagged(replace(now, digest=came.digest, held=None), came),
+                lambda now: _tagged(replace(fresh or now, digest=came.digest, held=None), came),
             )
+            if fresh is not None:
+                self._poke.set()
             return False
         reports, broken = await self._judge(one, came, scratch.path)
         content = content_of(reports)
@@ -277,12 +282,18 @@ class Refresher:
                 self._url_cache.hold, one.url, scratch.path, lambda now: _tagged(replace(now, held=held), came)
             )
             return False
-        fresh = UrlState(digest=came.digest, rules=content.rules, prefixes=content.prefixes, fetched=time.time())
-        fresh = replace(
-            fresh, includes=tuple(reports[0].includes), format=reports[0].format, selectors=_kept(one.selectors)
-        )
-        await self._on_disk(self._url_cache.accept, one.url, scratch.path, lambda _: _tagged(fresh, came))
+        accepted = _state_of(one, came, reports)
+        await self._on_disk(self._url_cache.accept, one.url, scratch.path, lambda _: _tagged(accepted, came))
         return True
+
+    async def _counted(self, one: FollowedUrl, came: "Fetched", scratch: Path) -> UrlState | None:
+        """Count what a fetched file gives that is the copy in use already; None: it is no list, as a person wants it.
+
+        Raises:
+            ListError: It can't be read, or has too much.
+        """
+        reports, broken = await self._judge(one, came, scratch)
+        return _state_of(one, came, reports) if broken is None else None
 
     async def _on_disk(
         self, function: Callable[_Params, _Result], *args: _Params.args, **kwargs: _Params.kwargs
@@ -398,6 +409,20 @@ def _places(one: FollowedUrl, path: Path) -> list[SourceFile]:
     """Give the parts of a file that is or may be the copy of a URL."""
     place = SourceFile(one.url, str(path), shown_url(one.url), one.format, url=one.url, url_prefixes=one.url_prefixes)
     return [place._replace(selector=selector) for selector in one.selectors]
+
+
+def _state_of(one: FollowedUrl, came: "Fetched", reports: Sequence[FileReport]) -> UrlState:
+    """Make the state of a fetched version that comes into use."""
+    content = content_of(reports)
+    return UrlState(
+        digest=came.digest,
+        rules=content.rules,
+        fetched=time.time(),
+        prefixes=content.prefixes,
+        includes=tuple(reports[0].includes),
+        format=reports[0].format,
+        selectors=_kept(one.selectors),
+    )
 
 
 def _kept(selectors: tuple[str, ...]) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ class SourceCopies:
         """
         path = self._path(digest)
         try:
-            if path.exists() or not self._dir.is_dir():
+            # One of another length is what a power cut has left of it: it would be as good as none for good.
+            if (path.exists() and path.stat().st_size == len(content)) or not self._dir.is_dir():
                 return
             if immutable is not None:
                 with contextlib.suppress(OSError):

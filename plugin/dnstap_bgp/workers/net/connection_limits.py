@@ -266,7 +266,8 @@ class LimitedConnection(asyncio.BufferedProtocol):
         """Take note that something has to come within a time."""
         self.idle_since = self._loop.time()
         self._stop_clock()
-        self._deadline = self._loop.call_later(within_s, self._refuse, "slow")
+        if not self.gone.is_set():  # by which an answer ends, too
+            self._deadline = self._loop.call_later(within_s, self._refuse, "slow")
 
     def abort(self) -> None:
         """Cut it off, whatever it has not taken yet."""

@@ -70,6 +70,10 @@ FUTURE_MAX_S = 86_400.0
 ANSWER_MAX_BYTES = 4 << 20
 """Of one answer: `READ_AT_ONCE` keys and values of the longest kind take 0.6 MB; SCAN may give some more."""
 
+VALUES_MAX = 20_000
+"""Of one answer, each of which takes 4 us of the loop without a pause; `READ_AT_ONCE` entries of the stream have 3,500.
+(500,000 of one byte, short enough all together, kept all other conversations waiting for 2 s.)"""
+
 DEPTH_MAX = 8
 """Arrays within arrays of an answer: those of XREAD have four."""
 
@@ -93,7 +97,7 @@ class BoundedParser(_AsyncRESP2Parser):
     def __init__(self, socket_read_size: int) -> None:
         super().__init__(socket_read_size)
         self._left = ANSWER_MAX_BYTES
-        self._depth = 0
+        self._values = self._depth = 0
 
     async def read_response(self, disable_decoding: bool = False) -> Any:  # noqa: FBT001, FBT002, ANN401 - as redis-py
         """Read one answer.
@@ -101,13 +105,16 @@ class BoundedParser(_AsyncRESP2Parser):
         Raises:
             InvalidResponse: It is none, or breaks a bound; redis-py closes the connection.
         """
-        self._left, self._depth = ANSWER_MAX_BYTES, 0
+        self._left, self._values, self._depth = ANSWER_MAX_BYTES, 0, 0
         return await super().read_response(disable_decoding)
 
     async def _read_response(self, disable_decoding: bool = False) -> Any:  # noqa: FBT001, FBT002, ANN401 - as redis-py
         self._depth += 1
+        self._values += 1
         if self._depth > DEPTH_MAX:
             raise _too_much(f"arrays more than {DEPTH_MAX} deep in each other")
+        if self._values > VALUES_MAX:
+            raise _too_much(f"more than {VALUES_MAX} values in one answer")
         answer = await super()._read_response(disable_decoding)
         self._depth -= 1
         return answer

@@ -72,30 +72,39 @@ def audited(audit: Callable[[str, str, object, str], None], who: Callable[[web.R
     async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method != "POST":
             return await handler(request)
+        asker = _asker(request, who)  # now: of a client that has left nothing is known any more
         try:
             response = await handler(request)
         except CommandError as error:
-            _note(request, str(error))
+            _note(request, asker, str(error))
             raise
         except asyncio.CancelledError:
-            _note(request, LEFT)
+            _note(request, asker, LEFT)
             raise
         except Exception as error:
-            _note(request, f"a fault of ours: {type(error).__name__}")
+            _note(request, asker, f"a fault of ours: {type(error).__name__}")
             raise
         asked = request.get(ASKED)
         if not (isinstance(asked, dict) and request.path == "/v1/margin" and asked.get("step") in _MARGIN_BETWEEN):
-            _note(request, "done")
+            _note(request, asker, "done")
         return response
 
-    def _note(request: web.Request, outcome: str) -> None:
+    def _note(request: web.Request, asker: str, outcome: str) -> None:
         asked = request.get(ASKED)
         if not isinstance(asked, dict) or request.path in _NO_CHANGES:
             return
         if request.path != "/v1/lists/edit" or asked.get("preview") is not True:
-            audit(who(request), request.path, asked, outcome)
+            audit(asker, request.path, asked, outcome)
 
     return noted
+
+
+def _asker(request: web.Request, who: Callable[[web.Request], str]) -> str:
+    """Name who asks; nobody, if they have left already."""
+    try:
+        return who(request)
+    except OSError:
+        return ""
 
 
 LEFT = "it may be done: who asked has left before the answer"

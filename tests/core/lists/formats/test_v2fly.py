@@ -2,7 +2,7 @@
 
 import pytest
 
-from dnstap_bgp.core.lists.formats.v2fly import V2FLY
+from dnstap_bgp.core.lists.formats.v2fly import MARKS_MAX, V2FLY
 from dnstap_bgp.core.lists.lines import Include, SkippedKind, read_lines
 from tests.core.lists.formats.format_kit import gives, is_skipped, read
 
@@ -39,6 +39,7 @@ def test_rules(line: str, rules: str):
         ("include:/etc/passwd", SkippedKind.MALFORMED, "beside"),
         ("include:.hidden", SkippedKind.MALFORMED, "beside"),
         ("suffix:foo.com", SkippedKind.MALFORMED, "none of"),
+        (f"include:other{' @a' * (MARKS_MAX + 1)}", SkippedKind.MALFORMED, "101 attributes, 100 are allowed"),
         ("foo.com bar.com", SkippedKind.MALFORMED, "attributes"),
         ("full:foo.com @-ads", SkippedKind.MALFORMED, "after an include"),
         ("full:", SkippedKind.MALFORMED, "empty label"),
@@ -50,6 +51,7 @@ def test_skipped(line: str, kind: SkippedKind, reason: str):
 
 
 def test_includes():
+    assert len(read("v2fly", f"include:other{' @a' * MARKS_MAX}")[0]) == 1
     assert read("v2fly", "include:other", "include:geo-x!cn @cn @-ADS # why")[0] == [
         Include("other"),
         Include("geo-x!cn", frozenset({"cn"}), frozenset({"ads"})),

@@ -31,6 +31,10 @@ from dnstap_bgp.core.lists.lines import (
 from dnstap_bgp.core.lists.rules import RuleKind
 from dnstap_bgp.errors import ListError
 
+MARKS_MAX = 100
+"""Attributes behind an include, where one or two are usual: they are kept until all files are read, and a line has room
+for thousands, of which a thousand lines took 650 MB."""
+
 _KINDS = {"": RuleKind.SUFFIX, "domain": RuleKind.SUFFIX, "full": RuleKind.EXACT}
 _PUBLISHED = r"(?::@(?!-)[A-Za-z0-9!_-]{1,63}(?:,@(?!-)[A-Za-z0-9!_-]{1,63})*)?"  # attributes, without white space
 _KIND = "((?:domain:|full:)?)"
@@ -81,6 +85,8 @@ def _read(text: str, includes: Sequence[Include]) -> Iterator[Item]:
 def _include(name: str, marks: Sequence[str]) -> Include:
     if not _FILE.fullmatch(name):
         raise ListError("include: takes the name of a file beside this one")
+    if len(marks) > MARKS_MAX:
+        raise ListError(f"an include with {len(marks)} attributes, {MARKS_MAX} are allowed")
     signed = [_marked(mark) for mark in marks if not _AFFILIATION.fullmatch(mark)]
     return Include(
         name,
