@@ -79,6 +79,7 @@ def test_what_decides_is_told(rules: RuleSet, name: str, decides: list[str]):
         ("two", "google.a.net", "a.net"),
         ("two", "a.two.net", "two.net"),
         ("two", "none.net", "none.net"),
+        ("two", "a.none.net", "a.none.net"),
         ("none", "ads.a.net", "ads.a.net"),
     ],
 )

@@ -317,9 +317,10 @@ def test_a_name_is_remembered_from_its_second_question_on_and_a_flood_is_not():
     assert reader.recalled == 2
 
 
-def test_of_many_names_that_come_twice_few_are_remembered_at_once():
+@pytest.mark.parametrize("answer", [record(POINTER, A, ADDRESS), record(POINTER, CNAME, name(b"cdn.plain.test"))])
+def test_of_many_names_that_come_twice_few_are_remembered_at_once(answer):
     reader = Prefilter(RULES)
-    wires = [message(name(b"a.b%d.test" % number), record(POINTER, A, ADDRESS)) for number in range(800)]
+    wires = [message(name(b"a.b%d.test" % number), answer) for number in range(800)]
     for _ in range(2):
         assert reader.scan(wires) == []
     assert len(reader.memo) == 1 + 800 // prefilter.KEPT_SHARE
@@ -558,3 +559,12 @@ def test_a_target_is_proved_by_its_labels_and_what_its_pointer_leads_to():
     assert is_proved(b"\3cdn\xc0\x10")
     for target in (b"\6listed\xc0\x16", b"", b"\xc0", b"\3cdn\5plain\4test", b"\3cdn\xc0\x0b", b"\3cdn\xc0\x1b"):
         assert not is_proved(target), target
+
+
+def test_a_target_that_is_too_long_makes_the_message_malformed_each_time():
+    """Also where the question's name is remembered; the target ends as a rule does, so that nothing rules it out."""
+    reader = Prefilter(RuleSet.build([("list", [Rule(b"www.near.test", RuleKind.EXACT)])]))
+    question = name(b"a.near.test")
+    target = (b"\x3f" + b"x" * 63) * 3 + b"\x3c" + b"x" * 60 + b"\xc0\x0e"
+    for _ in range(4):
+        assert see(reader, message(question, record(POINTER, CNAME, target))) == "malformed"

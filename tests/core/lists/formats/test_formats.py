@@ -3,8 +3,8 @@
 import pytest
 
 from dnstap_bgp.core.lists import formats
-from dnstap_bgp.core.lists.formats import FORMATS, detect
-from dnstap_bgp.core.lists.lines import Complaint, SkippedKind, open_document, read_lines
+from dnstap_bgp.core.lists.formats import FORMATS, detect, lost_format
+from dnstap_bgp.core.lists.lines import NAMES, Complaint, SkippedKind, open_document, read_lines
 from dnstap_bgp.core.lists.rules import Rule
 from dnstap_bgp.errors import ListError
 
@@ -48,6 +48,14 @@ HEADS = {
 @pytest.mark.parametrize(("expected", "text"), HEADS.values(), ids=HEADS)
 def test_detection(expected: str, text: str):
     assert detect(text.encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "form"),
+    [(b"||foo.com^", "adblock"), (b"0.0.0.0 foo.com", "hosts"), (b"foo.com", NAMES), (b"what is this", None)],
+)
+def test_what_a_line_would_be_that_its_file_s_format_cannot_read(line: bytes, form: str | None):
+    assert lost_format(line) == form
 
 
 def test_a_long_head_of_comments_and_a_hostile_line():
