@@ -68,6 +68,7 @@ def test_what_may_stand_beside_hints(params):
         pytest.param([(4, IPV4), (5, b"\0\5abcd")], id="ech of another length"),
         pytest.param([(4, IPV4), (5, b"\0\3abc")], id="ech too short"),
         pytest.param([(4, IPV4), (8, b"!")], id="ohttp with a value"),
+        pytest.param([(4, IPV4), (10, b"\2a")], id="a docpath that is cut"),
     ],
 )
 def test_a_parameter_that_breaks_its_format_makes_the_record_malformed(params):

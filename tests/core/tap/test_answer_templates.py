@@ -168,6 +168,7 @@ def test_cnames_of_an_unlisted_name_are_learnt_without_their_ttls():
 
 
 AT = BEHIND + 4 + 12  # where the first record's data stands
+LONG = name(b".".join([b"x" * 60] * 4))
 
 
 @pytest.mark.parametrize(
@@ -192,6 +193,10 @@ AT = BEHIND + 4 + 12  # where the first record's data stands
         (
             [TARGET, b"\1y\xc0" + bytes([AT]), b"\xc0" + bytes([AT + len(TARGET) + 12])],
             [TARGET[:-1], b"\1y" + TARGET[:-1], b"\1y" + TARGET[:-1]],
+        ),
+        (
+            [LONG, TARGET, b"\1x" + struct.pack("!H", 0xC000 | AT + len(LONG) + 12)],  # beyond the first 256 bytes
+            [LONG[:-1], TARGET[:-1], b"\1x" + TARGET[:-1]],
         ),
         ([b"\1x\0"] * 16, [b"\1x"] * 16),
         ([b"\1x\0"] * 17, []),

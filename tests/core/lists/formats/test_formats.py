@@ -30,6 +30,7 @@ HEADS = {
     "a filter among hosts lines": ("adblock", "0.0.0.0 foo.com\n0.0.0.0 bar.com\n||x.com^\n"),
     "three filters among six names": ("plain", "foo.com\nbar.com\n||x.com^\n" * 2 + "||y.com^\na.com\nb.com\n"),
     "comments of many kinds": ("plain", "; domain:x\n// full:y\n! ||x^\n# 0.0.0.0 x\nfoo.com\n"),
+    "names among records that are commented out": ("plain", ";foo.com CNAME .\n;bar.com CNAME .\nbaz.com\n"),
     "an error page": ("plain", "404: Not Found\n"),
     "words that are no addresses": ("plain", "Bad: gateway\nFace: to face\nDead: end\n"),
     "v2fly as published": ("v2fly", "domain:foo.com:@cn\nfull:bar.com:@ads,@cn\n"),
