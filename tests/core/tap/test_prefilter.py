@@ -534,6 +534,14 @@ def test_a_listed_name_whose_targets_rotate_keeps_few_templates(reader):
     assert len(known.templates) == TEMPLATES_MAX
 
 
+def test_a_domain_is_asked_about_as_a_whole_once_it_has_so_many_names():
+    reader, parent = without_tails(RULES), b"\5quiet\3net"
+    for _ in range(prefilter.CHILDREN_MAX // prefilter.SAMPLE):
+        assert not reader._silent
+        reader._count_child(parent)
+    assert reader._silent == {parent}
+
+
 def test_domains_with_many_names_are_noticed_up_to_a_limit(monkeypatch):
     monkeypatch.setattr(prefilter, "DOMAINS_MAX", 2)
     reader = without_tails(RULES)
