@@ -500,6 +500,13 @@ def test_targets_of_new_names_are_charged_for():
         assert reader.work.left == prefilter.WORK_UNITS_MAX - units_for([b"cdn.plain.test"] * 15) - more
 
 
+def test_cnames_that_are_as_they_came_last_cost_nothing_of_the_budget(reader):
+    wires = [chained(name(b"www.plain.test"), name(b"cdn.plain.test"), ttl) for ttl in (1, 2, 3)]
+    assert see(reader, wires[0]) == see(reader, wires[1]) == "no"
+    assert see(reader, wires[2]) == "no"
+    assert reader.work.left == prefilter.WORK_UNITS_MAX
+
+
 def test_beyond_the_budget_no_target_is_ruled_out_and_none_learnt(monkeypatch):
     question, targets = b"www.plain.test", [b"cdn%d.plain.test" % at for at in range(3)]
     wires = [chained(name(question), name(target)) for target in targets]
