@@ -39,6 +39,7 @@ def test_alias_mode_has_no_hints():
         pytest.param([(0, b"\0\1\0\4"), (1, b"\2h2"), (4, IPV4)], id="two mandatory ones"),
         pytest.param([(1, b"\2h2"), (2, b""), (4, IPV4)], id="no default alpn"),
         pytest.param([(3, b"\1\xbb"), (4, IPV4)], id="a port"),
+        pytest.param([(4, IPV4), (5, b"\1\x2c" + bytes(300))], id="several ECH keys"),
         pytest.param([(4, IPV4), (7, b"/dns-query{?dns}"), (8, b""), (10, b"\1a"), (99, b"")], id="later keys"),
     ],
 )
@@ -68,6 +69,7 @@ def test_what_may_stand_beside_hints(params):
         pytest.param([(4, IPV4), (5, b"\0\5abcd")], id="ech of another length"),
         pytest.param([(4, IPV4), (5, b"\0\3abc")], id="ech too short"),
         pytest.param([(4, IPV4), (8, b"!")], id="ohttp with a value"),
+        pytest.param([(4, IPV4), (10, b"\2a")], id="a docpath that is cut"),
     ],
 )
 def test_a_parameter_that_breaks_its_format_makes_the_record_malformed(params):

@@ -209,10 +209,16 @@ def test_a_bad_name_among_others_is_shown_up_to_a_label_s_length(text: str, show
 
 
 @pytest.mark.parametrize(
-    ("line", "shown"), [(b"(" + b"y" * 59, "(" + "y" * 59), (b"(" + b"y" * 60, "(" + "y" * 59 + "...")]
+    ("line", "shown"),
+    [
+        ("(" + "y" * 59, "(" + "y" * 59),
+        ("(" + "y" * 60, "(" + "y" * 59 + "..."),
+        ("\N{GOTHIC LETTER AHSA}" * 60, "\N{GOTHIC LETTER AHSA}" * 60),
+        ("\N{GOTHIC LETTER AHSA}" * 61, "\N{GOTHIC LETTER AHSA}" * 60 + "..."),
+    ],
 )
-def test_a_line_of_60_characters_is_shown_whole(line: bytes, shown: str):
-    _, (complaint,) = read(line)
+def test_a_line_of_60_characters_is_shown_whole(line: str, shown: str):
+    _, (complaint,) = read(line.encode())
     assert complaint.reason.startswith(f"`{shown}`: ")
 
 

@@ -18,7 +18,8 @@ ONE = [
 
 
 def made() -> RuleSet:
-    rules = RuleSet.build([("one", ONE), ("two", [Rule(b"two.net")])], SUFFIXES)
+    two = [Rule(b"two.net"), Rule(b"google.org", exception=True)]
+    rules = RuleSet.build([("one", ONE), ("two", two)], SUFFIXES)
     patterns = [(0, keyword("ads")), (0, expression("^r[0-9]")), (1, keyword("google")), (1, expression("^not"))]
     return with_patterns(rules, patterns, SUFFIXES)
 
@@ -42,6 +43,8 @@ def rules(request) -> RuleSet:
         ("r5.net", "one"),
         ("ar5.net", ""),
         ("google.net", "two"),
+        ("google.org", ""),
+        ("ads.google.org", "one"),
         ("adsgoogle.net", "one two"),
         ("google.example.com", "one two"),
         ("two.net", "two"),
@@ -79,6 +82,7 @@ def test_what_decides_is_told(rules: RuleSet, name: str, decides: list[str]):
         ("two", "google.a.net", "a.net"),
         ("two", "a.two.net", "two.net"),
         ("two", "none.net", "none.net"),
+        ("two", "a.none.net", "a.none.net"),
         ("none", "ads.a.net", "ads.a.net"),
     ],
 )
@@ -95,8 +99,8 @@ def test_a_set_with_patterns_proves_nothing_from_domains_alone(rules: RuleSet):
 
 
 def test_counts_and_lists_have_them(rules: RuleSet):
-    assert rules.counts == {"one": 7, "two": 3}
-    assert len(rules) == 10
+    assert rules.counts == {"one": 7, "two": 4}
+    assert len(rules) == 11
     assert [str(pattern) for pattern in rules.patterns_of("two")] == ["keyword:google", "regexp:^not"]
     assert len(list(rules.of_list("one"))) == 5
 

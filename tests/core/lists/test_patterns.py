@@ -111,7 +111,8 @@ def test_just_as_many_as_are_allowed():
     made = PatternSet((0, Pattern(f"k{number:04}", PatternKind.KEYWORD)) for number in range(5000))
     assert made.match(b"xk4999.example") == 1
     assert made.match(b"xk5000.example") == 0
-    assert PatternSet((0, Pattern(f"^a{number:03}$", PatternKind.EXPRESSION)) for number in range(1000)).match(b"a999")
+    usual = [(0, Pattern(rf"^r{number:03}\.example\.com$", PatternKind.EXPRESSION)) for number in range(1000)]
+    assert PatternSet(usual).match(b"r999.example.com") == 1
     with pytest.raises(ListError, match="1001 expressions"):
         PatternSet((0, Pattern(f"^a{number}$", PatternKind.EXPRESSION)) for number in range(1001))
 

@@ -334,3 +334,9 @@ def test_a_few_rules_unlike_many_others():
     assert made.row_ids is not None
     assert len(made.row_ids) == 301
     assert [made.lists(name) for name in (b"x.d299.test", b"one.test", b"x.one.test")] == [("l",), ("l",), ()]
+
+
+def test_a_set_has_one_row_for_each_different_answer():
+    made = RuleSet.build([("one", [Rule(b"net")]), ("two", [Rule(b"com"), Rule(b"x.com")])])
+    assert len(made.rows) == 2
+    assert [made.lists(name) for name in (b"com", b"x.com", b"net")] == [("two",), ("two",), ("one",)]

@@ -211,3 +211,13 @@ def test_a_length_that_no_label_has_is_seen_in_a_long_name():
 def test_the_size_of_a_table(tails: int, size: int):
     """Sixteen bits for each tail, and twice as many while the table is small."""
     assert len(tail_table._bits(range(tails))) == size
+
+
+@pytest.mark.parametrize("keys", [1, 2, 3, 7])
+def test_keys_are_looked_at_in_parts_with_the_same_outcome(monkeypatch: pytest.MonkeyPatch, keys: int):
+    """Also where all keys of a part are below the same two labels as the part before ends with."""
+    domains = [b"cn", b"a.cn", *(b"shop%d.co.uk" % number for number in range(9)), b"listed.test", b"x.listed.test"]
+    whole = table(*domains)
+    monkeypatch.setattr(tail_table, "_CHUNK", keys)
+    assert table(*domains) == whole
+    assert whole.crowded == {spell(b"co", b"uk")}

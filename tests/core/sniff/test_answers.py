@@ -335,6 +335,18 @@ def test_what_is_this_host_s_own_without_being_told(address: str, is_own: bool):
     assert (len(frames), found.counters.passed_on) == ((1, 0) if is_own else (0, 1))
 
 
+@pytest.mark.parametrize(
+    ("source", "source_port", "target", "target_port"),
+    [(EVE, 53, CLIENT, 9), (SERVER, 54, CLIENT, 9), (CLIENT, 9, EVE, 53), (CLIENT, 9, SERVER, 54)],
+)
+def test_connections_of_others_are_not_followed(source: str, source_port: int, target: str, target_port: int):
+    found = router()
+    data = struct.pack("!H", len(answer())) + answer()
+    for segment in (tcp(source_port, target_port, 9, flags=2), tcp(source_port, target_port, 10, data)):
+        assert found.read(ipv4(source, target, 6, segment), 0, outgoing=False, interface=WAN) == []
+    assert not found.streams._streams
+
+
 def test_upper_case_is_the_same_question():
     found = router()
     passed(found, query("WwW.eXample.com").to_wire())

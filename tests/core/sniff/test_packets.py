@@ -20,8 +20,9 @@ def test_datagrams_and_segments():
         UDP, ip(A), 1000, ip(B), 53, b"hello"
     )
     assert reader.read(ipv6(A6, B6, 17, udp(53, 9, b"x")), 0, 1) == Packet(UDP, ip(A6), 53, ip(B6), 9, b"x")
-    segment = tcp(53, 9, 1, b"data")
-    assert reader.read(ipv4(A, B, 6, segment), 0, 1) == Packet(TCP, ip(A), 53, ip(B), 9, segment)
+    for sequence in (1, 20 << 16):  # the second would be a datagram's length
+        segment = tcp(53, 9, sequence, b"data")
+        assert reader.read(ipv4(A, B, 6, segment), 0, 1) == Packet(TCP, ip(A), 53, ip(B), 9, segment)
     options = struct.pack("!BB6x", 17, 0) + udp(1, 53, b"y")
     assert reader.read(ipv6(A6, B6, 0, options), 0, 1) == Packet(UDP, ip(A6), 1, ip(B6), 53, b"y")
     assert reader.malformed == 0

@@ -212,3 +212,24 @@ def test_a_connection_is_joined_with_a_message_of_a_header_s_length_and_none_sho
     stream = TcpMessages()
     assert list(stream.read(FLOW, tcp(53, 1000, 77, framed([b"m" * 11])))) == []
     assert list(stream.read(FLOW, tcp(53, 1000, 77, framed([b"m" * 12])))) == [b"m" * 12]
+
+
+def test_a_connection_holds_two_messages_of_the_longest_length():
+    """One that has begun, and what came early behind it."""
+    stream = TcpMessages()
+    list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    list(stream.read(FLOW, tcp(53, 1000, 1, b"\xff\xff" + bytes(64_998))))
+    for sequence, size in ((65_011, 60_000), (65_012, 15_000)):
+        list(stream.read(FLOW, tcp(53, 1000, sequence, bytes(size))))
+    assert (stream._held, stream.lost) == (2 * module.HELD_OF_ONE, 0)
+    list(stream.read(FLOW, tcp(53, 1000, 65_013, b"x")))
+    assert (stream._held, stream.lost) == (0, 1)
+
+
+def test_an_early_segment_waits_for_all_in_front_of_it():
+    stream, data = TcpMessages(), framed([b"m" * 20, b"n" * 20])
+    pieces = [(1 + at, data[at : at + 11]) for at in range(0, 44, 11)]
+    found = list(stream.read(FLOW, tcp(53, 1000, 0, flags=SYN)))
+    for sequence, piece in (pieces[1], pieces[3], pieces[0], pieces[2]):
+        found += stream.read(FLOW, tcp(53, 1000, sequence, piece))
+    assert found == [b"m" * 20, b"n" * 20]

@@ -162,10 +162,13 @@ def test_cnames_of_an_unlisted_name_are_learnt_without_their_ttls():
         (QUESTION + end[2:], bytes((0, len(TARGET))) + TARGET + TARGET + end[2:], b"\0\4\1x\xc0\x0c"),
         [TARGET[:-1], b"\1x" + NAME],
     )
+    usual = cnames_of(record(POINTER, CNAME, TARGET), record(AT_TARGET, CNAME, b"\1x\xc0\x0c"))
+    assert usual == ((end, bytes((0, len(TARGET))) + TARGET + AT_TARGET + end[2:], b"\0\4\1x\xc0\x0c"), other[1])
     assert cnames_of(record(POINTER, A, ADDRESS)) == (None, [])
 
 
 AT = BEHIND + 4 + 12  # where the first record's data stands
+LONG = name(b".".join([b"x" * 60] * 4))
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,10 @@ AT = BEHIND + 4 + 12  # where the first record's data stands
         (
             [TARGET, b"\1y\xc0" + bytes([AT]), b"\xc0" + bytes([AT + len(TARGET) + 12])],
             [TARGET[:-1], b"\1y" + TARGET[:-1], b"\1y" + TARGET[:-1]],
+        ),
+        (
+            [LONG, TARGET, b"\1x" + struct.pack("!H", 0xC000 | AT + len(LONG) + 12)],  # beyond the first 256 bytes
+            [LONG[:-1], TARGET[:-1], b"\1x" + TARGET[:-1]],
         ),
         ([b"\1x\0"] * 16, [b"\1x"] * 16),
         ([b"\1x\0"] * 17, []),
@@ -243,3 +250,12 @@ def test_as_many_addresses_as_the_exact_parser_reads_are_read_and_no_more():
 def test_an_https_record_that_may_not_be_kept_is_read_all_the_same(ttl):
     hint = b"\0\1\0\0\4\0\4" + ADDRESS
     assert fitted(message(QUESTION, record(POINTER, HTTPS, hint, ttl), rdtype=HTTPS)) == found(ttl)
+
+
+def test_an_owner_that_is_spelled_in_full_is_recognised_and_no_other_in_its_place():
+    template = learnt(message(QUESTION, record(QUESTION, A, ADDRESS)))
+    assert template is not None
+    assert fitted(message(QUESTION, record(QUESTION, A, ADDRESS, 7)), template) == found(7)
+    other = name(b"b.listed.test")
+    assert len(other) == len(QUESTION)
+    assert fitted(message(QUESTION, record(other, A, ADDRESS)), template) is None

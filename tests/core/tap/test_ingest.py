@@ -247,6 +247,8 @@ def test_of_an_excepted_name_samples_are_read():
     [addresses] = ingest.excepted.values()
     read = [number for number in range(2 * EXCEPTED_ADDRESSES_MAX * EXCEPTED_SAMPLE) if not number % EXCEPTED_SAMPLE]
     assert [int.from_bytes(address[2:], "big") for address in addresses] == read[::-1][:EXCEPTED_ADDRESSES_MAX]
+    frames = 2 * EXCEPTED_ADDRESSES_MAX * EXCEPTED_SAMPLE
+    assert ingest.counters == IngestCounters(frames=frames, messages=frames), "and of the others nothing is amiss"
 
 
 def test_an_excepted_name_with_a_listed_alias_gives_that_one_s_sighting_each_time():

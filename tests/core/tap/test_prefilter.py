@@ -317,9 +317,10 @@ def test_a_name_is_remembered_from_its_second_question_on_and_a_flood_is_not():
     assert reader.recalled == 2
 
 
-def test_of_many_names_that_come_twice_few_are_remembered_at_once():
+@pytest.mark.parametrize("answer", [record(POINTER, A, ADDRESS), record(POINTER, CNAME, name(b"cdn.plain.test"))])
+def test_of_many_names_that_come_twice_few_are_remembered_at_once(answer):
     reader = Prefilter(RULES)
-    wires = [message(name(b"a.b%d.test" % number), record(POINTER, A, ADDRESS)) for number in range(800)]
+    wires = [message(name(b"a.b%d.test" % number), answer) for number in range(800)]
     for _ in range(2):
         assert reader.scan(wires) == []
     assert len(reader.memo) == 1 + 800 // prefilter.KEPT_SHARE
@@ -493,8 +494,17 @@ def test_targets_are_judged_until_the_budget_is_spent(monkeypatch):
 def test_targets_of_new_names_are_charged_for():
     reader = Prefilter(RULES)
     wires = [chained(name(b"www%d.plain.test" % number), name(b"cdn.plain.test")) for number in range(15)]
-    assert reader.scan(wires) == []
-    assert reader.work.left == prefilter.WORK_UNITS_MAX - units_for([b"cdn.plain.test"] * 15)
+    learnt = 2 * (len(name(b"cdn.plain.test")[:-1]) // prefilter._TARGET_BYTES)  # for two of so few names
+    for more in (0, learnt):
+        assert reader.scan(wires) == []
+        assert reader.work.left == prefilter.WORK_UNITS_MAX - units_for([b"cdn.plain.test"] * 15) - more
+
+
+def test_cnames_that_are_as_they_came_last_cost_nothing_of_the_budget(reader):
+    wires = [chained(name(b"www.plain.test"), name(b"cdn.plain.test"), ttl) for ttl in (1, 2, 3)]
+    assert see(reader, wires[0]) == see(reader, wires[1]) == "no"
+    assert see(reader, wires[2]) == "no"
+    assert reader.work.left == prefilter.WORK_UNITS_MAX
 
 
 def test_beyond_the_budget_no_target_is_ruled_out_and_none_learnt(monkeypatch):
@@ -531,6 +541,14 @@ def test_a_listed_name_whose_targets_rotate_keeps_few_templates(reader):
     assert len(known.templates) == TEMPLATES_MAX
 
 
+def test_a_domain_is_asked_about_as_a_whole_once_it_has_so_many_names():
+    reader, parent = without_tails(RULES), b"\5quiet\3net"
+    for _ in range(prefilter.CHILDREN_MAX // prefilter.SAMPLE):
+        assert not reader._silent
+        reader._count_child(parent)
+    assert reader._silent == {parent}
+
+
 def test_domains_with_many_names_are_noticed_up_to_a_limit(monkeypatch):
     monkeypatch.setattr(prefilter, "DOMAINS_MAX", 2)
     reader = without_tails(RULES)
@@ -558,3 +576,12 @@ def test_a_target_is_proved_by_its_labels_and_what_its_pointer_leads_to():
     assert is_proved(b"\3cdn\xc0\x10")
     for target in (b"\6listed\xc0\x16", b"", b"\xc0", b"\3cdn\5plain\4test", b"\3cdn\xc0\x0b", b"\3cdn\xc0\x1b"):
         assert not is_proved(target), target
+
+
+def test_a_target_that_is_too_long_makes_the_message_malformed_each_time():
+    """Also where the question's name is remembered; the target ends as a rule does, so that nothing rules it out."""
+    reader = Prefilter(RuleSet.build([("list", [Rule(b"www.near.test", RuleKind.EXACT)])]))
+    question = name(b"a.near.test")
+    target = (b"\x3f" + b"x" * 63) * 3 + b"\x3c" + b"x" * 60 + b"\xc0\x0e"
+    for _ in range(4):
+        assert see(reader, message(question, record(POINTER, CNAME, target))) == "malformed"

@@ -6,7 +6,6 @@ that exist, with an emoji, say; a browser looks them up all the same, so they ar
 """
 
 import re
-import unicodedata
 
 from dnstap_bgp.core.model import Name
 from dnstap_bgp.errors import BadNameError
@@ -71,7 +70,7 @@ def to_unicode(text: str) -> str | None:
         is_same = found != text and found.isprintable() and from_text(found) == text.encode("ascii")
     except (UnicodeError, BadNameError, OverflowError):
         return None
-    return found if is_same and not any(unicodedata.category(char)[0] in "CZ" for char in found) else None
+    return found if is_same else None
 
 
 def _to_ascii(label: str) -> str:

@@ -472,6 +472,6 @@ def _text(line: bytes, form: Format) -> str:
 
 def _excerpt(line: bytes) -> str:
     """Shorten a line for a message and replace characters that could steer a terminal."""
-    text = line[: 4 * _EXCERPT_MAX].strip().decode(errors="backslashreplace")
+    text = line[: 4 * (_EXCERPT_MAX + 1)].strip().decode(errors="backslashreplace")
     shown = "".join(char if char.isprintable() else "?" for char in text[:_EXCERPT_MAX])
     return f"{shown}..." if len(text) > _EXCERPT_MAX else shown

@@ -45,7 +45,6 @@ STRETCHES_MAX = 64
 compared with each TTL, so a message of pointers could make that long."""
 
 CNAME_IN = QUESTION.pack(CNAME, IN)
-_CNAME_BYTE = 5  # of CNAME_IN the one that is seldom in other places
 _WIDTHS = {QUESTION.pack(A, IN): 4, QUESTION.pack(AAAA, IN): 16, QUESTION.pack(HTTPS, IN): 0}
 _POINTER_TO_QUESTION = b"\xc0\x0c"
 _FIRST_OF_USUAL = _POINTER_TO_QUESTION + CNAME_IN  # one object, for 50 bytes less a name

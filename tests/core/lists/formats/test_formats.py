@@ -3,8 +3,8 @@
 import pytest
 
 from dnstap_bgp.core.lists import formats
-from dnstap_bgp.core.lists.formats import FORMATS, detect
-from dnstap_bgp.core.lists.lines import Complaint, SkippedKind, open_document, read_lines
+from dnstap_bgp.core.lists.formats import FORMATS, detect, lost_format
+from dnstap_bgp.core.lists.lines import NAMES, Complaint, SkippedKind, open_document, read_lines
 from dnstap_bgp.core.lists.rules import Rule
 from dnstap_bgp.errors import ListError
 
@@ -30,6 +30,7 @@ HEADS = {
     "a filter among hosts lines": ("adblock", "0.0.0.0 foo.com\n0.0.0.0 bar.com\n||x.com^\n"),
     "three filters among six names": ("plain", "foo.com\nbar.com\n||x.com^\n" * 2 + "||y.com^\na.com\nb.com\n"),
     "comments of many kinds": ("plain", "; domain:x\n// full:y\n! ||x^\n# 0.0.0.0 x\nfoo.com\n"),
+    "names among records that are commented out": ("plain", ";foo.com CNAME .\n;bar.com CNAME .\nbaz.com\n"),
     "an error page": ("plain", "404: Not Found\n"),
     "words that are no addresses": ("plain", "Bad: gateway\nFace: to face\nDead: end\n"),
     "v2fly as published": ("v2fly", "domain:foo.com:@cn\nfull:bar.com:@ads,@cn\n"),
@@ -48,6 +49,14 @@ HEADS = {
 @pytest.mark.parametrize(("expected", "text"), HEADS.values(), ids=HEADS)
 def test_detection(expected: str, text: str):
     assert detect(text.encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "form"),
+    [(b"||foo.com^", "adblock"), (b"0.0.0.0 foo.com", "hosts"), (b"foo.com", NAMES), (b"what is this", None)],
+)
+def test_what_a_line_would_be_that_its_file_s_format_cannot_read(line: bytes, form: str | None):
+    assert lost_format(line) == form
 
 
 def test_a_long_head_of_comments_and_a_hostile_line():

@@ -44,6 +44,11 @@ def test_a_code():
     assert "empty label" in bad.reason
 
 
+def test_every_type_of_rule():
+    rules = ["ads.example", "keyword:adserver", "regexp:^ad[0-9]"]
+    assert read_whole("geosite-dat", SITE, "category-ads-all") == (rules, [])
+
+
 @pytest.mark.parametrize(
     ("selector", "rules"),
     [

@@ -14,6 +14,7 @@ from tests.core.lists.formats.format_kit import read
         ("2001:db8::/32", bytes.fromhex("20010db8") + bytes(12) + b"\x20"),
         ("2001:DB8::1", bytes.fromhex("20010db8") + bytes(11) + b"\x01"),
         ("2001:db8::1/128", bytes.fromhex("20010db8") + bytes(11) + b"\x01"),
+        ("192.0.2.0/24 ## why ##", b"\xc0\x00\x02\x00\x18"),
         ("0.0.0.0/0", bytes(5)),
     ],
 )

@@ -62,7 +62,12 @@ def test_bad_entries_cost_themselves():
     assert "rules[0].domain[1]" in complaints[1].reason
 
 
-DEEP = b'{"type":"logical","mode":"or","rules":[' * 20 + b"]}" * 20
+def nested(depth: int) -> bytes:
+    return b'{"type":"logical","mode":"or","rules":[' * depth + b'{"domain":"a.com"}' + b"]}" * depth
+
+
+def test_as_many_logical_rules_in_one_another_as_may_be_are_read():
+    assert read_whole("sing-box", b'{"version": 1, "rules": [' + nested(16) + b"]}") == (["=a.com"], [])
 
 
 @pytest.mark.parametrize(
@@ -77,11 +82,13 @@ DEEP = b'{"type":"logical","mode":"or","rules":[' * 20 + b"]}" * 20
         (rule_set("x"), "rules[0]: no object"),
         (rule_set({"type": "x"}), "rules[0]: no rule of the type 'x'"),
         (rule_set({"type": "logical"}), "rules[0]: a logical rule needs"),
+        (rule_set({"type": "logical", "mode": "xor", "rules": []}), "rules[0]: a logical rule needs"),
+        (rule_set({"type": "logical", "mode": "or", "rules": {}}), "rules[0]: a logical rule needs"),
         (rule_set({"type": "logical", "mode": "or", "rules": [1]}), "rules[0].rules[0]: no object"),
         (b'{"version": 1, "rules": [{"domain": ["a"]}, {"domain": [], "domain": []}]}', "rules[1]: the key 'domain'"),
         (b'{"version": 1, "version": 2}', "the key 'version' stands there twice"),
         (rule_set()[:-1], "line 1, column"),
-        (b'{"version": 1, "rules": [' + DEEP + b"]}", "more than 16 logical rules"),
+        (b'{"version": 1, "rules": [' + nested(17) + b"]}", "more than 16 logical rules"),
         (b'{"version": 1, "rules": ' + b"[" * 100_000, "nested too deeply"),
     ],
 )

@@ -180,6 +180,9 @@ def test_a_name_in_a_trie_is_as_long_as_it_may_be():
 def test_a_bomb(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(srs, "INFLATED_MAX_BYTES", 1 << 16)
     is_refused("srs", unpacked(bytes(1 << 17)), "more than 65536 bytes are packed in it")
+    monkeypatch.undo()
+    bomb = b"SRS\3" + zlib.compress(bytes((32 << 20) + 1), 1)
+    is_refused("srs", bomb, f"more than {32 << 20} bytes are packed in it")
 
 
 @pytest.mark.parametrize("kind", [3, 4])
