@@ -297,6 +297,17 @@ def test_a_list_comes_to_its_share_at_the_cost_of_the_one_above_its_own():
     assert 45 <= table.claims.routes_of("default") <= 50
 
 
+def test_in_a_large_table_every_newcomer_takes_from_the_list_above_its_share():
+    """Which list that is counts for several newcomers there, and the largest owner of another list loses nothing."""
+    table = fair(routes_max=3000)
+    observed(table, range(1000), b"a%d.second.example", "second")
+    for number in range(2000):
+        observed(table, [10_000 + number], b"www.%d.example" % number)
+    for number in range(20):
+        observed(table, [20_000 + number], b"a.new%d.example" % number, "second", now=1.0)
+    assert (table.claims.routes_of("default"), held_of(table, b"second.example", "second")) == (1980, 1000)
+
+
 def test_the_cap_of_a_rule_refuses_newcomers_and_evicts_nothing_that_was_restored():
     table = fair(rule_routes_max=10)
     table.adopt([Claim(numbered(n), "default", b"a%d.attacker.example" % n, 0.0, 0.0, 100.0) for n in range(15)], 1.0)

@@ -113,6 +113,11 @@ def test_without_a_cap_in_the_way_newcomers_stay_as_they_are():
     assert table.admission.newcomers is None
 
 
+def test_what_a_peer_tells_meanwhile_is_news():
+    table = restoring(new_routes_per_s=1.0)
+    assert table.merge([claim(1)], 1.0, 0.0) == ([Change(host(1), FOUR_ATTRIBUTES)], [claim(1)], 0)
+
+
 @pytest.mark.parametrize("how", ["forgotten", "expired", "refused"])
 def test_what_ended_while_it_waited_does_not_begin(how):
     table = restoring(routes_max=1, evicts=True)
@@ -124,6 +129,7 @@ def test_what_ended_while_it_waited_does_not_begin(how):
         table.configure(Policies([POLICY], Guard([host(2)]), Caps(routes_max=1, evicts=True)))
     assert judged(table, 101.5 if how == "expired" else 1.0) == [Change(host(2), None)]
     assert table.claims.by_address.get(host(1))
+    assert table.admission.refusals.refused == ({"protected": 1} if how == "refused" else {})
 
 
 def test_what_is_back_of_a_claim_that_waited_is_refreshed():
