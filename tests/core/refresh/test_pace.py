@@ -70,8 +70,8 @@ def test_a_tap_that_shows_nothing_leaves_a_question_now_and_then():
 
 def test_a_tap_has_its_time_from_the_first_answer_on():
     pace = RefreshPace()
-    for _ in range(20):
-        pace.take_answer(has_address=True, now=1000.0)
+    for number in range(20):
+        pace.take_answer(has_address=True, now=1000.0 + number)
     assert [pace.is_blind(now) for now in (1000.0, 1029.5, 1030.0)] == [False, False, True]
 
 

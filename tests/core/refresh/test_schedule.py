@@ -215,6 +215,7 @@ def test_exact_names_have_the_room_first_and_then_the_latest_clients():
         made.take(b"%d.seen" % number, client(), DAY_S, float(number))
     made.take(b"1.seen", client(), DAY_S, 9.0)
     assert [made.list_of(b"%d.seen" % number) for number in range(5)] == [None, *["tunnel"] * 4]
+    assert made.left_out == 0
     made.replace_exact({b"%d.exact" % number: "tunnel" for number in range(2)}, lambda _: "tunnel", 10.0)
     assert [made.list_of(b"%d.seen" % number) for number in range(5)] == [None, "tunnel", None, None, "tunnel"]
     made.replace_exact({b"%d.exact" % number: "tunnel" for number in range(7)}, lambda _: "tunnel", 10.0)

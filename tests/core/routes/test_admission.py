@@ -155,6 +155,16 @@ def test_trim_brings_a_list_under_its_own_cap_alone():
     assert table.admission.refusals.evicted == {"list-routes": 2}
 
 
+@pytest.mark.parametrize("cap", ["list", "all"])
+def test_trim_ends_no_more_than_is_over_a_cap(cap):
+    table = capped()
+    table.observe([sighting(host(number), b"n%d.example" % number) for number in range(203)], 0.0)
+    of_list = replace(POLICY, routes_max=200 if cap == "list" else None)
+    table.configure(Policies([of_list], Guard(), Caps(routes_max=200 if cap == "all" else 1000)))
+    trimmed(table, 100)
+    assert len(table) == 200
+
+
 def test_trim_leaves_a_list_that_is_no_longer_configured_to_the_revision():
     table = capped(POLICY, SECOND)
     table.observe([sighting(host(number), list_name="second") for number in range(20, 30)], 5.0)
