@@ -292,6 +292,10 @@ def test_a_question_that_is_lost_counts_as_none():
         made.put_back(WWW, number * 10.0)
         assert made.next((number + 1) * 10.0) == WWW
     assert due_at(made, 31.0) == (WWW, 330.0), "as after the first question without an address"
+    assert due_at(made, 331.0) == (WWW, 930.0)
+    made.put_back(WWW, 930.0)
+    assert made.next(940.0) == WWW
+    assert due_at(made, 941.0) == (WWW, 2140.0), "as after the third"
 
 
 def test_what_is_due_soon_enough_is_not_put_back():

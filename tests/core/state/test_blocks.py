@@ -189,6 +189,8 @@ def test_a_damaged_header_before_a_whole_block_is_ours():
         (b"SQLite format 3\x00" + bytes(40), "SQLite"),
         (b"# a list\nexample.com\n", "text file"),
         (b"hello", "text file"),
+        (b"~hello \t\r\n", "text file"),
+        (b"\x7fhello", "begins with 7f"),
         (bytes(4096), "zero bytes"),
         (bytes(range(256)), "begins with 00 01 02"),
         (file_header(version=3), "version 3"),
