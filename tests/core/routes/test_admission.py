@@ -316,6 +316,9 @@ def test_in_a_large_table_every_newcomer_takes_from_the_list_above_its_share():
     for number in range(20):
         observed(table, [20_000 + number], b"a.new%d.example" % number, "second", now=1.0)
     assert (table.claims.routes_of("default"), held_of(table, b"second.example", "second")) == (1980, 1000)
+    for number in range(20, 600):
+        observed(table, [20_000 + number], b"a.new%d.example" % number, "second", now=1.0)
+    assert 1495 <= table.claims.routes_of("default") <= 1500, "and no more than what is above its share"
 
 
 def test_the_cap_of_a_rule_refuses_newcomers_and_evicts_nothing_that_was_restored():

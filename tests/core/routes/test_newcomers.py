@@ -93,6 +93,16 @@ def test_too_many_that_wait_for_their_token_are_refused_for_what_it_is(monkeypat
     assert table.admission.refusals.refused == {"restore": 2}
 
 
+def test_a_name_of_an_address_that_is_back_needs_no_token():
+    table = capped(new_routes_per_s=2.0)
+    table.begin_restore(lambda _: None)
+    table.observe([sighting(host(number), b"b.example") for number in range(1, 6)], 1.0)
+    table.adopt([claim(1, 0.0), claim(2, 0.0)], 1.0)
+    judged(table)
+    assert [len(table.claims.of_address(host(number))) for number in range(1, 6)] == [2, 2, 1, 1, 0]
+    assert table.admission.refusals.refused == {"rate": 1}
+
+
 def test_what_was_held_has_its_place_beside_newcomers_until_they_are_judged():
     table = restoring(routes_max=2, evicts=False)
     table.observe([sighting(host(1)), sighting(host(2))], 1.0)

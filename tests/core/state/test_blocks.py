@@ -207,6 +207,11 @@ def test_a_payload_that_nobody_could_read_again_is_refused():
         frame(BlockKind.CHANGES, STAMP, bytes(PAYLOAD_MAX_BYTES + 1))
 
 
+def test_a_block_of_the_longest_length_is_read_behind_damage():
+    longest = frame(BlockKind.CHANGES, STAMP, bytes(PAYLOAD_MAX_BYTES))
+    assert [len(payload) for payload in payloads(FILE[:-1] + longest)][-1] == PAYLOAD_MAX_BYTES
+
+
 def test_a_block_of_the_longest_length_is_read():
     payload = bytes(PAYLOAD_MAX_BYTES)
     assert payloads(file_header() + frame(BlockKind.SNAPSHOT, STAMP, payload)) == [payload]
