@@ -93,6 +93,13 @@ def test_too_many_that_wait_for_their_token_are_refused_for_what_it_is(monkeypat
     assert table.admission.refusals.refused == {"restore": 2}
 
 
+def test_new_routes_have_their_rate_meanwhile_and_what_was_announced_needs_no_token():
+    table = restoring(new_routes_per_s=2.0)
+    table.observe([sighting(host(number)) for number in range(1, 6)], 1.0)
+    assert (len(table), table.admission.refusals.refused) == (2, {"rate": 3})
+    assert table.observe([sighting(A)], 1.0) == [Change(A, FOUR_ATTRIBUTES)]
+
+
 def test_a_name_of_an_address_that_is_back_needs_no_token():
     table = capped(new_routes_per_s=2.0)
     table.begin_restore(lambda _: None)
