@@ -70,7 +70,7 @@ def test_what_comes_second_by_second_is_given_once():
     rows = [columns.fill(Claim(b"\0\0\0\1", "one", b"a.example", 100.0, 100.0, ttl_s), NONE) for ttl_s in range(5, 10)]
     for row in rows:
         wheel.schedule(row)
-    given = []
+    given: list[list[int]] = []
     for second in range(105, 112):
         given.append([])
         while found := wheel.ahead(second, 1):
