@@ -68,6 +68,13 @@ def test_a_tap_that_shows_nothing_leaves_a_question_now_and_then():
     assert len(leave(pace, times[-1], times[-1] + 20.0)) >= 90
 
 
+def test_a_tap_has_its_time_from_the_first_answer_on():
+    pace = RefreshPace()
+    for number in range(20):
+        pace.take_answer(has_address=True, now=1000.0 + number)
+    assert [pace.is_blind(now) for now in (1000.0, 1029.5, 1030.0)] == [False, False, True]
+
+
 def test_answers_without_an_address_say_nothing_of_the_tap():
     pace = RefreshPace()
     for _ in range(100):
@@ -88,6 +95,7 @@ def test_a_silent_resolver_that_answers_is_asked_at_once():
     pace.take_answer(has_address=False, now=4.9)
     assert pace.may_ask(10.0, 0, 4.9)
     for _ in range(4):
+        assert not pace.is_silent
         pace.take_failure("no answer", 5.0)
     assert not pace.may_ask(10.0, 0, 9.9)
     assert pace.may_ask(10.0, 0, 10.0), "the pauses begin anew"

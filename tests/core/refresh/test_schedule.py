@@ -215,6 +215,7 @@ def test_exact_names_have_the_room_first_and_then_the_latest_clients():
         made.take(b"%d.seen" % number, client(), DAY_S, float(number))
     made.take(b"1.seen", client(), DAY_S, 9.0)
     assert [made.list_of(b"%d.seen" % number) for number in range(5)] == [None, *["tunnel"] * 4]
+    assert made.left_out == 0
     made.replace_exact({b"%d.exact" % number: "tunnel" for number in range(2)}, lambda _: "tunnel", 10.0)
     assert [made.list_of(b"%d.seen" % number) for number in range(5)] == [None, "tunnel", None, None, "tunnel"]
     made.replace_exact({b"%d.exact" % number: "tunnel" for number in range(7)}, lambda _: "tunnel", 10.0)
@@ -291,6 +292,10 @@ def test_a_question_that_is_lost_counts_as_none():
         made.put_back(WWW, number * 10.0)
         assert made.next((number + 1) * 10.0) == WWW
     assert due_at(made, 31.0) == (WWW, 330.0), "as after the first question without an address"
+    assert due_at(made, 331.0) == (WWW, 930.0)
+    made.put_back(WWW, 930.0)
+    assert made.next(940.0) == WWW
+    assert due_at(made, 941.0) == (WWW, 2140.0), "as after the third"
 
 
 def test_what_is_due_soon_enough_is_not_put_back():

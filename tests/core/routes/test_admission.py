@@ -155,6 +155,16 @@ def test_trim_brings_a_list_under_its_own_cap_alone():
     assert table.admission.refusals.evicted == {"list-routes": 2}
 
 
+@pytest.mark.parametrize("cap", ["list", "all"])
+def test_trim_ends_no_more_than_is_over_a_cap(cap):
+    table = capped()
+    table.observe([sighting(host(number), b"n%d.example" % number) for number in range(203)], 0.0)
+    of_list = replace(POLICY, routes_max=200 if cap == "list" else None)
+    table.configure(Policies([of_list], Guard(), Caps(routes_max=200 if cap == "all" else 1000)))
+    trimmed(table, 100)
+    assert len(table) == 200
+
+
 def test_trim_leaves_a_list_that_is_no_longer_configured_to_the_revision():
     table = capped(POLICY, SECOND)
     table.observe([sighting(host(number), list_name="second") for number in range(20, 30)], 5.0)
@@ -295,6 +305,20 @@ def test_a_list_comes_to_its_share_at_the_cost_of_the_one_above_its_own():
     for number in range(300, 400):
         observed(table, [number], b"a%d.second.example", "second", 2.0 + number)
     assert 45 <= table.claims.routes_of("default") <= 50
+
+
+def test_in_a_large_table_every_newcomer_takes_from_the_list_above_its_share():
+    """Which list that is counts for several newcomers there, and the largest owner of another list loses nothing."""
+    table = fair(routes_max=3000)
+    observed(table, range(1000), b"a%d.second.example", "second")
+    for number in range(2000):
+        observed(table, [10_000 + number], b"www.%d.example" % number)
+    for number in range(20):
+        observed(table, [20_000 + number], b"a.new%d.example" % number, "second", now=1.0)
+    assert (table.claims.routes_of("default"), held_of(table, b"second.example", "second")) == (1980, 1000)
+    for number in range(20, 600):
+        observed(table, [20_000 + number], b"a.new%d.example" % number, "second", now=1.0)
+    assert 1495 <= table.claims.routes_of("default") <= 1500, "and no more than what is above its share"
 
 
 def test_the_cap_of_a_rule_refuses_newcomers_and_evicts_nothing_that_was_restored():

@@ -64,6 +64,20 @@ def test_what_comes_is_given_once_however_far_ahead_it_lies():
     assert given(4_000_000_000) == [3e9]
 
 
+def test_what_comes_second_by_second_is_given_once():
+    columns = ClaimColumns()
+    wheel = ExpiryWheel(columns, "one")
+    rows = [columns.fill(Claim(b"\0\0\0\1", "one", b"a.example", 100.0, 100.0, ttl_s), NONE) for ttl_s in range(5, 10)]
+    for row in rows:
+        wheel.schedule(row)
+    given: list[list[int]] = []
+    for second in range(105, 112):
+        given.append([])
+        while found := wheel.ahead(second, 1):
+            given[-1] += found
+    assert given == [[], *([row] for row in rows), []]
+
+
 @pytest.mark.parametrize("seen", [-1.5, -0.5, -800.0, -1e6])
 def test_a_deadline_before_the_start_of_the_machine_is_past(seen):
     """The state file has sightings from before; then a reload shortens the TTL."""

@@ -65,6 +65,11 @@ def test_many_greedy_owners_leave_a_small_one_a_part():
     assert got[GOOD] >= 20  # a bucket that serves who comes first gives it one
 
 
+def test_different_owners_get_the_bucket_s_last_token():
+    bucket = FairTokenBucket()
+    assert [bucket.take(number * 0x10001, 4, 0.0) for number in range(6)] == [True] * 5 + [False]
+
+
 def test_another_rate_holds_from_then_on():
     bucket = FairTokenBucket()
     assert taken(bucket, GOOD, 1000, 0.0, 2000) == 1000

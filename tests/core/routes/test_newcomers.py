@@ -93,6 +93,23 @@ def test_too_many_that_wait_for_their_token_are_refused_for_what_it_is(monkeypat
     assert table.admission.refusals.refused == {"restore": 2}
 
 
+def test_new_routes_have_their_rate_meanwhile_and_what_was_announced_needs_no_token():
+    table = restoring(new_routes_per_s=2.0)
+    table.observe([sighting(host(number)) for number in range(1, 6)], 1.0)
+    assert (len(table), table.admission.refusals.refused) == (2, {"rate": 3})
+    assert table.observe([sighting(A)], 1.0) == [Change(A, FOUR_ATTRIBUTES)]
+
+
+def test_a_name_of_an_address_that_is_back_needs_no_token():
+    table = capped(new_routes_per_s=2.0)
+    table.begin_restore(lambda _: None)
+    table.observe([sighting(host(number), b"b.example") for number in range(1, 6)], 1.0)
+    table.adopt([claim(1, 0.0), claim(2, 0.0)], 1.0)
+    judged(table)
+    assert [len(table.claims.of_address(host(number))) for number in range(1, 6)] == [2, 2, 1, 1, 0]
+    assert table.admission.refusals.refused == {"rate": 1}
+
+
 def test_what_was_held_has_its_place_beside_newcomers_until_they_are_judged():
     table = restoring(routes_max=2, evicts=False)
     table.observe([sighting(host(1)), sighting(host(2))], 1.0)
@@ -113,6 +130,11 @@ def test_without_a_cap_in_the_way_newcomers_stay_as_they_are():
     assert table.admission.newcomers is None
 
 
+def test_what_a_peer_tells_meanwhile_is_news():
+    table = restoring(new_routes_per_s=1.0)
+    assert table.merge([claim(1)], 1.0, 0.0) == ([Change(host(1), FOUR_ATTRIBUTES)], [claim(1)], 0)
+
+
 @pytest.mark.parametrize("how", ["forgotten", "expired", "refused"])
 def test_what_ended_while_it_waited_does_not_begin(how):
     table = restoring(routes_max=1, evicts=True)
@@ -124,6 +146,7 @@ def test_what_ended_while_it_waited_does_not_begin(how):
         table.configure(Policies([POLICY], Guard([host(2)]), Caps(routes_max=1, evicts=True)))
     assert judged(table, 101.5 if how == "expired" else 1.0) == [Change(host(2), None)]
     assert table.claims.by_address.get(host(1))
+    assert table.admission.refusals.refused == ({"protected": 1} if how == "refused" else {})
 
 
 def test_what_is_back_of_a_claim_that_waited_is_refreshed():

@@ -126,18 +126,24 @@ def test_what_budgets_would_leave_out():
 
 def test_what_caps_would_let_go():
     rules = rule_set(one=[Rule(b"example")])
-    lowered = Policies([replace(policy("one"), routes_max=4)], Guard(), Caps(routes_max=3, name_routes_max=2))
-    preview = ReloadDiff(Policies([policy("one")], Guard()), lowered)
-    for host in range(5):
-        names = (b"a.example", b"b.example") if host == 4 else (b"a.example",)
-        claims = [claim(bytes((11, 0, 0, host)), "one", name) for name in names]
-        preview.take_claims(claims, rules.lists, 1.0)
-    assert preview.lines() == [
+
+    def lines(of_list: int, of_all: int, of_name: int) -> list[str]:
+        caps = Caps(routes_max=of_all, name_routes_max=of_name)
+        lowered = Policies([replace(policy("one"), routes_max=of_list)], Guard(), caps)
+        preview = ReloadDiff(Policies([policy("one")], Guard()), lowered)
+        for host in range(5):
+            names = (b"a.example", b"b.example") if host == 4 else (b"a.example",)
+            claims = [claim(bytes((11, 0, 0, host)), "one", name) for name in names]
+            preview.take_claims(claims, rules.lists, 1.0)
+        return preview.lines()
+
+    assert lines(4, 3, 2) == [
         "list one: no change",
         "list one: 1 over max_routes = 4: the least recently seen go",
         "guard: 2 over max_routes = 3: the least recently seen go",
         "guard: 3 over max_routes_per_name = 2: the least recently seen of each name go",
     ]
+    assert lines(5, 5, 5) == ["list one: no change"], "full, and nothing over it"
 
 
 def test_nothing_changes():

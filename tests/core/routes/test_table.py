@@ -154,6 +154,16 @@ def test_a_policy_that_begins_to_follow_bounds_what_is_held():
     assert table.expire(31.0, 10) == ([Change(A, None)], False)
 
 
+@pytest.mark.parametrize("ttls_s", [(60.0, 600.0), (600.0, 60.0)])
+def test_of_a_sighting_that_the_state_file_has_twice_the_shorter_lifetime_counts(ttls_s):
+    table = capped(FOLLOWING)
+    claims = [Claim(A, "default", b"a.example", seen=-5.0, first=-5.0, ttl_s=ttl_s) for ttl_s in ttls_s]
+    table.adopt(claims, 0.0)
+    assert ends_at(table, A) == 55.0
+    table.adopt([claims[0]._replace(seen=-4.0, ttl_s=600.0)], 0.0)
+    assert ends_at(table, A) == 596.0
+
+
 def test_a_prefix_was_last_seen_with_the_latest_of_its_names():
     table = RouteTable(Policies([POLICY], Guard(), prefixes={"default": [packed("203.0.113.0") + b"\x18"]}))
     assert table.last_seen(A) == -math.inf

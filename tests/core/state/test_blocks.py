@@ -189,6 +189,8 @@ def test_a_damaged_header_before_a_whole_block_is_ours():
         (b"SQLite format 3\x00" + bytes(40), "SQLite"),
         (b"# a list\nexample.com\n", "text file"),
         (b"hello", "text file"),
+        (b"~hello \t\r\n", "text file"),
+        (b"\x7fhello", "begins with 7f"),
         (bytes(4096), "zero bytes"),
         (bytes(range(256)), "begins with 00 01 02"),
         (file_header(version=3), "version 3"),
@@ -203,6 +205,11 @@ def test_other_kinds_are_named(data, kind):
 def test_a_payload_that_nobody_could_read_again_is_refused():
     with pytest.raises(StateFileError, match="4194305 bytes"):
         frame(BlockKind.CHANGES, STAMP, bytes(PAYLOAD_MAX_BYTES + 1))
+
+
+def test_a_block_of_the_longest_length_is_read_behind_damage():
+    longest = frame(BlockKind.CHANGES, STAMP, bytes(PAYLOAD_MAX_BYTES))
+    assert [len(payload) for payload in payloads(FILE[:-1] + longest)][-1] == PAYLOAD_MAX_BYTES
 
 
 def test_a_block_of_the_longest_length_is_read():

@@ -27,6 +27,7 @@ from dnstap_bgp.core.state.records import (
     is_payload_of_views,
 )
 from dnstap_bgp.core.state.timestamps import Stamp
+from dnstap_bgp.core.timing import DURATION_MAX_S
 from dnstap_bgp.errors import StateFileError
 
 V4, V6 = bytes([192, 0, 2, 1]), bytes.fromhex("20010db8000000000000000000000001")
@@ -72,6 +73,11 @@ def test_equal_attributes_of_all_blocks_become_one_object():
 def test_attributes_are_written_once_in_a_block():
     announced = [(bytes([10, 0, 0, n]), RICH) for n in range(200)]
     assert encode([], announced, 0.0).count(b"65001:100") == 1
+
+
+def test_the_longest_ttl_that_a_person_may_ask_for_comes_back():
+    claim = CLAIM._replace(name=BY_HAND, ttl_s=DURATION_MAX_S)
+    assert Decoder(1000.0).decode_claims(encode([claim], [], 1000.0), 1000.0)[0] == [claim]
 
 
 def test_an_endless_ttl_becomes_a_century():

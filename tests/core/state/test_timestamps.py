@@ -33,10 +33,11 @@ def test_it_is_never_negative():
     assert elapsed_s(Stamp(NOON, 1000.0, ONE), Stamp(NOON, 1000.0, ONE), Stamp(NOON, 900.0, ONE)) == 0
 
 
-def test_an_unknown_boot_is_like_no_other():
-    then, last = Stamp(NOON, 1000.0, UNKNOWN_BOOT), Stamp(NOON + 50, 10.0, UNKNOWN_BOOT)
+@pytest.mark.parametrize("boot_id", [UNKNOWN_BOOT, b"\0" * 16], ids=["here", "as the file gives it back"])
+def test_an_unknown_boot_is_like_no_other(boot_id):
+    then, last = Stamp(NOON, 1000.0, boot_id), Stamp(NOON + 50, 10.0, boot_id)
     assert not same_boot(then, last)
-    assert elapsed_s(then, last, Stamp(NOON + 60, 20.0, UNKNOWN_BOOT)) == 60
+    assert elapsed_s(then, last, Stamp(NOON + 60, 20.0, boot_id)) == 60
 
 
 def test_the_longest_gap_counts():

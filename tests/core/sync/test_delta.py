@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import msgpack
 import pytest
@@ -73,6 +74,17 @@ def test_a_bomb_is_not_inflated():
     assert list(Inflater().feed(Deflater().burst(behind_others))) == behind_others
     with pytest.raises(PeerError, match="bytes"):
         list(Inflater().feed(Deflater().burst([bytes(delta.FRAME_MAX)])))
+
+
+def test_a_chunk_takes_little_memory_however_many_frames_it_holds():
+    bomb = Deflater().burst([bytes(10_000)] * 400)
+    assert len(bomb) < 20_000
+    tracemalloc.start()
+    try:
+        assert sum(map(len, Inflater().feed(bomb))) == 4_000_000
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("bad", [1, None, "abcd", (1, 1, 1, 1), (1,) * 16, {}, b"\0" * 5, True, 1.5])

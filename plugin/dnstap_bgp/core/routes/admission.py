@@ -335,9 +335,8 @@ class Admission:
             fullest = list_name
         # Where owners are alike, the one that ends first joins the sample: the least recently seen of all goes.
         if not of_fullest or min(of_fullest)[0] == max(of_fullest)[0]:
-            of_list = self._claims.by_list.get(fullest)
             entries = max(OLDEST_LOOKS_MAX, looks - SAMPLE_ROWS)
-            first = of_list.wheel.oldest(entries) if of_list is not None else None
+            first = self._claims.by_list[fullest].wheel.oldest(entries)
             if first is not None:
                 of_fullest = [*of_fullest, (self._claims.owners[columns.owners[first]], first)]
         return self._first_to_go(of_fullest, list_name, seen, addresses) or (
