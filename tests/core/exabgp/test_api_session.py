@@ -24,6 +24,7 @@ from dnstap_bgp.core.model import Attributes, Audience, Change, PerView, unknown
 OPENING = "enable-ack\nenable-ack\nversion\n"
 ONE = Attributes(bytes([192, 0, 2, 1]))
 X = bytes([10, 0, 0, 1])
+SIX_A, SIX_B = (bytes([0x2A, *bytes(14), number]) for number in (1, 2))
 DONE = b"done"
 HEADER = b"Peer            AS        up/down state       |     #sent     #recvd"
 
@@ -777,3 +778,12 @@ def test_what_is_withdrawn_for_one_that_is_down_counts_as_asked_for():
                 counts.append(view.updates_asked - before)
             talk.hear(*([json.dumps(rows).encode()] if "json" in line else []), DONE)
     assert counts == [1, 1], "the withdraw, and the announcement"
+
+
+@pytest.mark.parametrize(("prefixes", "updates"), [([bytes([10, 0, 0, n]) for n in range(3)], 1), ([SIX_A, SIX_B], 2)])
+def test_a_line_may_cause_an_update_for_each_ipv6_prefix_and_one_for_all_of_ipv4(prefixes, updates):
+    talk = Talk().ready()
+    talk.views.sole.put([Change(prefix, Attributes(bytes(len(prefix)))) for prefix in prefixes], bulk=True)
+    (view,) = talk.views
+    assert talk.say().count("/") == len(prefixes)
+    assert view.updates_asked == updates

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp.core.exabgp import neighbors as module
-from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, NeighborRow, SessionIdentity, StateEvent
+from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, FamiliesEvent, NeighborRow, SessionIdentity, StateEvent
 from dnstap_bgp.core.exabgp.kept_routes import RibCopy
 from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, Neighbor, Neighbors, NeighborTasks
 from dnstap_bgp.core.exabgp.views import Views
@@ -81,7 +81,13 @@ def test_numbers_that_begin_again_tell_of_a_configuration_that_was_read():
     assert not neighbor.replay
     neighbors.on_state(event("down", 1), 3.0)
     neighbors.on_state(event("up", 2), 4.0)
-    assert neighbor.replay == BOTH
+    assert neighbor.take_replay() == BOTH
+    neighbors.on_state(event("down", 3), 5.0)
+    neighbors.on_state(event("up", 4), 6.0)
+    assert not neighbor.replay, "it was told everything since"
+    neighbors.on_families(FamiliesEvent(session(), BOTH, 1), 7.0)
+    neighbors.on_state(event("up", 5), 8.0)
+    assert neighbor.replay == BOTH, "each kind of event has its number"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +124,7 @@ def test_a_row_that_contradicts_the_events_makes_up_for_them():
     neighbors.on_rows([row(up=False)], nothing, 0.0)
     (neighbor,) = neighbors
     neighbors.on_rows([row()], nothing, 1.0)
-    assert (neighbor.up, neighbor.unconfirmed) == (False, True)
+    assert (neighbor.up, neighbor.unconfirmed, neighbors.silent) == (False, True, False)
     neighbors.on_rows([row()], nothing, 2.0)
     assert (neighbor.up, neighbors.silent, neighbor.flush_due) == (True, True, True)
     assert neighbor.replay == BOTH
