@@ -186,6 +186,7 @@ def test_answers_are_counted_also_those_that_nothing_was_asked_for():
     talk.say()
     talk.hear(b"error")
     assert (talk.talk.acknowledged, talk.talk.errors, talk.talk.stray) == (1, 1, 2)
+    assert talk.talk.lines == 4, "two of the opening, for the neighbors, a route"
 
 
 def test_nothing_is_said_while_there_is_no_neighbor():
@@ -474,7 +475,9 @@ def test_silence_is_told_once_and_after_long_the_place_is_found_again():
 
 
 def test_it_waits_until_something_is_due_and_never_turns_idly():
-    talk = Talk().ready()
+    talk = Talk()
+    assert talk.talk.wait_s(talk.now) == POLL_S
+    talk.ready()
     assert talk.talk.wait_s(talk.now) == pytest.approx(POLL_DRAINING_S)
     assert talk.talk.wait_s(talk.now + POLL_DRAINING_S - 0.5) == pytest.approx(0.5)
     assert talk.talk.wait_s(talk.now + 2 * POLL_DRAINING_S) == POLL_MIN_S

@@ -21,6 +21,7 @@ def copy_of(routes: dict[Prefix, Attributes]) -> RibCopy:
 def walked(kept: KeptRoutes, now: dict[Prefix, Attributes]) -> dict[Prefix, Attributes]:
     found: dict[Prefix, Attributes] = {}
     announced = copy_of(now)
+    assert not kept.ended
     while (batch := kept.next(announced)) is not None:
         assert kept.next(announced) is batch, "until it is answered"
         assert not kept.ended

@@ -10,8 +10,9 @@ from dnstap_bgp.core.exabgp import neighbors as module
 from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, FamiliesEvent, NeighborRow, SessionIdentity, StateEvent
 from dnstap_bgp.core.exabgp.kept_routes import RibCopy
 from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, Neighbor, Neighbors, NeighborTasks
+from dnstap_bgp.core.exabgp.update_queue import transition
 from dnstap_bgp.core.exabgp.views import Views
-from dnstap_bgp.core.model import Attributes, Audience, Change, PerView
+from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, Change, PerView
 
 BOTH = frozenset({IPV4, IPV6})
 
@@ -281,6 +282,15 @@ def test_an_answer_proves_something_only_once_the_configuration_was_read():
     assert (neighbor.proven, neighbor.replay, neighbor.flush_due) == (True, BOTH, True)
 
 
+@pytest.mark.parametrize("had_it", [True, False])
+def test_before_an_attribute_change_only_those_that_are_down_and_had_the_route_withdraw(had_it):
+    tasks, (up, down) = NeighborTasks(), ("192.0.2.9", "192.0.2.7")
+    tasks.on_rows([row(up), row(down, up=False)], nothing, 0.0)
+    one = Attributes(bytes([192, 0, 2, 1]), neighbors=(up, down) if had_it else (up,))
+    update = transition(bytes(4), one, Attributes(bytes([192, 0, 2, 2])))
+    assert [neighbor.address for neighbor in tasks.begin_change(update, EVERYONE)] == ([down] if had_it else [])
+
+
 def test_an_attribute_change_waits_a_minute_at_most_for_a_neighbor_that_drains():
     tasks = NeighborTasks()
     tasks.on_rows([row()], nothing, 0.0)
@@ -297,14 +307,14 @@ def test_an_attribute_change_waits_a_minute_at_most_for_a_neighbor_that_drains()
 
 def test_end_of_rib_waits_half_a_minute_at_most_for_what_is_live_and_for_all_of_bulk():
     tasks, views = NeighborTasks(), Views()
-    tasks.on_rows([row()], nothing, 0.0)
+    tasks.on_rows([row()], nothing, 50.0)
     tasks.restored = True
     one = Attributes(bytes(4))
     views.put([Change(bytes(4), one)])
-    assert not tasks.is_any_due(29.9, views)
-    assert tasks.end_of_rib(29.9, views) is None
-    assert tasks.is_any_due(30.0, views)
-    due = tasks.end_of_rib(30.0, views)
+    assert not tasks.is_any_due(79.9, views)
+    assert tasks.end_of_rib(79.9, views) is None
+    assert tasks.is_any_due(80.0, views)
+    due = tasks.end_of_rib(80.0, views)
     assert due is not None
     assert due[1] == IPV4
     views.put([Change(bytes([0, 0, 0, 1]), one)], bulk=True)

@@ -248,7 +248,7 @@ def test_a_refused_line_is_split_and_only_the_bad_prefix_is_given_up():
         flights += 1
     assert flights < 20
     assert set(announced(reconciler)) == set(ipv4(10)) - {bad}
-    assert reconciler.backlog.refused == 1
+    assert (reconciler.backlog.refused, reconciler.given_up) == (1, 1)
     assert (bad, None) in reconciler.take_corrections()
     reconciler.reach(frozenset(), again=True)
     assert take(reconciler).prefixes == (bad,)

@@ -111,6 +111,7 @@ def test_whom_no_list_serves_any_more_has_everything_withdrawn():
     views.join()
     assert [str(view.audience) for view in views] == [A]
     assert announced(of(views, A)) == {X: ONE}
+    assert views.take_corrections() == [(ViewPrefix(X, BUT_A), None)], "the state file learns of it all the same"
 
 
 def test_corrections_say_whom_they_are_about():
