@@ -397,6 +397,15 @@ def test_a_call_of_adjust_has_few_looks():
     assert len(scene.announced) == 500
 
 
+def test_what_somebody_may_wait_for_gets_a_place_during_a_restore_too():
+    scene = Scene(1)
+    scene.budget.is_restoring = True
+    scene.want(1, at=0.0, bulk=True)
+    scene.seen[prefix(2)] = GIVE_WAY_S + 1
+    assert scene.budget.decide([Change(prefix(2), ONE)], bulk=True) == [Change(prefix(2), None)]
+    assert scene.budget.decide([Change(prefix(2), ONE)]) == [Change(prefix(1), None), Change(prefix(2), ONE)]
+
+
 def test_after_a_restart_what_was_announced_stays():
     scene = Scene(4)
     scene.announced = {prefix(number): ONE for number in (1, 2)}
