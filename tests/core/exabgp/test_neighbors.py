@@ -128,6 +128,11 @@ def test_a_row_that_contradicts_the_events_makes_up_for_them():
     assert (neighbor.up, neighbor.unconfirmed, neighbors.silent) == (False, True, False)
     neighbors.on_rows([row()], nothing, 2.0)
     assert (neighbor.up, neighbors.silent, neighbor.flush_due) == (True, True, True)
+    assert neighbor.take_replay() == BOTH
+    neighbors.on_rows([row(up=False)], nothing, 3.0)
+    assert (neighbor.up, neighbor.draining, neighbor.negotiated, neighbor.eor_due_since) == (False, False, None, None)
+    assert not neighbor.replay, "it is down"
+    neighbors.on_state(event("up", 1), 4.0)
     assert neighbor.replay == BOTH
 
 
