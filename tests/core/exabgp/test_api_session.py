@@ -24,6 +24,7 @@ from dnstap_bgp.core.model import Attributes, Audience, Change, PerView, unknown
 OPENING = "enable-ack\nenable-ack\nversion\n"
 ONE = Attributes(bytes([192, 0, 2, 1]))
 X = bytes([10, 0, 0, 1])
+SIX_A, SIX_B = (bytes([0x2A, *bytes(14), number]) for number in (1, 2))
 DONE = b"done"
 HEADER = b"Peer            AS        up/down state       |     #sent     #recvd"
 
@@ -185,6 +186,7 @@ def test_answers_are_counted_also_those_that_nothing_was_asked_for():
     talk.say()
     talk.hear(b"error")
     assert (talk.talk.acknowledged, talk.talk.errors, talk.talk.stray) == (1, 1, 2)
+    assert talk.talk.lines == 4, "two of the opening, for the neighbors, a route"
 
 
 def test_nothing_is_said_while_there_is_no_neighbor():
@@ -473,7 +475,9 @@ def test_silence_is_told_once_and_after_long_the_place_is_found_again():
 
 
 def test_it_waits_until_something_is_due_and_never_turns_idly():
-    talk = Talk().ready()
+    talk = Talk()
+    assert talk.talk.wait_s(talk.now) == POLL_S
+    talk.ready()
     assert talk.talk.wait_s(talk.now) == pytest.approx(POLL_DRAINING_S)
     assert talk.talk.wait_s(talk.now + POLL_DRAINING_S - 0.5) == pytest.approx(0.5)
     assert talk.talk.wait_s(talk.now + 2 * POLL_DRAINING_S) == POLL_MIN_S
@@ -777,3 +781,12 @@ def test_what_is_withdrawn_for_one_that_is_down_counts_as_asked_for():
                 counts.append(view.updates_asked - before)
             talk.hear(*([json.dumps(rows).encode()] if "json" in line else []), DONE)
     assert counts == [1, 1], "the withdraw, and the announcement"
+
+
+@pytest.mark.parametrize(("prefixes", "updates"), [([bytes([10, 0, 0, n]) for n in range(3)], 1), ([SIX_A, SIX_B], 2)])
+def test_a_line_may_cause_an_update_for_each_ipv6_prefix_and_one_for_all_of_ipv4(prefixes, updates):
+    talk = Talk().ready()
+    talk.views.sole.put([Change(prefix, Attributes(bytes(len(prefix)))) for prefix in prefixes], bulk=True)
+    (view,) = talk.views
+    assert talk.say().count("/") == len(prefixes)
+    assert view.updates_asked == updates

@@ -252,7 +252,7 @@ def test_a_ranking_is_as_a_plain_sort_has_it_while_heaps_change():
         if plain:
             some = dice.choice(list(plain))
             assert ranking.number(some) == plain[some]
-        assert ranking.size <= 9 * (2 * 501 + STALE_MAX) // 8 + 1
+        assert len(plain) <= ranking.size <= 9 * (2 * 501 + STALE_MAX) // 8 + 1
     assert begun
     for one in list(plain):
         ranking.discard(one)
@@ -395,6 +395,15 @@ def test_a_call_of_adjust_has_few_looks():
             del scene.announced[one]
         assert scene.looks <= 2 * (100 + LOOKS_MAX)
     assert len(scene.announced) == 500
+
+
+def test_what_somebody_may_wait_for_gets_a_place_during_a_restore_too():
+    scene = Scene(1)
+    scene.budget.is_restoring = True
+    scene.want(1, at=0.0, bulk=True)
+    scene.seen[prefix(2)] = GIVE_WAY_S + 1
+    assert scene.budget.decide([Change(prefix(2), ONE)], bulk=True) == [Change(prefix(2), None)]
+    assert scene.budget.decide([Change(prefix(2), ONE)]) == [Change(prefix(1), None), Change(prefix(2), ONE)]
 
 
 def test_after_a_restart_what_was_announced_stays():

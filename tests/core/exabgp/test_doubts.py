@@ -7,7 +7,7 @@ import pytest
 
 from dnstap_bgp.core.exabgp import api_session, doubts
 from dnstap_bgp.core.exabgp.api_session import POLL_S, POLL_SOON_S, RETAINED_S, WALK_PAUSE_S
-from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, PROBE_MIN_S, PROOF_AFTER_S
+from dnstap_bgp.core.exabgp.neighbors import DRAIN_WAIT_MAX_S, NEIGHBORS_MAX, PROBE_MIN_S, PROOF_AFTER_S
 from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, Change, PerView
 from dnstap_bgp.core.prefix_map import SHARDS
 from tests.core.exabgp.test_api_session import DONE, ONE, Talk, X, neighbor_row, up_event
@@ -125,6 +125,35 @@ def test_what_was_given_up_is_tried_again_once_for_each_event_and_never_without_
         assert announce(1) in host.take_said()
         host.turn(300)
         assert announce(1) not in host.take_said()
+
+
+def test_what_was_given_up_is_not_tried_again_while_nothing_is_taken_at_all():
+    host = Host()
+    host.refuses = lambda line: "10.0.0.1/32" in line
+    host.wish(X)
+    host.turn()
+    host.take_said()
+    host.refuses = lambda line: "nlri" in line
+    host.wish(Y)
+    host.turn(300)
+    said = host.take_said()
+    assert announce(2) in said
+    assert announce(1) not in said
+
+
+def test_after_the_first_pause_a_suspect_and_another_line_take_turns():
+    """Either may be the one that ExaBGP takes."""
+    host = Host()
+    host.refuses = lambda line: "nlri" in line
+    host.wish(X)
+    host.wish(Y, attributes=TWO)
+    host.turn()
+    assert host.take_said() == [announce(1), announce(2, "192.0.2.2"), PROBE]
+    host.wish(bytes([10, 0, 0, 3]))
+    host.turn(12)
+    assert host.take_said() == [announce(1), PROBE]
+    host.turn(22)
+    assert host.take_said() == [announce(3), PROBE]
 
 
 def test_a_signal_has_the_neighbors_asked_for_at_once():
@@ -427,6 +456,38 @@ def begin_walk(host):
                 return
             host.hear(*([json.dumps(host.rows).encode()] if "json" in line else []), DONE)
     pytest.fail("no walk began")
+
+
+def test_routes_go_on_at_once_behind_what_a_neighbor_kept_and_it_counts_as_asked_for():
+    host = of_two_neighbors()
+    make_foreign(host)
+    host.views.put([Change(X, None)])
+    host.turn(20)
+    begin_walk(host)
+    (view,) = host.views
+    assert view.updates_asked == 2, "the probe, and what it kept"
+    host.wish(bytes([10, 0, 0, 3]))
+    host.hear(DONE)
+    assert host.say() == announce(3)
+
+
+def test_a_neighbor_that_no_list_serves_any_more_is_rid_of_what_it_kept():
+    host = of_two_views()
+    host.wish(X, attributes=PerView(ONE.next_hop, by_view=(None, ONE)))
+    host.turn(200)
+    host.hear(SIGNAL)
+    host.views.configure([Audience((A,))])
+    host.wish(X, attributes=None)
+    host.turn()
+    assert withdraw(1, B) in host.take_said(B)
+    host.refuses = lambda line: line.startswith(f"neighbor {B} ")
+    host.turn(200)
+    assert host.neighbor(B).foreign, "it was already then, as its probe shows"
+    host.now += RETAINED_S
+    host.turn(int(20 * POLL_S))
+    assert host.views.of(B) is None
+    host.hear(SIGNAL)
+    begin_walk(host)
 
 
 @pytest.mark.parametrize("is_foreign", [True, False], ids=["is another's then", "is ours still"])
@@ -996,6 +1057,21 @@ def test_an_attribute_change_waits_for_no_other_view_s_routes_and_asks_seldom():
     assert f"neighbor {A} {announce(1, '192.0.2.2')}" in said
     asked = [number for number, line in enumerate(said) if "json" in line]
     assert len(asked) <= len(said) * 0.02 / POLL_SOON_S + 1
+
+
+def test_an_attribute_change_waits_a_minute_for_a_neighbor_that_drains_also_while_it_gets_more_routes():
+    host = of_two_views()
+    host.wish(X, attributes=for_a(ONE))
+    host.turn()
+    host.neighbor().draining, host.neighbor().updates = True, None
+    host.wish(X, attributes=for_a(TWO))
+    begun = host.now
+    while f"neighbor {A} {announce(1, '192.0.2.2')}" not in host.said:
+        assert host.now < begun + DRAIN_WAIT_MAX_S + 1.0
+        host.rows[0]["messages"]["sent"]["update"] += 1_000
+        host.wish(bytes([10, 1, 0, int(host.now) % 256]), attributes=for_a(ONE))
+        host.turn()
+    assert host.now >= begun + DRAIN_WAIT_MAX_S
 
 
 # -- rows

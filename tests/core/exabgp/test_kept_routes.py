@@ -1,5 +1,7 @@
 """Routes that a neighbor kept: the difference between a copy and now, a line at a time."""
 
+import pytest
+
 from dnstap_bgp.core.exabgp.kept_routes import LOOKED_AT_ONCE, NO_SHARDS, KeptRoutes, RibCopy
 from dnstap_bgp.core.model import Attributes, Prefix
 from dnstap_bgp.core.prefix_map import SHARDS
@@ -19,6 +21,7 @@ def copy_of(routes: dict[Prefix, Attributes]) -> RibCopy:
 def walked(kept: KeptRoutes, now: dict[Prefix, Attributes]) -> dict[Prefix, Attributes]:
     found: dict[Prefix, Attributes] = {}
     announced = copy_of(now)
+    assert not kept.ended
     while (batch := kept.next(announced)) is not None:
         assert kept.next(announced) is batch, "until it is answered"
         assert not kept.ended
@@ -55,18 +58,19 @@ def test_lines_have_their_size_and_families():
     assert sorted(sizes) == [*expected, ("ipv6 unicast", 2), ("ipv6 unicast", 24), ("ipv6 unicast", 24)]
 
 
-def test_prefixes_of_a_refused_line_go_alone_and_then_are_left():
-    kept = KeptRoutes(B, [copy_of({bytes([10, 0, number, 7]): ONE for number in range(3)})])
+@pytest.mark.parametrize("count", [2, 3])
+def test_prefixes_of_a_refused_line_go_alone_and_then_are_left(count):
+    kept = KeptRoutes(B, [copy_of({bytes([10, 0, number, 7]): ONE for number in range(count)})])
     batch = kept.next(NO_SHARDS)
     assert batch is not None
-    assert len(batch.prefixes) == 3
+    assert len(batch.prefixes) == count
     kept.refused()
     alone = set()
     while (batch := kept.next(NO_SHARDS)) is not None:
         (prefix,) = batch.prefixes
         alone.add(prefix)
         kept.refused()
-    assert len(alone) == 3
+    assert len(alone) == count
 
 
 def test_a_walk_that_finds_nothing_goes_in_steps():

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp.core.exabgp import neighbors as module
-from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, NeighborRow, SessionIdentity, StateEvent
+from dnstap_bgp.core.exabgp.grammar import IPV4, IPV6, FamiliesEvent, NeighborRow, SessionIdentity, StateEvent
 from dnstap_bgp.core.exabgp.kept_routes import RibCopy
 from dnstap_bgp.core.exabgp.neighbors import NEIGHBORS_MAX, Neighbor, Neighbors, NeighborTasks
+from dnstap_bgp.core.exabgp.update_queue import transition
 from dnstap_bgp.core.exabgp.views import Views
-from dnstap_bgp.core.model import Attributes, Audience, Change, PerView
+from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, Change, PerView
 
 BOTH = frozenset({IPV4, IPV6})
 
@@ -81,7 +82,13 @@ def test_numbers_that_begin_again_tell_of_a_configuration_that_was_read():
     assert not neighbor.replay
     neighbors.on_state(event("down", 1), 3.0)
     neighbors.on_state(event("up", 2), 4.0)
-    assert neighbor.replay == BOTH
+    assert neighbor.take_replay() == BOTH
+    neighbors.on_state(event("down", 3), 5.0)
+    neighbors.on_state(event("up", 4), 6.0)
+    assert not neighbor.replay, "it was told everything since"
+    neighbors.on_families(FamiliesEvent(session(), BOTH, 1), 7.0)
+    neighbors.on_state(event("up", 5), 8.0)
+    assert neighbor.replay == BOTH, "each kind of event has its number"
 
 
 @pytest.mark.parametrize(
@@ -118,9 +125,14 @@ def test_a_row_that_contradicts_the_events_makes_up_for_them():
     neighbors.on_rows([row(up=False)], nothing, 0.0)
     (neighbor,) = neighbors
     neighbors.on_rows([row()], nothing, 1.0)
-    assert (neighbor.up, neighbor.unconfirmed) == (False, True)
+    assert (neighbor.up, neighbor.unconfirmed, neighbors.silent) == (False, True, False)
     neighbors.on_rows([row()], nothing, 2.0)
     assert (neighbor.up, neighbors.silent, neighbor.flush_due) == (True, True, True)
+    assert neighbor.take_replay() == BOTH
+    neighbors.on_rows([row(up=False)], nothing, 3.0)
+    assert (neighbor.up, neighbor.draining, neighbor.negotiated, neighbor.eor_due_since) == (False, False, None, None)
+    assert not neighbor.replay, "it is down"
+    neighbors.on_state(event("up", 1), 4.0)
     assert neighbor.replay == BOTH
 
 
@@ -289,6 +301,15 @@ def test_a_foreign_neighbor_that_is_ours_before_its_proof_is_due_has_to_prove_th
     assert (neighbor.proven, neighbor.proof_due_at) == (True, None)
 
 
+@pytest.mark.parametrize("had_it", [True, False])
+def test_before_an_attribute_change_only_those_that_are_down_and_had_the_route_withdraw(had_it):
+    tasks, (up, down) = NeighborTasks(), ("192.0.2.9", "192.0.2.7")
+    tasks.on_rows([row(up), row(down, up=False)], nothing, 0.0)
+    one = Attributes(bytes([192, 0, 2, 1]), neighbors=(up, down) if had_it else (up,))
+    update = transition(bytes(4), one, Attributes(bytes([192, 0, 2, 2])))
+    assert [neighbor.address for neighbor in tasks.begin_change(update, EVERYONE)] == ([down] if had_it else [])
+
+
 def test_an_attribute_change_waits_a_minute_at_most_for_a_neighbor_that_drains():
     tasks = NeighborTasks()
     tasks.on_rows([row()], nothing, 0.0)
@@ -305,14 +326,14 @@ def test_an_attribute_change_waits_a_minute_at_most_for_a_neighbor_that_drains()
 
 def test_end_of_rib_waits_half_a_minute_at_most_for_what_is_live_and_for_all_of_bulk():
     tasks, views = NeighborTasks(), Views()
-    tasks.on_rows([row()], nothing, 0.0)
+    tasks.on_rows([row()], nothing, 50.0)
     tasks.restored = True
     one = Attributes(bytes(4))
     views.put([Change(bytes(4), one)])
-    assert not tasks.is_any_due(29.9, views)
-    assert tasks.end_of_rib(29.9, views) is None
-    assert tasks.is_any_due(30.0, views)
-    due = tasks.end_of_rib(30.0, views)
+    assert not tasks.is_any_due(79.9, views)
+    assert tasks.end_of_rib(79.9, views) is None
+    assert tasks.is_any_due(80.0, views)
+    due = tasks.end_of_rib(80.0, views)
     assert due is not None
     assert due[1] == IPV4
     views.put([Change(bytes([0, 0, 0, 1]), one)], bulk=True)

@@ -248,7 +248,7 @@ def test_a_refused_line_is_split_and_only_the_bad_prefix_is_given_up():
         flights += 1
     assert flights < 20
     assert set(announced(reconciler)) == set(ipv4(10)) - {bad}
-    assert reconciler.backlog.refused == 1
+    assert (reconciler.backlog.refused, reconciler.given_up) == (1, 1)
     assert (bad, None) in reconciler.take_corrections()
     reconciler.reach(frozenset(), again=True)
     assert take(reconciler).prefixes == (bad,)
@@ -316,6 +316,16 @@ def test_a_replay_tells_a_new_neighbor_what_is_for_it():
         reconciler.answered(batch, done=True)
     assert replay.ended
     assert seen == {*ipv4(100), *ipv6(30)}
+
+
+def test_a_replay_waits_for_the_window():
+    reconciler = Reconciler()
+    say(reconciler, *((prefix, ONE) for prefix in ipv4(500)))
+    replay = Replay("192.0.2.8", frozenset({IPV4}))
+    window = IPV4_FASTEST.unanswered_max
+    assert take(reconciler, window, replay=replay) is None
+    assert reconciler.is_blocked
+    assert take(reconciler, window - 1, replay=replay).replay_to == "192.0.2.8"
 
 
 def test_live_goes_before_a_replay():
@@ -580,6 +590,16 @@ def test_a_snapshot_has_previous_attributes_until_they_are_cleaned():
     again = Reconciler()
     again.recall(list(reconciler.walk(X[-1])))
     assert again.adj_rib_out.take_previous().transition.announced == ONE
+    reconciler.adj_rib_out.forget_previous()
+    assert list(reconciler.walk(X[-1])) == [(X, TWO)]
+
+
+def test_a_snapshot_has_the_attributes_before_a_change_whose_answer_is_lost_until_they_are_cleaned():
+    reconciler = Reconciler()
+    say(reconciler, (X, ONE))
+    put(reconciler, (X, TWO))
+    reconciler.answers_lost([take(reconciler)])
+    assert list(reconciler.walk(X[-1])) == [(X, ONE), (X, TWO)]
     reconciler.adj_rib_out.forget_previous()
     assert list(reconciler.walk(X[-1])) == [(X, TWO)]
 

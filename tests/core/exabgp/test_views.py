@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from dnstap_bgp.core.exabgp.budget import Budget
-from dnstap_bgp.core.exabgp.views import Views
+from dnstap_bgp.core.exabgp.budget import GIVE_WAY_S, Budget
+from dnstap_bgp.core.exabgp.views import RestorePhase, Views
 from dnstap_bgp.core.model import (
     EVERYONE,
     Attributes,
@@ -111,6 +111,7 @@ def test_whom_no_list_serves_any_more_has_everything_withdrawn():
     views.join()
     assert [str(view.audience) for view in views] == [A]
     assert announced(of(views, A)) == {X: ONE}
+    assert views.take_corrections() == [(ViewPrefix(X, BUT_A), None)], "the state file learns of it all the same"
 
 
 def test_corrections_say_whom_they_are_about():
@@ -122,6 +123,24 @@ def test_corrections_say_whom_they_are_about():
     say(of(views, A))
     assert views.take_corrections() == [(ViewPrefix(X, ONLY_A), None)]
     assert views.take_corrections() == []
+
+
+def test_corrections_from_before_a_split_are_about_all_parts():
+    views = Views()
+    for wanted in (ONE, None):
+        views.put([Change(X, wanted)])
+        say(of(views, A))
+    views.configure([ONLY_A, BUT_A])
+    assert len(views) == 2
+    assert views.take_corrections() == [(X, None)]
+
+
+def test_routes_are_counted_by_neighbor():
+    views = Views()
+    views.configure([ONLY_A, Audience((B,))])
+    of(views, A).reconciler.put([Change(X, ONE)])
+    say(of(views, A))
+    assert [views.count_of(address).total() for address in (A, B, C)] == [1, 0, 0]
 
 
 def test_a_view_with_nobody_left_is_no_fault_of_its_routes():
@@ -159,6 +178,16 @@ def test_records_of_the_only_view_come_back():
     views.recall([(Y, named(TWO, A, B)), (X, named(ONE, B, A)), (Y, None)])
     assert len(views) == 1
     assert announced(of(views, A)) == {X: ONE}
+
+
+def test_records_that_name_several_sets_of_neighbors_come_back_to_each():
+    views = Views()
+    views.recall([(X, named(ONE, A)), (Y, named(ONE, B)), (X, named(TWO, B))])
+    assert {address: announced(of(views, address)) for address in (A, B, C)} == {
+        A: {X: ONE},
+        B: {X: TWO, Y: ONE},
+        C: {},
+    }
 
 
 def test_records_about_everyone_come_back_to_whom_no_list_serves():
@@ -356,3 +385,25 @@ def test_a_budget_has_decided_about_what_it_has_seen():
     view.budget = Budget(1, lambda _: 0.0, lambda _: True)
     view.budget.decide([Change(X, ONE)], bulk=False)
     assert (view.has_decided(X), view.has_decided(Y)) == (True, False)
+
+
+def test_what_is_left_out_is_told_so_and_tries_again_once_it_is_seen_later():
+    views, seen = Views(), {X: 0.0, Y: 0.0}
+    views.last_seen = seen.__getitem__
+    views.configure([ONLY_A, BUT_A], {A: 1})
+    views.put([Change(X, ONE), Change(Y, ONE)])
+    assert [of(views, A).progress(prefix) for prefix in (X, Y)] == ["waiting", "left-out"]
+    assert not views.seen([X, Y]), "the reconcilers have nothing new"
+    seen[Y] = GIVE_WAY_S + 1
+    assert views.seen([X, Y])
+    assert [of(views, A).progress(prefix) for prefix in (X, Y)] == ["left-out", "waiting"]
+
+
+def test_what_is_put_again_after_a_restore_is_what_was_announced_and_seemed_unwanted():
+    views = Views()
+    views.recall([(X, ONE), (Y, ONE)])
+    views.phase = RestorePhase.ADOPT
+    never = bytes([10, 0, 0, 3])
+    views.put([Change(X, None), Change(Y, ONE), Change(never, None)])
+    assert announced(of(views, A)) == {X: ONE, Y: ONE}, "another claim may come back"
+    assert views.end_restore() == [X]

@@ -52,9 +52,13 @@ def test_a_successor_goes_on_counting():
     assert successor.counters.sightings == 2
 
 
-@pytest.mark.parametrize("wire", [b"", b"x", LISTED[:-1], LISTED + b"x", bytes(MESSAGE_MAX_BYTES)])
-def test_what_is_no_message_gives_nothing(wire):
-    assert HookAnswers(RULES).read(question(wire)) == []
+@pytest.mark.parametrize(
+    ("wire", "malformed"), [(b"", 1), (b"x", 1), (LISTED[:-1], 1), (LISTED + b"x", 1), (bytes(MESSAGE_MAX_BYTES), 0)]
+)
+def test_what_is_no_message_gives_nothing(wire, malformed):
+    answers = HookAnswers(RULES)
+    assert answers.read(question(wire)) == []
+    assert answers.counters.malformed == malformed
 
 
 @pytest.mark.parametrize("seed", range(20))

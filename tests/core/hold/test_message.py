@@ -25,8 +25,8 @@ def packed(hook=b"unbound", wire=b"wire", *, version=1, flags=0, length=None):
 
 def test_a_question_is_taken_apart():
     assert read_question(packed()) == Question(ID, "unbound", False, True, b"wire")
-    assert read_question(packed(flags=1)).is_rewritten
-    assert not read_question(packed(flags=2)).wants_reply
+    assert read_question(packed(flags=1)) == Question(ID, "unbound", True, True, b"wire")
+    assert read_question(packed(flags=2)) == Question(ID, "unbound", False, False, b"wire")
     assert read_question(packed(flags=0xFC)) == Question(ID, "unbound", False, True, b"wire"), "later flags"
     assert read_question(packed(b"x" * 64, b"w" * 65_535)).response == b"w" * 65_535
     assert read_question(packed(b"a.B_9-z", b"")).hook == "a.B_9-z"

@@ -298,3 +298,10 @@ def test_what_a_table_of_domains_can_not_tell_has_no_filter():
     plain = RuleSet.build([("list", [Rule(b"listed.test")])])
     assert pack(plain) is not None
     assert pack(with_patterns(plain, [(0, Pattern("tube", PatternKind.KEYWORD))])) is None
+
+
+@pytest.mark.parametrize(("domain", "flags"), [(b"listed.test", 0), (b"lan", 1)])
+def test_only_a_rule_of_one_label_has_the_hooks_look_at_that(domain, flags):
+    packed = pack(RuleSet.build([("list", [Rule(domain)])]))
+    assert packed is not None
+    assert packed[9] == flags

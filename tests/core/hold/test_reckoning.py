@@ -229,6 +229,19 @@ def test_each_view_that_wants_the_route_counts():
     assert scene.reckon(A).margin_s == 0.003, "the slow neighbor does not get it"
     slow.reconciler.put([Change(A, ONE)])
     assert scene.reckon(A) == Reckoning(None, (A,), 0.0, 0.07)
+    batch = fast.reconciler.take(0, low_latency=False, attribute_changes=True)
+    assert batch is not None
+    fast.reconciler.answered(batch, done=True)
+    assert next(iter(scene.views)) is fast
+    assert scene.reckon(A) == Reckoning(None, (A,), 0.0, 0.07), "it stands at the fast one alone"
+    fast.reconciler.put([Change(A, None)])
+    batch = fast.reconciler.take(0, low_latency=False, attribute_changes=True)
+    assert batch is not None
+    fast.reconciler.answered(batch, done=True)
+    assert scene.reckon(A) == Reckoning(None, (A,), 0.0, 0.07), "the fast one does not get it any more"
+    fast.reconciler.put([Change(A, ONE)])
+    scene.tasks.on_state(event("down", 1, FAST), scene.now)
+    assert scene.reckon(A) == Reckoning(None, (A,), 0.0, 0.07), "the fast one is not there to get it"
 
 
 def test_a_view_s_refusal_does_not_let_an_answer_go_before_another_s_margin():

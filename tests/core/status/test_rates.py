@@ -11,6 +11,13 @@ def test_nothing_is_known_of_one_sample():
     assert rates.series() == {}
 
 
+def test_two_samples_give_a_rate():
+    rates = Rates()
+    for at, count in ((0.0, 5), (2.0, 15)):
+        rates.take(at, {"frames": count}, {})
+    assert rates.rate("frames") == 5.0
+
+
 def test_the_rate_is_that_of_late():
     rates = Rates()
     for step in range(20):

@@ -358,7 +358,8 @@ class Replay:
         """Find the transition of the next line; None: nothing is left to be said."""
         if self._alone:
             return self._alone[-1][1]
-        return next(iter(self._groups)) if self._group(rib) and self._groups else None
+        self._group(rib)
+        return next(iter(self._groups)) if self._groups else None
 
     def take(self, count: int) -> list[Prefix]:
         """Take at most so many prefixes of the transition that `next` gave."""
@@ -371,11 +372,9 @@ class Replay:
             self._groups[update] = waiting[count:]
         return waiting[:count]
 
-    def _group(self, rib: AdjRibOut) -> bool:
-        """Group the next shard that has something, if nothing is left of the one at hand; False at the end."""
-        while not self._groups:
-            if self._shard == SHARDS:
-                return False
+    def _group(self, rib: AdjRibOut) -> None:
+        """Group the next shard that has something, if nothing is left of the one at hand."""
+        while not self._groups and self._shard < SHARDS:
             self._groups = {}
             for prefix, attributes in rib.shards[self._shard].items():
                 kind = family(prefix)
@@ -384,4 +383,3 @@ class Replay:
                 if kind in self.families and (not attributes.neighbors or self.neighbor in attributes.neighbors):
                     self._groups.setdefault(Transition(attributes, attributes, kind), []).append(prefix)
             self._shard += 1
-        return True

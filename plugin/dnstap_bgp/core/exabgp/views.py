@@ -473,7 +473,7 @@ class Views:
                 self._views.append(View(rest, number, self._make()))
         for view in self._views:
             limit = (budgets or {}).get(view.audience.names[0]) if _is_lone(view.audience) else None
-            view.keep_to(limit if view.policy is not None else None, self.last_seen)
+            view.keep_to(limit, self.last_seen)
         self.join()
         self.budgeted = tuple(view for view in self._views if view.budget is not None)
         neighbors, kept = self._reach
