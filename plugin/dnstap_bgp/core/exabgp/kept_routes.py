@@ -24,8 +24,8 @@ between the signal and ExaBGP's reading of its configuration.
 
 What remains, where a neighbor may keep a ghost:
 
-- The neighbor is foreign for an hour after something was withdrawn (`api_session.RETAINED_S`), and a process ends in
-  that time and before it is given back.
+- The neighbor is still foreign an hour after something was withdrawn (`api_session.RETAINED_S`), and a process ends
+  between that and the moment at which it is given back.
 - The neighbor's `api` section lacks `signal`: no doubt begins at a reload, so the copy is made only when the first line
   that names the neighbor is refused, and lacks what was withdrawn between.
 - The neighbor is down and has a route pending, whose attributes are changed while it is foreign, and a process ends
