@@ -672,6 +672,26 @@ def test_what_came_and_went_between_a_reload_and_its_reading_is_withdrawn_at_a_n
     assert recorded(host) == {X, Y}
 
 
+def test_attributes_before_a_change_that_is_under_way_at_a_reload_are_withdrawn_at_a_neighbor_that_kept_them():
+    host = of_a_file()
+    host.turn(300)  # settled
+    host.wish(X, attributes=TWO)
+    line = host.say()
+    assert line == announce(1, "192.0.2.2")
+    host.hear(SIGNAL)  # before the answer: B may not have got it
+    host.refuses = lambda line: line.startswith(f"neighbor {B} ")
+    host.hear(DONE)
+    turn(host, 200)
+    assert host.neighbor(B).foreign
+    host.views.put([Change(X, None)])
+    turn(host, 10)
+    host.take_said()
+    host.refuses = lambda _line: False
+    host.hear(SIGNAL)
+    turn(host, 300)
+    assert withdraw(1, B) in host.take_said(B), "as it was before the change"
+
+
 def test_what_is_announced_again_while_it_is_retained_stays_recorded():
     host = of_a_file()
     host.hear(SIGNAL)
@@ -895,6 +915,24 @@ def test_a_neighbor_whose_row_could_not_be_read_is_rid_of_what_it_kept():
     host.turn(110)
     of_b = [line for line in host.take_said(B) if "next-hop 192.0.2.1" in line]
     assert of_b == [withdraw(1, B), f"neighbor {B} {announce(2)}"]
+
+
+def test_a_neighbor_whose_row_could_not_be_read_is_rid_of_what_all_were_told_meanwhile():
+    host = Host(neighbor_row(A), neighbor_row(C), {"peer": {}})
+    assert host.talk.tasks.neighbors.incomplete
+    host.wish(X, Y)
+    host.turn(10)
+    host.views.configure([Audience((A,)), Audience((A,), is_except=True)])
+    host.wish(Y)
+    host.views.put([Change(X, None)])
+    host.turn(110)
+    assert withdraw(1, C) in host.take_said(C), "a line that names those that are known"
+    host.rows = [neighbor_row(A), neighbor_row(C), neighbor_row(B)]
+    host.turn(110)
+    assert withdraw(1, B) in host.take_said(B)
+    host.rows += [neighbor_row("192.0.2.3")]
+    host.turn(110)
+    assert not [line for line in host.take_said("192.0.2.3") if "withdraw" in line], "it is new: all could be read"
 
 
 @pytest.mark.parametrize(("routes_max", "copied"), [(2, 2), (1, 0)])

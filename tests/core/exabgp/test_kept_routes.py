@@ -46,6 +46,12 @@ def test_the_oldest_of_several_copies_counts():
     assert walked(KeptRoutes(B, copies), {}) == {first: ONE, second: TWO}
 
 
+def test_a_copy_that_has_a_route_for_others_alone_says_nothing_of_it():
+    prefix = bytes([10, 0, 0, 1])
+    copies = [copy_of({prefix: OF_OTHERS}), copy_of({prefix: TWO})]
+    assert walked(KeptRoutes(B, copies), {}) == {prefix: TWO}
+
+
 def test_lines_have_their_size_and_families():
     ipv4 = {bytes([10, 0, number, 7]): ONE for number in range(100)}
     ipv6 = {bytes([0x20, 1, *[0] * 12, number, 7]): TWO for number in range(50)}

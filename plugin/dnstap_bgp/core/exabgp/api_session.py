@@ -654,6 +654,8 @@ class ApiSession:
                 view.reconciler.answered(batch, done=False)
             self._doubts.reach(again=True)
             return None
+        if not neighbors:
+            self.tasks.told_all(batch.transition, batch.prefixes)
         _count_updates(views, batch)
         kind = LineKind.ATTRIBUTE_CHANGE if batch.transition.is_attribute_change else LineKind.ROUTES
         return self._write(views[0].prepared.line(batch, neighbors, audience), kind, now, batch, addresses=neighbors)

@@ -144,7 +144,7 @@ class Doubts:
             tell: Whether the log is to say that there are too many.
         """
         view = self._views.of(address)
-        shards = view.reconciler.adj_rib_out.shards_kept() if view is not None else NO_SHARDS
+        shards = view.reconciler.shards_kept() if view is not None else NO_SHARDS
         if view is None or not any(shards):
             return None
         before = self._tasks.last_copy(address, view.audience) or NO_SHARDS

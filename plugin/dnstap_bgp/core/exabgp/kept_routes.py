@@ -115,10 +115,12 @@ class KeptRoutes:
         """Group what is to be withdrawn of one shard; returns how many routes were looked at."""
         found: dict[Prefix, Attributes] = {}
         for copy in reversed(self.copies):  # the oldest counts: what came later may not have reached the neighbor
-            found.update(copy[self._shard])
+            found.update(
+                {one: attributes for one, attributes in copy[self._shard].items() if self._is_for_it(attributes)}
+            )
         for prefix, attributes in found.items() if found != announced else ():
             now = announced.get(prefix)
-            if now is attributes or not self._is_for_it(attributes):
+            if now is attributes:
                 continue
             if now is not None and not self._is_for_it(now):
                 now = None

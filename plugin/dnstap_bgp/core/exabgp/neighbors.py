@@ -33,10 +33,11 @@ from dataclasses import dataclass
 
 from dnstap_bgp.core.exabgp.adj_rib_out import Replay
 from dnstap_bgp.core.exabgp.grammar import FAMILIES, FamiliesEvent, NeighborRow, SessionIdentity, StateEvent
-from dnstap_bgp.core.exabgp.kept_routes import KeptRoutes, RibCopy
+from dnstap_bgp.core.exabgp.kept_routes import KEPT_ROUTES_MAX, KeptRoutes, RibCopy
 from dnstap_bgp.core.exabgp.update_queue import Transition, UpdateBatch
 from dnstap_bgp.core.exabgp.views import View, Views
-from dnstap_bgp.core.model import EVERYONE, Audience, Prefix
+from dnstap_bgp.core.model import EVERYONE, Attributes, Audience, Prefix
+from dnstap_bgp.core.prefix_map import PrefixMap
 
 BLIND_S = 60.0
 """A neighbor that was down for longer since it was first seen, and of which no event was ever seen, may have been taken
@@ -558,7 +559,9 @@ class NeighborTasks:
         self._replays: dict[Neighbor, Replay] = {}
         self._given_up: dict[Neighbor, dict[Prefix, Transition]] = {}  # what replays could not tell
         self._kept: dict[Neighbor, KeptRoutes] = {}  # withdrawn before their replay
-        self._hidden: list[tuple[Audience, RibCopy]] = []  # what neighbors may have whose address can't be read
+        # What neighbors may have whose address can't be read: from before, and what was announced to all since then.
+        self._hidden: list[tuple[Audience, RibCopy]] = []
+        self._told_hidden: PrefixMap[Attributes] = PrefixMap()
         self._withdrawing: tuple[Neighbor, ...] = ()  # first withdraw the old attributes of a change under way
 
     # -- what ExaBGP tells
@@ -582,10 +585,13 @@ class NeighborTasks:
         present = set(self.neighbors)
         for neighbor in present - before:
             copies = tuple(copy for audience, copy in self._hidden if neighbor.address in audience)
+            if len(self._told_hidden):
+                copies += (tuple(self._told_hidden.copy().shards),)
             if copies:
                 self._kept[neighbor] = KeptRoutes(neighbor.address, copies)
         if not self.neighbors.incomplete:
             self._hidden.clear()
+            self._told_hidden = PrefixMap()
         self._replays = {neighbor: replay for neighbor, replay in self._replays.items() if neighbor in present}
         self._given_up = {neighbor: refused for neighbor, refused in self._given_up.items() if neighbor in present}
         self._kept = {neighbor: kept for neighbor, kept in self._kept.items() if neighbor in present}
@@ -639,6 +645,14 @@ class NeighborTasks:
     def hide(self, audience: Audience, copy: RibCopy) -> None:
         """Keep what is announced to these neighbors, for those among them whose address can't be read for now."""
         self._hidden.append((audience, copy))
+
+    def told_all(self, update: Transition, prefixes: Sequence[Prefix]) -> None:
+        """Keep what is announced by a line without names, which reaches those whose address can't be read, too."""
+        if update.wanted is None or not self.neighbors.incomplete:
+            return
+        if len(self._told_hidden) + len(prefixes) <= KEPT_ROUTES_MAX:
+            for prefix in prefixes:
+                self._told_hidden.shards[prefix[-1]].setdefault(prefix, update.wanted)
 
     def may_keep(self, audience: Audience) -> bool:
         """Tell whether some of these neighbors may keep what is withdrawn, because commands may not reach it."""

@@ -97,7 +97,7 @@ There is no clock in here, and the caller holds the keeper's lock.
 
 import enum
 from collections import OrderedDict
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from copy import copy
 from typing import NamedTuple, TypeVar
 
@@ -415,6 +415,18 @@ class Reconciler:
         if self.adj_rib_out.has_retained:
             previous += self.adj_rib_out.retained(shard).items()
         return [*previous, *self.adj_rib_out.shards[shard].items()]
+
+    def shards_kept(self) -> list[Mapping[Prefix, Attributes]]:
+        """Give the shards of what neighbors may have that commands cease to reach: the attributes before a change.
+
+        That is while the change is in flight: it may be answered, and not have reached some of the neighbors.
+        """
+        shards = self.adj_rib_out.shards_kept()
+        for batch in self._batches:
+            if batch.transition.is_attribute_change and (before := batch.transition.announced) is not None:
+                for prefix in batch.prefixes:
+                    shards[prefix[-1]] = {**shards[prefix[-1]], prefix: before}
+        return shards
 
     def take_corrections(self) -> list[tuple[Prefix, Attributes | None]]:
         """Take what the state file must learn now; see `AdjRibOut.take_corrections`."""
