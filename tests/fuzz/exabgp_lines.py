@@ -28,7 +28,7 @@ from tests.property.exabgp_model import ExaBgp, Neighbor
 COVERS = {
     "dnstap_bgp.core.exabgp.grammar": 0.8,
     "dnstap_bgp.core.exabgp.api_session": 0.75,
-    "dnstap_bgp.core.exabgp.neighbors": 0.75,
+    "dnstap_bgp.core.exabgp.neighbors": 0.72,
 }
 ADDRESS = "[0-9a-f.:]+"
 OURS = re.compile(
