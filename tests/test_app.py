@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from dnstap_bgp.app import App
+from dnstap_bgp.core.lists.switches import SwitchRequest
+from dnstap_bgp.core.model import Claim
 from dnstap_bgp.core.tap.ingest import UnreadIngest
 from dnstap_bgp.workers.exabgp.bgp import Bgp
 from dnstap_bgp.workers.lists.loader import compiled_dir
 from dnstap_bgp.workers.lists.manager import ListManager
+from dnstap_bgp.workers.process.clocks import process_clock
 from dnstap_bgp.workers.process.config_reader import load
 from dnstap_bgp.workers.process.instance import Brake
 from dnstap_bgp.workers.process.loop import Loop
@@ -104,6 +107,19 @@ def test_a_list_that_gets_worse_keeps_its_rules_and_the_rest_is_done(app: App, c
     assert other.messages == ("there is no list 'nope'; there are: default, nets",)
     assert app.reload(config, force=frozenset({"default"})).ok
     assert app.counts()["rules"] == 0
+
+
+def test_a_refused_reload_makes_no_list_known(app: App, config: Path):
+    """Its routes wait for the URL, whatever is switched or changed after a reload that was refused."""
+    fine = config.read_text() + '[[list]]\nname = "far"\nsources = ["http://127.0.0.1:9/list"]\n'
+    config.write_text(fine)
+    assert app.reload(config, force=False).ok
+    now = process_clock()
+    app._keeper.adopt([Claim(b"\x0c\xc8\x64\x07", "far", b"www.far.example", now, now, 3600.0)])
+    config.write_text(fine + '[[list]]\nname = "new"\nsources = ["new.txt"]\n')
+    assert not app.reload(config, force=False).ok
+    app.switch_list(SwitchRequest("nets", enabled=False))
+    assert app.counts()["routes"] == 1
 
 
 def test_what_needs_a_restart_is_told_and_not_taken(app: App, config: Path):

@@ -567,8 +567,10 @@ class App:
     def _unknown(self, loaded: Loaded | None, config: Config) -> frozenset[str]:
         """Name the lists whose rules are not known; an empty source proves nothing where its list came with routes."""
         unknown = _unknown(loaded, config) - self._off(config)
-        if loaded is None or loaded.refused is not None:
+        if loaded is None:
             return unknown
+        if loaded.refused is not None:  # what is in force stays, and so does what is not known of it
+            return unknown | (self._keeper.unknown & {found.name for found in config.all_lists}) - self._off(config)
         return unknown - (frozenset(loaded.unproven) - self._doubted - frozenset(loaded.pending))
 
     def _recall(self, stopping: threading.Event) -> bool:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dnstap_bgp.commands import dump
+from dnstap_bgp.commands import dump, import_routes
 from tests.commands.import_kit import Files, entry, go_program
 
 
@@ -58,3 +58,16 @@ def test_an_empty_cache_is_the_word_null(files: Files):
 
 def test_nobody_answers(files: Files):
     assert "can't be asked" in files.run("--fetch", "127.0.0.1:9", status=1).output
+
+
+def test_a_host_that_is_no_name_is_no_empty_cache(files: Files):
+    assert "can't be asked" in files.run("--fetch", "a..b:80", status=1).output
+
+
+def test_a_fault_in_reading_is_no_empty_cache(monkeypatch: pytest.MonkeyPatch):
+    def fail(_endpoint: str) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(import_routes, "_get", fail)
+    with pytest.raises(MemoryError):
+        import_routes.fetch("127.0.0.1:1", None)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,28 @@ def test_nothing_outlives_up_when_exabgp_dies(tmp_path, signum):
         os.kill(exabgp, signum)
         assert up.process.wait(60) == (0 if signum == signal.SIGTERM else 128 + signum)
         assert up.members() == []
+
+
+def test_what_comes_to_us_by_a_kill_is_killed_as_well():
+    """A child of a plugin that hangs is ours once the plugin is killed, and the plugin is to be collected by then."""
+    code = """
+import signal, subprocess, sys
+from dnstap_bgp.commands import host, up
+host.adopt_orphans()
+signal.pthread_sigmask(signal.SIG_BLOCK, up.SIGNALS)
+up.LEFTOVER_TIMEOUT_S = 0.1
+hangs = 'import subprocess, time; print(subprocess.Popen(["sleep", "60"]).pid, flush=True); time.sleep(60)'
+process = subprocess.Popen([sys.executable, "-c", hangs], stdout=subprocess.PIPE)
+print(int(process.stdout.readline()), flush=True)
+up._end_leftovers()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    try:
+        assert not done.returncode, done.stderr
+        assert not Path(f"/proc/{int(done.stdout)}").exists()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(int(done.stdout), signal.SIGKILL)
 
 
 def test_nothing_outlives_a_killed_up(tmp_path):

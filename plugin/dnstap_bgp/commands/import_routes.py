@@ -3,6 +3,7 @@
 import http.client
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from dnstap_bgp.commands.privileges import enter_namespace
@@ -47,24 +48,19 @@ def fetch(endpoint: str, namespace: str | None) -> list[go_json.Entry]:
     Raises:
         CommandError: It does not answer, or not with entries.
     """
-    found: list[go_json.Entry] = []
-    failed: list[Exception] = []
 
-    def ask() -> None:
+    def ask() -> list[go_json.Entry]:
+        if namespace is not None:
+            enter_namespace(namespace)
+        return _get(endpoint)
+
+    # A namespace is entered by the thread alone that asks for it, and that one ends here. Whatever it raises is raised
+    # here as well: who is told "0 entries" stops the old program, and its routes are gone.
+    with ThreadPoolExecutor(1, "fetch") as executor:
         try:
-            if namespace is not None:
-                enter_namespace(namespace)
-            found.extend(_get(endpoint))
-        except (OSError, http.client.HTTPException, CommandError, PeerError) as error:
-            failed.append(error)
-
-    # a namespace is entered by the thread alone that asks for it, and that one ends here
-    thread = threading.Thread(target=ask, name="fetch")
-    thread.start()
-    thread.join()
-    if failed:
-        raise CommandError(f"{endpoint} can't be asked: {failed[0]}")
-    return found
+            return executor.submit(ask).result()
+        except (OSError, UnicodeError, http.client.HTTPException, CommandError, PeerError) as error:
+            raise CommandError(f"{endpoint} can't be asked: {error}") from None
 
 
 def keep(entries: list[go_json.Entry], config: Config) -> int:

@@ -336,7 +336,7 @@ def _reap(process: subprocess.Popen[bytes]) -> int | None:
 def _end_leftovers() -> None:
     """Wait for what a dead ExaBGP left behind; kill what does not end by itself. No process outlives `up`."""
     deadline = time.monotonic() + LEFTOVER_TIMEOUT_S
-    while left := host.children(os.getpid()):
+    while host.children(os.getpid()):
         while True:
             try:
                 if os.waitpid(-1, os.WNOHANG)[0] == 0:
@@ -344,6 +344,6 @@ def _end_leftovers() -> None:
             except ChildProcessError:
                 return
         if time.monotonic() >= deadline:
-            for pid in left:
+            for pid in host.children(os.getpid()):  # looked up anew: those that were just collected are gone
                 os.kill(pid, signal.SIGKILL)
         signal.sigtimedwait({signal.SIGCHLD}, BUSY_S)

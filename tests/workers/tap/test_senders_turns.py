@@ -5,10 +5,12 @@ import selectors
 import socket
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from dnstap_bgp.config import TcpAddress
 from dnstap_bgp.core.tap.framestream import BUFFER_BYTES
 from dnstap_bgp.core.tap.ingest import IngestCounters
 from dnstap_bgp.workers.process.logs import RateLimitedLog
@@ -137,3 +139,28 @@ def test_the_last_turn_reads_all_that_has_come(turns: Turns):
         sock.sendall(frame(who, 2 * HEAVY_TURN_S, 1000) * 50)
     turns.senders.read_whole_chunks()
     assert len(turns.turn(is_last=True)) == 4 * 50
+
+
+def test_what_is_costly_to_decrypt_is_costly(turns: Turns):
+    """Bytes in records of their own take some ms a chunk, of which no frame tells."""
+
+    class Wire:
+        is_open, more = True, False
+
+        def __init__(self, sock: socket.socket) -> None:
+            self._sock = sock
+
+        def recv_into(self, buffer: memoryview) -> int:
+            turns.costs.now += 2 * HEAVY_TURN_S
+            return self._sock.recv_into(buffer)
+
+    tls: Any = SimpleNamespace(wire=Wire)
+    turns.senders.tls = tls
+    good, turns.listener = turns.sender(), TcpAddress("127.0.0.1", 6000, tls=True)
+    costly = {who: turns.sender() for who in (b"a", b"b", b"c", b"d")}
+    for _ in range(4):
+        for who, sock in {**costly, b"g": good}.items():
+            sock.sendall(frame(who, 0.0))
+        read = turns.turn()
+        assert read[0] == b"g"
+        assert len(set(read)) == 2, "one of the costly ones in a turn"

@@ -374,15 +374,17 @@ class Senders:
 
     def _receive_tls(self, connection: Connection, wire: "TlsWire") -> None:
         """Take a turn of a TLS connection: the selector can't tell of bytes decrypted already (up to 64 KiB)."""
+        began = self._clock()
         try:
             self._receive(connection)
-            if not wire.is_open:  # a step of the handshake; the longest unread comes first
-                connection.read_at = self._clock()
             while connection.open and wire.more:
                 self._receive(connection)
         except FrameError as error:
             self._note(error.fault, connection.peer, f"{error} (to {connection.listener})")
             self._drop(connection)
+        # Records of a byte each take 4 ms a chunk before anything of it is fed, and a handshake feeds nothing at all.
+        connection.read_at = self._clock()
+        connection.cost_s = max(connection.cost_s, connection.read_at - began)
 
     def _follow(self, connection: Connection) -> None:
         """Do what the stream's state asks for, after a chunk of the handshake or of the end."""
