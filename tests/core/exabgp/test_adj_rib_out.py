@@ -50,6 +50,22 @@ def test_what_is_unknown_is_withdrawn_or_announced_anew(wanted: Attributes | Non
     assert batch.transition.wanted == wanted
 
 
+def test_what_was_recalled_and_could_not_be_withdrawn_is_said_again_where_it_is_wanted_after_all():
+    """ExaBGP may have it otherwise, whatever the records say, and has refused the withdraw."""
+    reconciler = Reconciler()
+    reconciler.recall([(A, ONE)])
+    reconciler.resync(A[-1])
+    while (batch := reconciler.take(0, low_latency=False, attribute_changes=True)) is not None:
+        assert batch.transition.verb is Verb.WITHDRAW
+        reconciler.answered(batch, done=False)
+        reconciler.line_taken()
+    assert reconciler.progress(A) == "refused"
+    reconciler.put([Change(A, ONE)])
+    batch = reconciler.take(0, low_latency=False, attribute_changes=True)
+    assert batch is not None
+    assert (batch.transition.verb, batch.transition.wanted) == (Verb.ANNOUNCE, ONE)
+
+
 TWO = Attributes(bytes((192, 0, 2, 2)))
 PREFIXES = [bytes((10, 0, number // 7, number % 7)) for number in range(40)]
 PREFIXES += [bytes.fromhex("20010db8") + bytes(11) + bytes((number,)) for number in range(7)]

@@ -84,7 +84,8 @@ class AdjRibOut(PrefixMap[Attributes]):
         That is stale then: before other attributes are announced the old ones are withdrawn where a neighbor is down.
         """
         if update.wanted is None:
-            return  # the entry was never removed
+            self.mark_stale(prefix)  # the entry was never removed, but may have been stale before
+            return
         if update.announced is None:
             self.withdrawn(prefix)
         else:
