@@ -60,6 +60,37 @@ def test_a_claim_that_ends_before_the_ttl_is_refreshed_before_it_ends():
     assert due_at(made, 1000.0) == (WWW, 1090.0)
 
 
+@pytest.mark.parametrize("dns_ttl_s", [60, 299, 600, 3600])
+def test_a_name_is_asked_once_in_each_ttl_however_long(dns_ttl_s: int):
+    made = schedule()
+    made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
+    times = []
+    for _ in range(4):
+        _, now = due_at(made, times[-1] if times else 0.0)
+        times.append(now)
+        made.take(WWW, ours(dns_ttl_s), DAY_S, now)
+    assert [after - before for before, after in pairwise(times)] == [dns_ttl_s + 1.0] * 3
+
+
+@pytest.mark.parametrize("ttls_s", [(30, 3600), (3600, 30)])
+def test_the_shorter_ttl_counts_whichever_answer_comes_first(ttls_s: tuple[int, int]):
+    made = schedule()
+    made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
+    assert made.next(0.0) == WWW
+    for dns_ttl_s in ttls_s:
+        made.take(WWW, ours(dns_ttl_s), DAY_S, 0.0)
+    assert due_at(made, 0.0) == (WWW, 31.0)
+
+
+def test_a_question_that_is_lost_is_asked_soon_again_though_the_other_family_lives_long():
+    made = schedule()
+    made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
+    assert made.next(0.0) == WWW
+    made.take(WWW, ours(3600), DAY_S, 0.0)
+    made.put_back(WWW, 5.0)
+    assert due_at(made, 5.0) == (WWW, 15.0)
+
+
 def test_a_ttl_of_nothing_is_no_flood():
     made = schedule()
     made.take(WWW, client(0), DAY_S, 0.0)

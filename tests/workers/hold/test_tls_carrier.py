@@ -5,10 +5,13 @@ import ssl
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from select import select
 
 import pytest
 
 from dnstap_bgp.workers.hold import tls_carrier
+from dnstap_bgp.workers.hold.tls_carrier import TlsConnection
+from dnstap_bgp.workers.net.tls import server_context
 from dnstap_bgp.workers.tap.tls_wire import TlsWire
 from tests.integration.hook_asker import INSTALLED, NOT_OURS, NOT_UNDERSTOOD, answer, question, read_reply
 from tests.ports import free_port
@@ -239,6 +242,83 @@ def test_half_a_handshake_and_half_a_message_have_their_time(hasty, address, aut
         while time.monotonic() < deadline:
             assert scene.status.refused.get("slow") == 2, "an idle hook stays"
             time.sleep(0.05)
+
+
+class Pair:
+    """A connection of the carrier's without a service, and the hook's end of it, whose bytes come as a test says."""
+
+    def __init__(self, authority, ours, theirs):
+        self.now, self.asked = 0.0, []
+        client_context = ssl.create_default_context(cafile=authority.cert)
+        client_context.load_cert_chain(theirs.cert, theirs.key)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = client_context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+        self.hook, sock = socket.socketpair()
+        sock.setblocking(False)
+        wire = TlsWire(sock, server_context(ours.cert, ours.key, ("tls_client_ca", authority.cert)))
+        self.carrier = TlsConnection(
+            sock,
+            wire,
+            "hook",
+            ask=lambda message, _: self.asked.append(message),
+            on_end=lambda one: pytest.fail(f"it was ended: {one.problem}"),
+            clock=lambda: self.now,
+        )
+        while not wire.is_open:
+            with suppress(ssl.SSLWantReadError):
+                self._tls.do_handshake()
+            self.come(self._outgoing.read())
+            if select([self.hook], [], [], 0)[0]:
+                self._incoming.write(self.hook.recv(1 << 16))
+
+    def records(self, data, record_bytes):
+        """Encrypt so many bytes for each record."""
+        for start in range(0, len(data), record_bytes):
+            self._tls.write(data[start : start + record_bytes])
+        return self._outgoing.read()
+
+    def come(self, data):
+        """Have bytes come, and give the carrier its turns, as long as the selector or itself asks for one."""
+        self.hook.sendall(data)
+        while self.carrier.has_more or select([self.carrier.sock], [], [], 0)[0]:
+            self.carrier.receive()
+
+    def close(self):
+        self.hook.close()
+        self.carrier.sock.close()
+
+
+@pytest.fixture
+def pair(authority, ours, theirs):
+    made = Pair(authority, ours, theirs)
+    yield made
+    made.close()
+
+
+def test_what_was_decrypted_waits_for_nothing_to_come_behind_it(pair):
+    """A burst, such as after a stall: the last bytes off the wire are more than one turn has room for."""
+    messages = [question(UNLISTED) for _ in range(192_000 // len(framed(question(UNLISTED))))]
+    data = pair.records(framed(*messages), 12_000)
+    for start in range(0, len(data), 1 << 16):
+        pair.come(data[start : start + (1 << 16)])
+    assert pair.asked == messages
+
+
+def test_the_time_of_a_message_begins_with_its_own_first_byte(pair):
+    """A busy hook may never stop between two messages."""
+    data = framed(question(UNLISTED))
+    pair.come(pair.records(data[:20], 20))
+    for number in range(1, 4):
+        assert pair.carrier.deadline == pair.now + tls_carrier.HANDSHAKE_S
+        pair.now += 0.8 * tls_carrier.HANDSHAKE_S
+        pair.come(pair.records(data[20:] + data[:20], len(data)))
+        assert len(pair.asked) == number
+    before = pair.carrier.deadline
+    pair.now += 1.0
+    pair.come(pair.records(data[20:21], 1))
+    assert pair.carrier.deadline == before, "another byte of the same message wins no time"
+    pair.come(pair.records(data[21:], len(data)))
+    assert pair.carrier.deadline is None
 
 
 def test_a_hook_that_reads_nothing_is_cut_off(scene, address, authority, theirs, hook):

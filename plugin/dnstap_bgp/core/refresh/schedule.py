@@ -153,10 +153,11 @@ class RefreshSchedule:
             entry.until = now + lifetime_s
             self._seen.move_to_end(name)
             self._by_owner[entry.owner].move_to_end(name)
-        entry.tries = 0
+        is_awaited, entry.tries = entry.tries > 0, 0
         interval_s = max(min(noted.dns_ttl_s + TTL_OVER_S, lifetime_s * CLAIM_SHARE), INTERVAL_MIN_S)
         # The answers for A and AAAA live differently long, and each says what is left of them: the first end counts.
-        if now + interval_s < entry.due - TTL_OVER_S:
+        # The first answer after a question counts in any case: until then the name is due as one without an answer.
+        if is_awaited or now + interval_s < entry.due - TTL_OVER_S:
             self._put(name, entry, now + interval_s + self._jitter_s(interval_s))
 
     def next(self, now: float) -> Name | None:

@@ -90,7 +90,11 @@ class TlsConnection:
 
     @property
     def has_more(self) -> bool:
-        """Tell whether the last turn has left a whole message here, of which no selector tells."""
+        """Tell whether the last turn has left a whole message or decrypted bytes, of which no selector tells."""
+        return self._has_whole or self._wire.more
+
+    @property
+    def _has_whole(self) -> bool:
         begun = self._begun
         return len(begun) >= _LENGTH_BYTES and len(begun) >= _LENGTH_BYTES + int.from_bytes(begun[:_LENGTH_BYTES])
 
@@ -103,13 +107,14 @@ class TlsConnection:
         """Take some of what has come: whole messages, and the beginning of one."""
         if not self.is_open:
             return
-        if not self.has_more:
+        asked = self.asked
+        if not self._has_whole:
             self._read()
         self._take()
         if self.is_open and self._wire.is_open:
             if not self._begun:
                 self.deadline = None
-            elif self.deadline is None or self.has_more:
+            elif self.deadline is None or self.asked > asked:  # what is left belongs to another message now
                 self.deadline = self._clock() + HANDSHAKE_S
 
     def reply(self, data: bytes) -> bool:
@@ -127,7 +132,7 @@ class TlsConnection:
         """Read until at least one message is whole, or nothing more is there."""
         chunk = memoryview(bytearray(QUESTION_MAX_BYTES))
         more = True
-        while more and not self.has_more:
+        while more and not self._has_whole:
             try:
                 n = self._wire.recv_into(chunk)
             except BlockingIOError:
@@ -144,7 +149,7 @@ class TlsConnection:
     def _take(self) -> None:
         """Ask what is whole, so many messages at most."""
         begun, left = self._begun, MESSAGES_PER_TURN
-        while self.is_open and left and self.has_more:
+        while self.is_open and left and self._has_whole:
             end = _LENGTH_BYTES + int.from_bytes(begun[:_LENGTH_BYTES])
             message = bytes(begun[_LENGTH_BYTES:end])
             del begun[:end]
