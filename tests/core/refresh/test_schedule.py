@@ -64,7 +64,7 @@ def test_a_claim_that_ends_before_the_ttl_is_refreshed_before_it_ends():
 def test_a_name_is_asked_once_in_each_ttl_however_long(dns_ttl_s: int):
     made = schedule()
     made.replace_exact({WWW: "tunnel"}, lambda _: "tunnel", 0.0)
-    times = []
+    times: list[float] = []
     for _ in range(4):
         _, now = due_at(made, times[-1] if times else 0.0)
         times.append(now)

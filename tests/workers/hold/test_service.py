@@ -65,6 +65,16 @@ def test_a_new_route_is_installed_and_then_there(scene, hook):
     assert 0.003 <= found.held_p50_s <= BOUND_S
 
 
+def test_a_question_that_waits_keeps_no_answer_in_memory(scene, hook):
+    scene.host.answering.clear()
+    hook.send("www.example", [f"11.0.{number}.1" for number in range(200)])
+    assert wait_until(lambda: len(scene.service._held) == 1)
+    (held,) = scene.service._held
+    assert (held.what.question.response, len(held.awaited) > 100) == (b"", True)
+    scene.host.answering.set()
+    assert hook.receive().verdict in (INSTALLED, GAVE_UP)
+
+
 def test_two_hooks_at_once_are_told_apart(tmp_path):
     """The same new name from both: each holds its answer, and each is counted for itself alone."""
     with stage(tmp_path) as scene, scene.hook("unbound") as first, scene.hook("dnsdist") as second:

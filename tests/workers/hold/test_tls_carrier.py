@@ -248,7 +248,8 @@ class Pair:
     """A connection of the carrier's without a service, and the hook's end of it, whose bytes come as a test says."""
 
     def __init__(self, authority, ours, theirs):
-        self.now, self.asked = 0.0, []
+        self.now = 0.0
+        self.asked: list[bytes] = []
         client_context = ssl.create_default_context(cafile=authority.cert)
         client_context.load_cert_chain(theirs.cert, theirs.key)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -254,7 +254,8 @@ class HoldService:
             if question_id is not None:
                 asker.reply(self._reply(Verdict.NOT_UNDERSTOOD, question_id))
             return
-        waiter = _Waiter(question, asker)
+        # Without the DNS response: of thousands that wait each may have 64 KiB.
+        waiter = _Waiter(question._replace(response=b""), asker)
         answers = self.answers
         if answers is None:
             self._send(waiter, Verdict.OFF)
