@@ -74,7 +74,7 @@ def predicted(preview: ReloadDiff, kind: str) -> int:
     return sum(difference.counts[kind] for difference in preview.routes.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(configurations(), st.lists(STEPS, max_size=30))
 def test_routers_have_what_the_policies_say(
     first: Configuration, steps: Sequence[tuple[bytes, bytes, int, int] | Configuration]
