@@ -597,6 +597,13 @@ def turn(host, count=1):
     assert recorded(host) == walked.keys(), "a snapshot says the same"
 
 
+def reload_gives_back(host):
+    """ExaBGP has all neighbors for us again, and each has proven it."""
+    host.refuses = lambda _line: False
+    host.hear(SIGNAL)
+    turn(host, 300)
+
+
 def test_a_withdraw_after_a_reload_is_recorded_once_all_neighbors_have_proven_to_be_ours():
     host = of_a_file()
     host.hear(SIGNAL)
@@ -649,9 +656,7 @@ def test_what_a_neighbor_keeps_is_recorded_for_an_hour():
     assert recorded(host) == {X, Y}
     turn(host, int(20 * POLL_S))
     assert recorded(host) == {Y}
-    host.refuses = lambda _line: False
-    host.hear(SIGNAL)
-    turn(host, 300)
+    reload_gives_back(host)
     assert withdraw(1, B) in host.take_said(B), "this process knows it for longer"
 
 
@@ -665,9 +670,7 @@ def test_what_came_and_went_between_a_reload_and_its_reading_is_withdrawn_at_a_n
     turn(host, 200)
     assert host.neighbor(B).foreign
     assert recorded(host) == {X, Y, bytes([10, 0, 0, 3])}
-    host.refuses = lambda _line: False
-    host.hear(SIGNAL)
-    turn(host, 300)
+    reload_gives_back(host)
     assert withdraw(3, B) in host.take_said(B)
     assert recorded(host) == {X, Y}
 
@@ -686,9 +689,7 @@ def test_attributes_before_a_change_that_is_under_way_at_a_reload_are_withdrawn_
     host.views.put([Change(X, None)])
     turn(host, 10)
     host.take_said()
-    host.refuses = lambda _line: False
-    host.hear(SIGNAL)
-    turn(host, 300)
+    reload_gives_back(host)
     assert withdraw(1, B) in host.take_said(B), "as it was before the change"
 
 

@@ -97,7 +97,7 @@ There is no clock in here, and the caller holds the keeper's lock.
 
 import enum
 from collections import OrderedDict
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import NamedTuple, TypeVar
 
@@ -404,17 +404,9 @@ class Reconciler:
         That is while the change is in flight, or as long as neighbors that are down may have them pending: a process
         that begins with the snapshot must withdraw those, too. So do prefixes that are retained.
         """
-        previous = self.adj_rib_out.previous(shard)
-        changes = [batch for batch in self._batches if batch.transition.is_attribute_change]
-        previous += [
-            (prefix, batch.transition.announced)
-            for batch in changes
-            for prefix in batch.prefixes
-            if prefix[-1] == shard and batch.transition.announced is not None
-        ]
-        if self.adj_rib_out.has_retained:
-            previous += self.adj_rib_out.retained(shard).items()
-        return [*previous, *self.adj_rib_out.shards[shard].items()]
+        rib = self.adj_rib_out
+        changing = [(prefix, before) for prefix, before in self._before_changes() if prefix[-1] == shard]
+        return [*rib.previous(shard), *changing, *rib.retained(shard).items(), *rib.shards[shard].items()]
 
     def shards_kept(self) -> list[Mapping[Prefix, Attributes]]:
         """Give the shards of what neighbors may have that commands cease to reach: the attributes before a change.
@@ -422,11 +414,16 @@ class Reconciler:
         That is while the change is in flight: it may be answered, and not have reached some of the neighbors.
         """
         shards = self.adj_rib_out.shards_kept()
+        for prefix, before in self._before_changes():
+            shards[prefix[-1]] = {**shards[prefix[-1]], prefix: before}
+        return shards
+
+    def _before_changes(self) -> Iterator[tuple[Prefix, Attributes]]:
+        """Give the prefixes of attribute changes in flight, with the attributes before."""
         for batch in self._batches:
             if batch.transition.is_attribute_change and (before := batch.transition.announced) is not None:
                 for prefix in batch.prefixes:
-                    shards[prefix[-1]] = {**shards[prefix[-1]], prefix: before}
-        return shards
+                    yield prefix, before
 
     def take_corrections(self) -> list[tuple[Prefix, Attributes | None]]:
         """Take what the state file must learn now; see `AdjRibOut.take_corrections`."""
